@@ -1,0 +1,315 @@
+"""The BERT encoder and its heads as Flax Linen modules; one encoder serves teacher and student.
+
+Shapes: B batch, L length, D hidden size, H heads, K head size, V vocabulary, C classes.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from tinybert_jax.config import EncoderConfig
+from tinybert_jax.errors import InputError
+
+Batch = Mapping[str, Array]
+
+# The names of Hugging Face's ACT2FN that BERT configurations use.
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+  "gelu": functools.partial(jax.nn.gelu, approximate=False),
+  "gelu_python": functools.partial(jax.nn.gelu, approximate=False),
+  "gelu_new": functools.partial(jax.nn.gelu, approximate=True),
+  "gelu_fast": functools.partial(jax.nn.gelu, approximate=True),
+  "gelu_pytorch_tanh": functools.partial(jax.nn.gelu, approximate=True),
+  "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+  "relu": jax.nn.relu,
+  "relu2": lambda x: jnp.square(jax.nn.relu(x)),
+  "relu6": jax.nn.relu6,
+  "leaky_relu": jax.nn.leaky_relu,
+  "silu": jax.nn.silu,
+  "swish": jax.nn.silu,
+  "mish": jax.nn.mish,
+  "sigmoid": jax.nn.sigmoid,
+  "tanh": jnp.tanh,
+  "linear": lambda x: x,
+}
+
+
+class Outputs(NamedTuple):
+  """What a module gives. Under `jax.jit`, what the caller does not read is not computed.
+
+  Attributes:
+    hidden_states: M+1 arrays B×L×D; index 0 is the embedding layer's output, index m that of layer m.
+    attention_scores: QKᵀ/√K of the layers asked for, in that order, each B×H×L×L in float32, before
+      mask and softmax.
+    pooled: B×D, tanh of a dense layer on the first token.
+    logits: what the head gives: B×C from a classifier, B×L×V from a masked language model; None from
+      the bare encoder.
+  """
+
+  hidden_states: tuple[Float[Array, "B L D"], ...]
+  attention_scores: tuple[Float[Array, "B H L L"], ...]
+  pooled: Float[Array, "B D"]
+  logits: Float[Array, "..."] | None = None
+
+
+def dropout(x: Array, rate: float, key: Array) -> Array:
+  """Returns `x` with elements zeroed at `rate`, the others scaled so that the mean stays.
+
+  One random byte decides an element, so the rate is rounded to a multiple of 1/256 (0.1 becomes 26/256)
+  and the scale follows the rounded rate. The usual 32 bits an element take four times as long to draw:
+  on a CPU about as long as a narrow student's feed-forward layer takes to compute.
+  """
+  dropped = round(rate * 256)
+  words = jax.random.bits(key, (-(-x.size // 4),), jnp.uint32)
+  bits = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[: x.size].reshape(x.shape)
+  return jnp.where(bits >= dropped, x * (256 / (256 - dropped)), 0).astype(x.dtype)
+
+
+class Dropout(nn.Module):
+  """`dropout` with a key from the module's "dropout" stream; nothing when deterministic."""
+
+  rate: float
+
+  def __call__(self, x: Array, deterministic: bool) -> Array:
+    if deterministic or self.rate == 0:
+      return x
+    return dropout(x, self.rate, self.make_rng("dropout"))
+
+
+def _dense(config: EncoderConfig, features: int, dtype: jnp.dtype) -> nn.Dense:
+  return nn.Dense(features, dtype=dtype, kernel_init=nn.initializers.normal(config.initializer_range))
+
+
+def _layer_norm(config: EncoderConfig, dtype: jnp.dtype) -> nn.LayerNorm:
+  # Flax keeps the statistics in float32 whatever the dtype. The one-pass variance it uses by default
+  # loses digits where the mean is large, so the two-pass form.
+  return nn.LayerNorm(epsilon=config.layer_norm_eps, dtype=dtype, use_fast_variance=False)
+
+
+class Embeddings(nn.Module):
+  """Word, position and token-type embeddings, summed and normalised."""
+
+  config: EncoderConfig
+  dtype: jnp.dtype
+
+  def setup(self):
+    config = self.config
+    embed = functools.partial(
+      nn.Embed,
+      features=config.hidden_size,
+      dtype=self.dtype,
+      embedding_init=nn.initializers.normal(config.initializer_range),
+    )
+    self.word_embeddings = embed(config.vocab_size)
+    self.position_embeddings = embed(config.max_position_embeddings)
+    self.token_type_embeddings = embed(config.type_vocab_size)
+    self.layer_norm = _layer_norm(config, self.dtype)
+    self.dropout = Dropout(config.hidden_dropout_prob)
+
+  def __call__(
+    self, input_ids: Int[Array, "B L"], token_type_ids: Int[Array, "B L"], deterministic: bool
+  ) -> Float[Array, "B L D"]:
+    positions = jnp.arange(input_ids.shape[-1])
+    x_BxLxD = (
+      self.word_embeddings(input_ids) + self.position_embeddings(positions) + self.token_type_embeddings(token_type_ids)
+    )
+    return self.dropout(self.layer_norm(x_BxLxD), deterministic)
+
+
+class SelfAttention(nn.Module):
+  """Multi-head self-attention, without the residual; gives its scores only where they are asked for."""
+
+  config: EncoderConfig
+  dtype: jnp.dtype
+
+  def setup(self):
+    width = self.config.hidden_size
+    self.query = _dense(self.config, width, self.dtype)
+    self.key = _dense(self.config, width, self.dtype)
+    self.value = _dense(self.config, width, self.dtype)
+    self.output = _dense(self.config, width, self.dtype)
+    self.dropout = Dropout(self.config.attention_probs_dropout_prob)
+
+  def __call__(
+    self, x_BxLxD: Float[Array, "B L D"], mask_BxL: Bool[Array, "B L"], with_scores: bool, deterministic: bool
+  ) -> tuple[Float[Array, "B L D"], Float[Array, "B H L L"] | None]:
+    config = self.config
+    heads = (*x_BxLxD.shape[:2], config.num_attention_heads, config.head_size)
+    q_BxLxHxK = self.query(x_BxLxD).reshape(heads)
+    k_BxLxHxK = self.key(x_BxLxD).reshape(heads)
+    v_BxLxHxK = self.value(x_BxLxD).reshape(heads)
+    mask_Bx1x1xL = mask_BxL[:, None, None, :]
+    drops = config.attention_probs_dropout_prob > 0 and not deterministic
+    if with_scores or drops:  # dot_product_attention gives no scores, and has no dropout
+      scores_BxHxLxL = jnp.einsum(
+        "bqhk,bmhk->bhqm", q_BxLxHxK, k_BxLxHxK, preferred_element_type=jnp.float32
+      ) / jnp.sqrt(config.head_size)
+      masked_BxHxLxL = jnp.where(mask_Bx1x1xL, scores_BxHxLxL, jnp.finfo(jnp.float32).min)
+      probs_BxHxLxL = self.dropout(jax.nn.softmax(masked_BxHxLxL).astype(self.dtype), deterministic)
+      context_BxLxHxK = jnp.einsum("bhqm,bmhk->bqhk", probs_BxHxLxL, v_BxLxHxK)
+    else:
+      scores_BxHxLxL = None
+      context_BxLxHxK = jax.nn.dot_product_attention(q_BxLxHxK, k_BxLxHxK, v_BxLxHxK, mask=mask_Bx1x1xL)
+    return self.output(context_BxLxHxK.reshape(x_BxLxD.shape)), scores_BxHxLxL if with_scores else None
+
+
+class Layer(nn.Module):
+  """One post-LayerNorm transformer layer: attention, then feed-forward, each with a residual."""
+
+  config: EncoderConfig
+  dtype: jnp.dtype
+
+  def setup(self):
+    config = self.config
+    if config.hidden_act not in ACTIVATIONS:
+      raise InputError(f"hidden_act {config.hidden_act!r} is not supported; there are {', '.join(ACTIVATIONS)}")
+    self.attention = SelfAttention(config, self.dtype)
+    self.attention_norm = _layer_norm(config, self.dtype)
+    self.intermediate = _dense(config, config.intermediate_size, self.dtype)
+    self.output = _dense(config, config.hidden_size, self.dtype)
+    self.output_norm = _layer_norm(config, self.dtype)
+    self.dropout = Dropout(config.hidden_dropout_prob)
+
+  def __call__(
+    self, x_BxLxD: Float[Array, "B L D"], mask_BxL: Bool[Array, "B L"], with_scores: bool, deterministic: bool
+  ) -> tuple[Float[Array, "B L D"], Float[Array, "B H L L"] | None]:
+    attended_BxLxD, scores_BxHxLxL = self.attention(x_BxLxD, mask_BxL, with_scores, deterministic)
+    x_BxLxD = self.attention_norm(x_BxLxD + self.dropout(attended_BxLxD, deterministic))
+    inner_BxLxF = ACTIVATIONS[self.config.hidden_act](self.intermediate(x_BxLxD))
+    x_BxLxD = self.output_norm(x_BxLxD + self.dropout(self.output(inner_BxLxF), deterministic))
+    return x_BxLxD, scores_BxHxLxL
+
+
+class Encoder(nn.Module):
+  """A BERT encoder with pooler.
+
+  Call it with a batch of `input_ids` (B×L), and where they matter `attention_mask` (1 for a token, 0 for
+  padding; default all 1) and `token_type_ids` (default all 0):
+
+      outputs = Encoder(config).apply({"params": params}, batch, score_layers=(2, 4))
+
+  Attributes:
+    config: the shape.
+    dtype: of the matrix products and activations; parameters, LayerNorm statistics, scores and softmax
+      stay float32.
+  """
+
+  config: EncoderConfig
+  dtype: jnp.dtype = jnp.float32
+
+  def setup(self):
+    self.embeddings = Embeddings(self.config, self.dtype)
+    self.layers = [Layer(self.config, self.dtype) for _ in range(self.config.num_hidden_layers)]
+    self.pooler = _dense(self.config, self.config.hidden_size, self.dtype)
+
+  def __call__(self, batch: Batch, *, score_layers: tuple[int, ...] = (), deterministic: bool = True) -> Outputs:
+    """Returns hidden states, pooled output and the scores of `score_layers`.
+
+    Args:
+      batch: see the class.
+      score_layers: the layers (1…M) whose attention scores are given, and no others; static. The other
+        layers go through `jax.nn.dot_product_attention`, except under attention dropout, which that has not.
+      deterministic: no dropout; else the caller gives `rngs={"dropout": key}`.
+
+    Raises:
+      ValueError: a layer that is not there, or sequences longer than the position embeddings.
+    """
+    input_ids = batch["input_ids"]
+    length, longest = input_ids.shape[-1], self.config.max_position_embeddings
+    if length > longest:
+      raise ValueError(f"sequences of {length} tokens do not fit max_position_embeddings {longest}")
+    wrong = [layer for layer in score_layers if not 1 <= layer <= self.config.num_hidden_layers]
+    if wrong:
+      raise ValueError(f"score_layers {wrong} are not among layers 1 to {self.config.num_hidden_layers}")
+
+    token_type_ids = batch.get("token_type_ids", jnp.zeros_like(input_ids))
+    mask_BxL = batch.get("attention_mask", jnp.ones_like(input_ids)).astype(bool)
+    x_BxLxD = self.embeddings(input_ids, token_type_ids, deterministic)
+    hidden_states, scores = [x_BxLxD], {}
+    for m, layer in enumerate(self.layers, start=1):
+      x_BxLxD, scores[m] = layer(x_BxLxD, mask_BxL, m in score_layers, deterministic)
+      hidden_states.append(x_BxLxD)
+    return Outputs(
+      hidden_states=tuple(hidden_states),
+      attention_scores=tuple(scores[m] for m in score_layers),
+      pooled=jnp.tanh(self.pooler(x_BxLxD[:, 0])),
+    )
+
+  def word_logits(self, x: Float[Array, "... D"]) -> Float[Array, "... V"]:
+    """Returns the inner products of `x` with the word embeddings: the tied decoder of a masked LM."""
+    return self.embeddings.word_embeddings.attend(x)
+
+
+class SequenceClassifier(nn.Module):
+  """An encoder with a linear head on the pooled output; one label means regression. Logits in float32."""
+
+  config: EncoderConfig
+  dtype: jnp.dtype = jnp.float32
+
+  def setup(self):
+    config = self.config
+    self.encoder = Encoder(config, self.dtype)
+    rate = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
+    self.dropout = Dropout(rate)
+    self.classifier = _dense(config, config.num_labels, jnp.float32)
+
+  def __call__(self, batch: Batch, *, score_layers: tuple[int, ...] = (), deterministic: bool = True) -> Outputs:
+    """Returns the encoder's outputs with logits B×C; arguments and errors as for `Encoder`."""
+    outputs = self.encoder(batch, score_layers=score_layers, deterministic=deterministic)
+    return outputs._replace(logits=self.classifier(self.dropout(outputs.pooled, deterministic)))
+
+
+class MaskedLanguageModel(nn.Module):
+  """An encoder with BERT's masked-LM head: dense, activation, LayerNorm, tied decoder. Logits in float32."""
+
+  config: EncoderConfig
+  dtype: jnp.dtype = jnp.float32
+
+  def setup(self):
+    self.encoder = Encoder(self.config, self.dtype)
+    self.transform = _dense(self.config, self.config.hidden_size, self.dtype)
+    self.transform_norm = _layer_norm(self.config, self.dtype)
+    self.bias = self.param("bias", nn.initializers.zeros, (self.config.vocab_size,))
+
+  def __call__(self, batch: Batch, *, score_layers: tuple[int, ...] = (), deterministic: bool = True) -> Outputs:
+    """Returns the encoder's outputs with logits B×L×V; arguments and errors as for `Encoder`."""
+    outputs = self.encoder(batch, score_layers=score_layers, deterministic=deterministic)
+    x_BxLxD = ACTIVATIONS[self.config.hidden_act](self.transform(outputs.hidden_states[-1]))
+    logits_BxLxV = self.encoder.word_logits(self.transform_norm(x_BxLxD)).astype(jnp.float32) + self.bias
+    return outputs._replace(logits=logits_BxLxV)
+
+
+Model = Encoder | SequenceClassifier | MaskedLanguageModel
+
+
+def initialize(model: Model, key: Array) -> dict:
+  """Returns fresh float32 parameters for `model`, drawn as the original BERT draws them.
+
+  The values are those of `model.init` in distribution; drawing them leaf by leaf spares the compilation
+  of a program as large as the model.
+  """
+  paths, tree = jax.tree.flatten_with_path(parameter_shapes(model))
+  keys = jax.random.split(key, len(paths))
+  leaves = [_draw(path[-1].key, leaf.shape, model.config, key) for (path, leaf), key in zip(paths, keys, strict=True)]
+  return jax.tree.unflatten(tree, leaves)
+
+
+def parameter_shapes(model: Model) -> dict:
+  """Returns the tree of the model's parameters as shapes, without computing any."""
+  example = {"input_ids": jax.ShapeDtypeStruct((1, 2), jnp.int32)}
+  return jax.eval_shape(model.init, jax.random.key(0), example)["params"]
+
+
+def _draw(name: str, shape: tuple[int, ...], config: EncoderConfig, key: Array) -> Array:
+  if name in ("kernel", "embedding"):
+    return config.initializer_range * jax.random.normal(key, shape)
+  return jnp.ones(shape) if name == "scale" else jnp.zeros(shape)
+
+
+def count_parameters(params: Mapping) -> int:
+  """Returns the number of scalars in a tree of parameters."""
+  return sum(leaf.size for leaf in jax.tree.leaves(params))
