@@ -1,0 +1,79 @@
+"""The latest and the best checkpoint of a run, by Orbax, written in the background."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from tinybert_jax.steps import TrainState
+
+
+class Checkpoints:
+  """`latest/`, the whole state with what a run needs to go on, and `best/`, the best parameters by a score.
+
+  Orbax writes each beside the one before and renames it when complete, so a process killed at any moment
+  leaves the older one to read.
+  """
+
+  def __init__(self, directory: str | os.PathLike):
+    options = ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True)
+    directory = Path(directory).absolute()
+    self._latest = ocp.CheckpointManager(directory / "latest", options=options, item_names=("state", "record"))
+    self._best = ocp.CheckpointManager(directory / "best", options=options, item_names=("params", "record"))
+
+  def save_latest(self, step: int, state: TrainState, record: dict[str, Any]) -> None:
+    """Saves the state and a JSON record; returns when both are copied off the device."""
+    _save(self._latest, step, record, state=_without_key_type(state))
+
+  def save_best(self, step: int, params: Any, record: dict[str, Any]) -> None:
+    """Saves parameters and a JSON record in the place of the best before."""
+    _save(self._best, step, record, params=params)
+
+  def restore_latest(self, state: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
+    """Returns the saved state, placed as `state` is, and its record; None where nothing was saved."""
+    plain = _without_key_type(state)
+    restored = _restore(self._latest, state=plain)
+    if restored is None:
+      return None
+    saved, record = restored
+    return saved.replace(key=jax.random.wrap_key_data(saved.key, impl=jax.random.key_impl(state.key))), record
+
+  def restore_best(self, params: Any) -> tuple[Any, dict[str, Any]] | None:
+    """Returns the best parameters, placed as `params` are, and their record; None where nothing was saved."""
+    return _restore(self._best, params=params)
+
+  def wait(self) -> None:
+    """Returns when everything saved so far is on disk; raises what went wrong in the background."""
+    self._latest.wait_until_finished()
+    self._best.wait_until_finished()
+
+  def close(self) -> None:
+    self._latest.close()
+    self._best.close()
+
+
+def _without_key_type(state: TrainState) -> TrainState:
+  return state.replace(key=jax.random.key_data(state.key))  # Orbax saves plain arrays
+
+
+def _save(manager: ocp.CheckpointManager, step: int, record: dict[str, Any], **item: Any) -> None:
+  if step in manager.all_steps():
+    return  # a run that went back to an older checkpoint comes by here again with the same numbers
+  (name, tree), *_ = item.items()
+  manager.save(
+    step, args=ocp.args.Composite(**{name: ocp.args.StandardSave(tree), "record": ocp.args.JsonSave(record)})
+  )
+
+
+def _restore(manager: ocp.CheckpointManager, **item: Any) -> tuple[Any, dict[str, Any]] | None:
+  step = manager.latest_step()
+  if step is None:
+    return None
+  (name, tree), *_ = item.items()
+  abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
+  restored = manager.restore(
+    step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract), "record": ocp.args.JsonRestore()})
+  )
+  return restored[name], restored["record"]

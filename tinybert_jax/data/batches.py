@@ -1,0 +1,164 @@
+"""Ragged token rows to padded batches: a few static lengths, nothing dropped, the same order for the same seed."""
+
+import functools
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import datasets
+import grain
+import numpy as np
+
+from tinybert_jax.errors import InputError
+
+NumpyBatch = dict[str, np.ndarray]
+
+
+def bucket_lengths(lengths: Sequence[int], number: int = 3, multiple: int = 8) -> tuple[int, ...]:
+  """Returns the at most `number` lengths, in rising order, that rows of these `lengths` pad least to.
+
+  Every length is a multiple of `multiple` (of a larger one where rows are longer than 16 of them), and the
+  last holds the longest row.
+  """
+  longest = max(lengths)
+  step = multiple * -(-longest // (16 * multiple))
+  needed = np.bincount(-(-np.asarray(lengths) // step))  # rows by their length in steps
+  choices = range(1, len(needed) - 1)
+  shorter = [c for n in range(min(number, len(needed) - 1)) for c in itertools.combinations(choices, n)]
+
+  def padded(cuts):
+    cost = [next(cut for cut in (*cuts, len(needed) - 1) if cut >= length) for length in range(len(needed))]
+    return int(needed @ np.asarray(cost)), len(cuts)
+
+  return tuple(cut * step for cut in (*min(shorter, key=padded), len(needed) - 1))
+
+
+class BatchSource:
+  """The batches of a whole run by number: a Grain data source.
+
+  Each epoch shuffles the rows, sorts them into buckets of similar length and the batches into random
+  order. What does not fill a batch of its bucket goes to the next longer one, so an epoch takes
+  ⌈rows/batch_size⌉ batches, and only its last one is filled up, by rows of `example_weight` 0.
+
+  A batch has `input_ids`, `attention_mask` and `example_weight`, and of `token_type_ids`, `labels` and
+  `teacher_logits` those that the data set has.
+  """
+
+  def __init__(
+    self,
+    rows: datasets.Dataset,
+    *,
+    batch_size: int,
+    lengths: Sequence[int],
+    epochs: int = 1,
+    seed: int = 0,
+    shuffle: bool = True,
+    pad_id: int = 0,
+  ):
+    """Args:
+      rows: with the column `input_ids` and any of those above.
+      batch_size: rows in a batch.
+      lengths: of the buckets, rising; see `bucket_lengths`.
+      epochs: passes over the rows.
+      seed: of the shuffling.
+      shuffle: or go by rising length, the same in every epoch.
+      pad_id: the token that fills up `input_ids`.
+
+    Raises:
+      InputError: no rows, or a row longer than the last bucket.
+    """
+    if not len(rows):
+      raise InputError("there are no rows to make batches from")
+    self.rows, self.batch_size, self.lengths = rows, batch_size, tuple(lengths)
+    self.epochs, self.seed, self.shuffle, self.pad_id = epochs, seed, shuffle, pad_id
+    row_lengths = row_length(rows)
+    if row_lengths.max() > self.lengths[-1]:
+      raise InputError(f"a row of {row_lengths.max()} tokens does not fit the longest bucket, {self.lengths[-1]}")
+    self._bucket = np.searchsorted(self.lengths, row_lengths)
+    self._plan = functools.lru_cache(maxsize=2)(self._plan_epoch)
+
+  @property
+  def steps_per_epoch(self) -> int:
+    return -(-len(self.rows) // self.batch_size)
+
+  def __len__(self) -> int:
+    return self.epochs * self.steps_per_epoch
+
+  def __getitem__(self, step: int) -> NumpyBatch:
+    epoch, index = divmod(step, self.steps_per_epoch)
+    length, indices = self._plan(epoch)[index]
+    return pad_batch(self.rows[indices], length, self.batch_size, self.pad_id)
+
+  def indices(self, step: int) -> np.ndarray:
+    """Returns the numbers of the data set's rows in batch `step`, in their order."""
+    epoch, index = divmod(step, self.steps_per_epoch)
+    return self._plan(epoch)[index][1]
+
+  def __iter__(self) -> Iterator[NumpyBatch]:
+    """Returns a Grain iterator that reads ahead in a thread, and has `get_state` and `set_state`."""
+    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=8)
+    return iter(grain.MapDataset.source(self).to_iter_dataset(options))
+
+  def _plan_epoch(self, epoch: int) -> list[tuple[int, np.ndarray]]:
+    rng = np.random.default_rng((self.seed, epoch))
+    order = rng.permutation(len(self.rows)) if self.shuffle else np.arange(len(self.rows))
+    plan, left = [], np.empty(0, np.int64)
+    for bucket, length in enumerate(self.lengths):
+      left = np.concatenate([left, order[self._bucket[order] == bucket]])
+      full = len(left) // self.batch_size * self.batch_size
+      plan += [(length, part) for part in left[:full].reshape(-1, self.batch_size)]
+      left, longest = left[full:], length
+    if len(left):
+      plan.append((longest, left))
+    return [plan[i] for i in rng.permutation(len(plan))] if self.shuffle else plan
+
+
+def pad_batch(rows: Mapping[str, Any], length: int, batch_size: int, pad_id: int = 0) -> NumpyBatch:
+  """Returns rows as a batch of `batch_size` × `length`, filled up by rows of `example_weight` 0."""
+  number = len(rows["input_ids"])
+  batch = {
+    "input_ids": np.full((batch_size, length), pad_id, np.int32),
+    "attention_mask": np.zeros((batch_size, length), np.int32),
+    "example_weight": (np.arange(batch_size) < number).astype(np.float32),
+  }
+  for row, ids in enumerate(rows["input_ids"]):
+    batch["input_ids"][row, : len(ids)] = ids
+    batch["attention_mask"][row, : len(ids)] = 1
+  if "token_type_ids" in rows:
+    batch["token_type_ids"] = np.zeros((batch_size, length), np.int32)
+    for row, ids in enumerate(rows["token_type_ids"]):
+      batch["token_type_ids"][row, : len(ids)] = ids
+  for name in ("labels", "teacher_logits"):
+    if name in rows:
+      values = np.asarray(rows[name])
+      dtype = np.int32 if np.issubdtype(values.dtype, np.integer) else np.float32
+      batch[name] = np.zeros((batch_size, *values.shape[1:]), dtype)
+      batch[name][:number] = values
+  return batch
+
+
+def tokenize(
+  tokenizer: Any,
+  texts: Sequence[str],
+  pairs: Sequence[str] | None = None,
+  *,
+  max_length: int,
+  labels: Sequence[int] | Sequence[float] | None = None,
+) -> datasets.Dataset:
+  """Returns the rows of `texts` (and `pairs`), cut to `max_length` tokens, as `BatchSource` takes them."""
+  encoded = tokenizer(
+    list(texts), None if pairs is None else list(pairs), truncation=True, max_length=max_length, verbose=False
+  )
+  columns = {"input_ids": encoded["input_ids"]}
+  if pairs is not None:  # a single text is segment 0 throughout, the model's default
+    columns["token_type_ids"] = encoded["token_type_ids"]
+  if labels is not None:
+    columns["labels"] = list(labels)
+  return datasets.Dataset.from_dict(columns)
+
+
+def row_length(rows: datasets.Dataset) -> np.ndarray:
+  """Returns the number of tokens in each row."""
+  return np.concatenate(
+    [np.diff(chunk.offsets.to_numpy()) for chunk in rows.with_format("arrow")[:]["input_ids"].chunks]
+  )

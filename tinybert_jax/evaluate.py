@@ -1,0 +1,86 @@
+"""Logits over a data set, and what a model costs: FLOPs, latency, throughput."""
+
+import functools
+import time
+from typing import Any, NamedTuple
+
+import datasets
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.distill import Params
+from tinybert_jax.model import Batch, SequenceClassifier
+
+
+def predict(
+  model: SequenceClassifier, params: Params, rows: datasets.Dataset, *, batch_size: int = 64
+) -> Float[np.ndarray, "N C"]:
+  """Returns the logits of every row, in the order of the rows; no dropout."""
+  lengths = bucket_lengths(row_length(rows))
+  source = BatchSource(rows, batch_size=batch_size, lengths=lengths, shuffle=False, pad_id=model.config.pad_token_id)
+  params = jax.device_put(params)
+  # All batches are sent off before the first result is fetched, so the device never waits for the host.
+  parts = [(source.indices(step), logits(model, params, batch)) for step, batch in enumerate(source)]
+  result = np.empty((len(rows), model.config.num_labels), np.float32)
+  for indices, values in parts:
+    result[indices] = values[: len(indices)]
+  return result
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def logits(model: SequenceClassifier, params: Params, batch: Batch) -> Float[Array, "B C"]:
+  """Returns the logits of one batch; compiled once for each model and shape."""
+  return model.apply({"params": params}, batch).logits
+
+
+class Cost(NamedTuple):
+  """What a model costs.
+
+  Attributes:
+    flops: floating-point operations of one sequence, as the compiler counts them.
+    latency_ms: median milliseconds for one sequence at a time.
+    throughput: sequences a second, in batches of 32, from the median.
+  """
+
+  flops: float
+  latency_ms: float
+  throughput: float
+
+
+def compare_costs(
+  models: dict[str, tuple[SequenceClassifier, Params]], *, length: int = 128, repeats: int = 50
+) -> dict[str, Cost]:
+  """Returns the cost of each model on full sequences of `length` tokens, measured in turns.
+
+  The turns alternate between the models, and medians are taken, so that a machine that slows down for a
+  while does so for all of them.
+  """
+  runs: dict[str, dict[int, Any]] = {}
+  for name, (model, params) in models.items():
+    params = jax.device_put(params)
+    runs[name] = {}
+    for size in (1, 32):
+      batch = {"input_ids": jnp.ones((size, length), jnp.int32), "attention_mask": jnp.ones((size, length), jnp.int32)}
+      runs[name][size] = (logits.lower(model, params, batch).compile(), params, batch)
+  seconds = {
+    size: _alternate({name: run[size] for name, run in runs.items()}, repeats if size == 1 else repeats // 5)
+    for size in (1, 32)
+  }
+  return {
+    name: Cost(run[1][0].cost_analysis()["flops"], 1e3 * seconds[1][name], 32 / seconds[32][name])
+    for name, run in runs.items()
+  }
+
+
+def _alternate(runs: dict[str, tuple], repeats: int) -> dict[str, float]:
+  """Returns the median seconds of each compiled run; the first turn of each warms up."""
+  seconds = {name: [] for name in runs}
+  for _ in range(repeats + 1):
+    for name, (compiled, *arguments) in runs.items():
+      start = time.perf_counter()
+      compiled(*arguments).block_until_ready()
+      seconds[name].append(time.perf_counter() - start)
+  return {name: float(np.median(values[1:])) for name, values in seconds.items()}
