@@ -104,6 +104,7 @@ def prediction_distillation(
   *,
   objective: Literal["soft_cross_entropy", "logits"] = "soft_cross_entropy",
   temperature: float = 1.0,
+  label_weight: float = 0.0,
 ) -> LossFn:
   """Returns the loss of prediction-layer distillation (Equation 10).
 
@@ -115,6 +116,8 @@ def prediction_distillation(
     teacher: the classifier to learn from.
     objective: the paper's soft cross-entropy, or the squared error of the logits.
     temperature: of the soft cross-entropy.
+    label_weight: α of a mixture (1 − α)·distillation + α·labels (Hinton et al., arXiv:1503.02531); the
+      paper has none, 0.
   """
 
   def loss(student_params: Params, teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
@@ -127,8 +130,16 @@ def prediction_distillation(
       teacher_logits = _apply(teacher, teacher_params, batch, None).logits
     weight = batch.get("example_weight")
     if objective == "logits" or student.config.num_labels == 1:
-      return {"prediction": logit_loss(logits, teacher_logits, weight)}
-    return {"prediction": prediction_loss(logits, teacher_logits, weight, temperature=temperature)}
+      soft = logit_loss(logits, teacher_logits, weight)
+    else:
+      soft = prediction_loss(logits, teacher_logits, weight, temperature=temperature)
+    if not label_weight:
+      return {"prediction": soft}
+    hard = _label_loss(logits, batch)
+    return {
+      "prediction": soft._replace(total=(1 - label_weight) * soft.total),
+      "labels": hard._replace(total=label_weight * hard.total),
+    }
 
   return loss
 
@@ -137,13 +148,7 @@ def fine_tuning(model: SequenceClassifier) -> LossFn:
   """Returns the loss on the labels: cross-entropy, or squared error for a regression; the teacher is not read."""
 
   def loss(params: Params, _teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
-    logits = _apply(model, params, batch, key).logits
-    weight = batch.get("example_weight", jnp.ones(logits.shape[0]))
-    if model.config.num_labels == 1:
-      error = jnp.square(logits[:, 0] - batch["labels"])
-    else:
-      error = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
-    return {"labels": WeightedSum(jnp.sum(error * weight), jnp.sum(weight))}
+    return {"labels": _label_loss(_apply(model, params, batch, key).logits, batch)}
 
   return loss
 
@@ -166,6 +171,15 @@ def initialize_projections(
     return {"shared": {"kernel": draw(key, shape), "bias": jnp.zeros(teacher.hidden_size)}}
   embedding_key, hidden_key = jax.random.split(key)
   return {"embedding": {"kernel": draw(embedding_key, shape)}, "hidden": {"kernel": draw(hidden_key, shape)}}
+
+
+def _label_loss(logits: Array, batch: Batch) -> WeightedSum:
+  weight = batch.get("example_weight", jnp.ones(logits.shape[0]))
+  if logits.shape[-1] == 1:
+    error = jnp.square(logits[:, 0] - batch["labels"])
+  else:
+    error = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
+  return WeightedSum(jnp.sum(error * weight), jnp.sum(weight))
 
 
 def _projection(params: Params, name: str) -> dict[str, Array | None]:

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,7 +16,6 @@ from huggingface_hub import errors as hub_errors
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerBase
 
 from tinybert_jax.config import EncoderConfig, config_from_dict, config_to_dict, read_json
 from tinybert_jax.errors import InputError
@@ -30,7 +29,8 @@ from tinybert_jax.model import (
   parameter_shapes,
 )
 
-Path_ = tuple[str, ...]
+if TYPE_CHECKING:
+  from transformers import PreTrainedTokenizerBase
 
 # The table of names: Flax path below "encoder" | Hugging Face name below "bert."; a kernel is a PyTorch
 # weight transposed. `{i}` is a layer, counted from 0 on both sides.
@@ -148,7 +148,7 @@ def save_pretrained(
   config: EncoderConfig,
   params: Mapping[str, Any],
   *,
-  tokenizer: PreTrainedTokenizerBase | None = None,
+  tokenizer: "PreTrainedTokenizerBase | None" = None,
   description: str = "",
 ) -> None:
   """Writes a Hugging Face model directory: `config.json`, `model.safetensors`, tokenizer files, `README.md`.
@@ -192,8 +192,10 @@ def save_pretrained(
     (new / "README.md").write_text(_model_card(config, params, model_class, description), encoding="utf-8")
 
 
-def load_tokenizer(name: str | os.PathLike) -> PreTrainedTokenizerBase:
+def load_tokenizer(name: str | os.PathLike) -> "PreTrainedTokenizerBase":
   """Returns the tokenizer of a directory or hub id; InputError where there is none."""
+  from transformers import AutoTokenizer, BertTokenizer  # seconds to import, which no one else need wait for
+
   directory = local_directory(name)
   if not any((directory / file).is_file() for file in ("tokenizer.json", "vocab.txt")):
     raise InputError(f"{directory}: no tokenizer.json and no vocab.txt; put the model's tokenizer files there")

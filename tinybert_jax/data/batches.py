@@ -20,7 +20,7 @@ def bucket_lengths(lengths: Sequence[int], number: int = 3, multiple: int = 8) -
   Every length is a multiple of `multiple` (of a larger one where rows are longer than 16 of them), and the
   last holds the longest row.
   """
-  longest = max(lengths)
+  longest = int(max(lengths))
   step = multiple * -(-longest // (16 * multiple))
   needed = np.bincount(-(-np.asarray(lengths) // step))  # rows by their length in steps
   choices = range(1, len(needed) - 1)

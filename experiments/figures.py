@@ -1,0 +1,97 @@
+"""The quickstart's pictures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # before pyplot: a run has no screen
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+
+from tinybert_jax.distill import Params
+from tinybert_jax.layer_map import LayerMap
+from tinybert_jax.model import SequenceClassifier
+
+TEACHER, STUDENT, PLAIN = "#4063a8", "#d9742b", "#8a8a8a"
+History = Sequence[Mapping[str, float]]
+
+
+def loss_curves(path: Path, histories: Mapping[str, History]) -> None:
+  """Draws each stage's losses against its steps, and the accuracy on dev where it was measured."""
+  figure, axes = plt.subplots(1, len(histories), figsize=(3.6 * len(histories), 3.2), layout="constrained")
+  for axis, (name, history) in zip(axes, histories.items(), strict=True):
+    losses = [row for row in history if "loss" in row]
+    terms = {"embedding": "embedding", "hidden": "hidden", "attention": "attention"} if name == "intermediate" else {}
+    for term in terms or {"loss": "loss"}:
+      values = [sum(value for key, value in row.items() if key.split("_")[0] == term) for row in losses]
+      axis.plot([row["step"] for row in losses], values, label=term)
+    axis.set(title=name.replace("_", " "), xlabel="step", yscale="log")
+    scores = [row for row in history if "accuracy" in row]
+    if scores:
+      right = axis.twinx()
+      right.plot(
+        [row["step"] for row in scores], [row["accuracy"] for row in scores], "o-", color=STUDENT, label="dev accuracy"
+      )
+      right.set(ylim=(min(0.85, *(row["accuracy"] for row in scores)), 1))
+      right.tick_params(axis="y", labelcolor=STUDENT)
+      right.legend(loc="upper right", frameon=False, fontsize="small")
+    axis.legend(loc="lower left", frameon=False, fontsize="small")
+  axes[0].set_ylabel("loss")
+  _save(figure, path)
+
+
+def accuracy_against_cost(path: Path, summary: Mapping) -> None:
+  """Draws test accuracy against parameters and latency: teacher, student, and student without distillation."""
+  teacher, student = summary["teacher"], summary["student"]
+  plain = {**student, "accuracy": summary["student_without_distillation_accuracy"]}
+  figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+  for axis, key, label in (
+    (axes[0], "parameters", "parameters"),
+    (axes[1], "latency_ms", "latency, ms (batch 1, length 128)"),
+  ):
+    for side, color, name in (
+      (teacher, TEACHER, "teacher"),
+      (plain, PLAIN, "student, labels alone"),
+      (student, STUDENT, "student, distilled"),
+    ):
+      axis.scatter(side[key], 100 * side["accuracy"], s=90, color=color, label=name, zorder=3)
+    axis.axhline(97.5 * teacher["accuracy"], color=TEACHER, linestyle=":", linewidth=1)
+    axis.set(xscale="log", xlabel=label)
+    axis.grid(alpha=0.3, which="both")
+    axis.margins(0.15)
+  axes[0].set_ylabel("test accuracy, %")
+  axes[0].text(student["parameters"], 97.5 * teacher["accuracy"], "97.5% of the teacher", fontsize="small", va="bottom")
+  axes[1].legend(frameon=False, loc="center")
+  _save(figure, path)
+
+
+def attention_maps(
+  path: Path,
+  models: Mapping[str, tuple[SequenceClassifier, Params]],
+  batch: Mapping[str, np.ndarray],
+  tokens: Sequence[str],
+  layers: LayerMap,
+  heads: int = 4,
+) -> None:
+  """Draws the first heads' attention probabilities in the student's last layer and the teacher's layer behind it."""
+  pairs = {"teacher": layers[-1], "student": len(layers)}
+  figure, axes = plt.subplots(2, heads, figsize=(3.1 * heads, 6.4), sharex=True, sharey=True, layout="constrained")
+  for row, (name, layer) in enumerate(pairs.items()):
+    model, params = models[name]
+    scores = model.apply({"params": params}, batch, score_layers=(layer,)).attention_scores[0]
+    probabilities = np.asarray(jax.nn.softmax(scores[0]))
+    for head in range(heads):
+      axis = axes[row, head]
+      axis.imshow(probabilities[head], cmap="magma", vmin=0, vmax=probabilities[:heads].max())
+      axis.set_title(f"{name}, layer {layer}, head {head + 1}", fontsize="small")
+      axis.set_xticks(range(len(tokens)), tokens, rotation=90, fontsize="x-small")
+      axis.set_yticks(range(len(tokens)), tokens, fontsize="x-small")
+  _save(figure, path)
+
+
+def _save(figure: plt.Figure, path: Path) -> None:
+  figure.savefig(path, dpi=110)
+  plt.close(figure)
