@@ -77,8 +77,11 @@ def attention_maps(
   heads: int = 4,
 ) -> None:
   """Draws the first heads' attention probabilities in the student's last layer and the teacher's layer behind it."""
+  heads = min(heads, models["student"][0].config.num_attention_heads)
   pairs = {"teacher": layers[-1], "student": len(layers)}
-  figure, axes = plt.subplots(2, heads, figsize=(3.1 * heads, 6.4), sharex=True, sharey=True, layout="constrained")
+  figure, axes = plt.subplots(
+    2, heads, figsize=(3.1 * heads, 6.4), squeeze=False, sharex=True, sharey=True, layout="constrained"
+  )
   for row, (name, layer) in enumerate(pairs.items()):
     model, params = models[name]
     scores = model.apply({"params": params}, batch, score_layers=(layer,)).attention_scores[0]

@@ -1,0 +1,33 @@
+# Each target sets up what it needs in .venv, once.
+PYTHON ?= python3
+VENV ?= .venv
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.demo
+	$(VENV)/bin/python -m experiments.quickstart
+
+test: $(VENV)/.test $(VENV)/.demo
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/.base: setup.cfg constraints.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, and this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.base experiments/demo-requirements.txt
+	$(PIP) --no-deps --require-hashes --requirement experiments/demo-requirements.txt
+	touch $@
+
+$(VENV)/.test: $(VENV)/.base
+	$(PIP) --constraint constraints.txt --editable '.[test]'
+	touch $@

@@ -1,0 +1,119 @@
+import itertools
+
+import datasets
+import numpy as np
+import pytest
+
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, pad_batch, row_length, tokenize
+from tinybert_jax.errors import InputError
+
+
+def rows(number=23, longest=15, seed=0):
+  rng = np.random.default_rng(seed)
+  ids = [[100 + i, *rng.integers(1, 99, rng.integers(0, longest))] for i in range(number)]  # first token: row number
+  return datasets.Dataset.from_dict({"input_ids": ids, "labels": [row[0] - 100 for row in ids]})
+
+
+def seen(batches):
+  return sorted(int(i) - 100 for batch in batches for i in batch["input_ids"][batch["example_weight"] > 0, 0])
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 4, 23, 64])
+def test_every_row_once_an_epoch_and_none_dropped(shuffle, batch_size):
+  source = BatchSource(rows(), batch_size=batch_size, lengths=(8, 16), epochs=3, shuffle=shuffle)
+  assert len(source) == 3 * -(-23 // batch_size)
+  for epoch in range(3):
+    start = epoch * source.steps_per_epoch
+    batches = [source[step] for step in range(start, start + source.steps_per_epoch)]
+    assert seen(batches) == list(range(23))
+    assert {batch["input_ids"].shape for batch in batches} <= {(batch_size, 8), (batch_size, 16)}
+    assert sum((batch["example_weight"] == 0).any() for batch in batches) <= 1
+
+
+def test_columns_mask_and_padding_stay_together():
+  data = rows()
+  source = BatchSource(data, batch_size=4, lengths=(8, 16), pad_id=99)
+  for step in range(len(source)):
+    batch = source[step]
+    for row, index in enumerate(source.indices(step)):
+      ids = data[int(index)]["input_ids"]
+      assert batch["input_ids"][row].tolist() == ids + [99] * (batch["input_ids"].shape[1] - len(ids))
+      assert batch["attention_mask"][row].sum() == len(ids)
+      assert batch["labels"][row] == data[int(index)]["labels"]
+    assert not batch["attention_mask"][batch["example_weight"] == 0].any()
+
+
+def test_order_follows_the_seed_and_changes_with_the_epoch():
+  def order(seed):
+    source = BatchSource(rows(), batch_size=4, lengths=(16,), epochs=2, seed=seed)
+    return [tuple(source.indices(step)) for step in range(12)]
+
+  assert order(0) == order(0) != order(1)
+  assert order(0)[:6] != order(0)[6:]
+
+
+def test_the_iterators_state_continues_where_it_was():
+  source = BatchSource(rows(), batch_size=4, lengths=(8, 16), epochs=2)
+  batches = iter(source)
+  for _ in range(5):
+    next(batches)
+  state = batches.get_state()
+  rest = [batch["input_ids"] for batch in batches]
+  again = iter(source)
+  again.set_state(state)
+  for ours, theirs in itertools.zip_longest(rest, (batch["input_ids"] for batch in again)):
+    np.testing.assert_array_equal(ours, theirs)
+  assert len(rest) == len(source) - 5
+
+
+def test_bucket_lengths_pad_least():
+  lengths = np.repeat([5, 20, 60], [100, 50, 10])
+  assert bucket_lengths(lengths, number=3) == (8, 24, 64)
+  assert bucket_lengths(lengths, number=2) == (24, 64)  # 24·150 + 64·10 < 8·100 + 64·60
+  assert bucket_lengths(lengths, number=1) == (64,)
+  assert bucket_lengths([8, 8], number=3) == (8,)
+  assert bucket_lengths([512, 30], number=2) == (32, 512)  # multiples of 32 where rows are so long
+
+  def padding(buckets, lengths):
+    return sum(min(b for b in buckets if b >= n) for n in lengths)
+
+  lengths = np.random.default_rng(0).integers(1, 65, 300)
+  best = min(padding((*cuts, 64), lengths) for cuts in itertools.combinations(range(8, 64, 8), 2))
+  assert padding(bucket_lengths(lengths, number=3), lengths) == best
+
+
+def test_teacher_logits_and_token_types_are_carried():
+  batch = pad_batch(
+    {"input_ids": [[1, 2]], "token_type_ids": [[0, 1]], "teacher_logits": [[0.5, -1.0]], "labels": [2.5]}, 4, 3
+  )
+  assert batch["token_type_ids"].tolist() == [[0, 1, 0, 0], [0] * 4, [0] * 4]
+  assert batch["teacher_logits"].tolist() == [[0.5, -1.0], [0, 0], [0, 0]]
+  assert batch["labels"].dtype == np.float32 and batch["input_ids"].dtype == np.int32
+
+
+def test_what_does_not_fit_is_refused():
+  with pytest.raises(InputError, match="no rows"):
+    BatchSource(rows().select([]), batch_size=4, lengths=(16,))
+  with pytest.raises(InputError, match="does not fit the longest bucket, 4"):
+    BatchSource(rows(), batch_size=4, lengths=(4,))
+
+
+def test_row_length_follows_selection_and_order():
+  data = rows()
+  chosen = data.select([5, 3, 3, 17])
+  assert row_length(chosen).tolist() == [len(data[i]["input_ids"]) for i in (5, 3, 3, 17)]
+  both = datasets.concatenate_datasets([data, chosen])
+  assert row_length(both).tolist() == [len(row) for row in both["input_ids"]]
+
+
+def test_tokenize_cuts_and_pairs():
+  class Words:
+    def __call__(self, texts, pairs, truncation, max_length, verbose):
+      assert truncation and max_length == 3
+      ids = [[len(word) for word in text.split()][:3] for text in texts]
+      return {"input_ids": ids, "token_type_ids": [[1] * len(row) for row in ids]}
+
+  single = tokenize(Words(), ["a bb ccc dddd"], max_length=3, labels=[1])
+  assert single[0] == {"input_ids": [1, 2, 3], "labels": 1}
+  assert tokenize(Words(), ["a"], ["b"], max_length=3)[0]["token_type_ids"] == [1]

@@ -1,0 +1,67 @@
+import dataclasses
+import errno
+
+import pytest
+
+from experiments import command_line
+from tinybert_jax.errors import InputError, RunStopped
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What it does."""
+
+  size: int = 3
+  """How large, in tokens."""
+  debug: bool = False
+  """Show the traceback of an error."""
+
+
+def run(monkeypatch, error, *arguments):
+  def main(options):
+    raise error
+
+  monkeypatch.setattr("sys.argv", ["program", *arguments])
+  command_line.run(main, Options, "python -m experiments.test")
+
+
+@pytest.mark.parametrize(
+  ("error", "sentence"),
+  [
+    (InputError("data.tsv, line 3: no label"), "data.tsv, line 3: no label\n"),
+    (RunStopped("stopped at step 3"), "stopped at step 3\n"),
+    (
+      OSError(errno.ENOSPC, "No space left on device", "runs/x"),
+      "cannot read or write runs/x: No space left on device; free",
+    ),
+    (KeyboardInterrupt(), "stopped; the same command"),
+  ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(monkeypatch, capsys, error, sentence):
+  with pytest.raises(SystemExit) as exit_:
+    run(monkeypatch, error)
+  captured = capsys.readouterr()
+  assert exit_.value.code == 2 and captured.err.startswith(sentence) and captured.out == ""
+  assert captured.err.count("\n") == 1
+  with pytest.raises(type(error)):
+    run(monkeypatch, error, "--debug")
+
+
+def test_a_defect_of_the_program_keeps_its_traceback(monkeypatch):
+  with pytest.raises(ZeroDivisionError):
+    run(monkeypatch, ZeroDivisionError())
+
+
+def test_unknown_options_and_values_exit_with_2(monkeypatch, capsys):
+  for arguments in (["--sise", "3"], ["--size", "three"]):
+    with pytest.raises(SystemExit) as exit_:
+      run(monkeypatch, None, *arguments)
+    assert exit_.value.code == 2
+  assert "--size" in capsys.readouterr().err
+
+
+def test_help_explains_the_options(monkeypatch, capsys):
+  with pytest.raises(SystemExit) as exit_:
+    run(monkeypatch, None, "--help")
+  text = capsys.readouterr().out
+  assert exit_.value.code == 0 and "python -m experiments.test" in text and "How large, in tokens" in text

@@ -1,0 +1,84 @@
+"""The quickstart from end to end, on a tiny encoder and texts made here."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+import transformers
+from test_pretrained import word_tokenizer
+
+from experiments import demo_data, quickstart
+from tinybert_jax.config import EncoderConfig
+from tinybert_jax.errors import InputError
+from tinybert_jax.model import Encoder, initialize
+from tinybert_jax.pretrained import save_pretrained
+
+TEACHER = EncoderConfig(
+  vocab_size=7, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+  max_position_embeddings=128,
+)  # fmt: skip
+
+
+@pytest.fixture
+def demo(tmp_path, monkeypatch):
+  """A tiny encoder, and texts whose class is whether they begin with hello."""
+  encoder = tmp_path / "encoder"
+  save_pretrained(
+    encoder, TEACHER, initialize(Encoder(TEACHER), jax.random.key(0), kernels="glorot"), tokenizer=word_tokenizer()
+  )
+  rng = np.random.default_rng(0)
+
+  def texts(number):
+    words = [["hello" if rng.random() < 0.5 else "world" for _ in range(rng.integers(1, 6))] for _ in range(number)]
+    return demo_data.Texts([" ".join(w) for w in words], ["greets" if w[0] == "hello" else "not" for w in words])
+
+  splits = {"train": texts(90), "test": texts(40)}
+  monkeypatch.setattr(demo_data, "encoder_directory", lambda: encoder)
+  monkeypatch.setattr(demo_data, "reuters_r8", splits.__getitem__)
+  return quickstart.Options(
+    out=tmp_path / "out", student_layers=1, student_width=12, batch_size=8, teacher_epochs=4, prediction_epochs=3,
+    teacher_learning_rate=1e-2, student_learning_rate=1e-2,
+  )  # fmt: skip
+
+
+def test_everything_is_written_and_a_second_run_shows_it_again(demo, capsys):
+  quickstart.main(demo)
+  out = demo.out
+  summary = json.loads((out / "summary.json").read_text())
+  for side in ("teacher", "student"):
+    assert {"accuracy", "parameters", "latency_ms", "throughput"} <= summary[side].keys()
+    files = {path.name for path in (out / side).iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= files
+  assert summary["retention"] == summary["student"]["accuracy"] / summary["teacher"]["accuracy"]
+  assert summary["times_smaller"] == summary["teacher"]["parameters"] / summary["student"]["parameters"]
+  assert summary["teacher"]["accuracy"] > 0.9 and 0 < summary["student_without_distillation_accuracy"] <= 1
+  for picture in ("loss_curves.png", "accuracy_against_cost.png", "attention_maps.png"):
+    assert (out / picture).stat().st_size > 10_000
+  page = (out / "report.html").read_text()
+  assert page.count("data:image/png;base64,") == 3 and "http" not in page.replace("https://", "")
+
+  classify = transformers.pipeline("text-classification", model=str(out / "student"))
+  test = demo_data.reuters_r8("test")
+  theirs = np.mean([classify(text)[0]["label"] == label for text, label in zip(*test, strict=True)])
+  assert theirs == pytest.approx(summary["student"]["accuracy"])
+
+  before = (out / "summary.json").stat().st_mtime_ns
+  capsys.readouterr()
+  quickstart.main(demo)
+  assert "were in" in capsys.readouterr().out and (out / "summary.json").stat().st_mtime_ns == before
+  with pytest.raises(InputError, match="seed 0 then and 1 now"):
+    quickstart.main(dataclasses.replace(demo, seed=1))
+  assert (out / "summary.json").stat().st_mtime_ns == before
+
+
+def test_layers_that_do_not_divide_are_refused_before_anything_is_trained(demo):
+  with pytest.raises(InputError, match=r"--student-layers 3: .*at least 3 layers"):
+    quickstart.main(dataclasses.replace(demo, student_layers=3))
+  assert not (demo.out / "stages" / "teacher").exists()
+
+
+def test_a_width_that_the_heads_do_not_divide_is_refused(demo):
+  with pytest.raises(InputError, match="hidden_size 13 is not a multiple of num_attention_heads 2"):
+    quickstart.main(dataclasses.replace(demo, student_width=13))

@@ -1,0 +1,60 @@
+import contextlib
+
+import jax
+import numpy as np
+import pytest
+
+from tinybert_jax import steps
+from tinybert_jax.checkpoints import Checkpoints
+from tinybert_jax.optim import adamw
+
+
+def state(seed=0):
+  params = {"dense": {"kernel": jax.random.normal(jax.random.key(seed), (4, 8))}}
+  return steps.create_state(params, adamw(0.1), jax.random.key(seed + 1))
+
+
+def assert_same(a, b):
+  np.testing.assert_array_equal(jax.random.key_data(a.key), jax.random.key_data(b.key))
+  for x, y in zip(jax.tree.leaves(a.replace(key=0)), jax.tree.leaves(b.replace(key=0)), strict=True):
+    np.testing.assert_array_equal(x, y)
+
+
+def test_state_and_record_come_back_and_only_the_latest_is_kept(tmp_path):
+  with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+    assert checkpoints.restore_latest(state()) is None and checkpoints.restore_best(state().params) is None
+    checkpoints.save_latest(3, state(1), {"next": 3})
+    checkpoints.save_latest(7, state(2), {"next": 7})
+    checkpoints.save_best(7, state(2).params, {"accuracy": 0.5})
+    checkpoints.wait()
+  with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+    restored, record = checkpoints.restore_latest(state())
+    assert_same(restored, state(2))
+    assert record == {"next": 7}
+    params, record = checkpoints.restore_best(state().params)
+    np.testing.assert_array_equal(params["dense"]["kernel"], state(2).params["dense"]["kernel"])
+    assert record == {"accuracy": 0.5}
+  assert [path.name for path in (tmp_path / "latest").iterdir() if path.name.isdigit()] == ["7"]
+
+
+def test_a_half_written_checkpoint_is_passed_over(tmp_path):
+  with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+    checkpoints.save_latest(3, state(1), {"next": 3})
+    checkpoints.wait()
+  (tmp_path / "latest" / "9.orbax-checkpoint-tmp-0" / "state").mkdir(parents=True)
+  with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+    assert checkpoints.restore_latest(state())[1] == {"next": 3}
+
+
+@pytest.mark.parametrize("params", ["replicated", "sharded"])
+def test_a_state_on_a_mesh_comes_back_to_any_other_placement(tmp_path, params):
+  mesh = steps.data_mesh()
+  sharding = steps.state_sharding(state(), mesh, params)
+  with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+    checkpoints.save_latest(1, jax.device_put(state(1), sharding), {})
+    checkpoints.wait()
+    alone, _ = checkpoints.restore_latest(state())
+    spread, _ = checkpoints.restore_latest(jax.device_put(state(), sharding))
+  assert_same(alone, state(1))
+  assert_same(spread, state(1))
+  assert spread.params["dense"]["kernel"].sharding == sharding.params["dense"]["kernel"]

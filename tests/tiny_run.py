@@ -1,0 +1,59 @@
+"""A training run of seconds, in this process or as `python tests/tiny_run.py DIRECTORY`, for the loop's tests."""
+
+import os
+import sys
+import time
+
+import datasets
+import jax
+import numpy as np
+
+from tinybert_jax import steps
+from tinybert_jax.config import EncoderConfig
+from tinybert_jax.data.batches import BatchSource
+from tinybert_jax.distill import fine_tuning
+from tinybert_jax.evaluate import predict
+from tinybert_jax.metrics import accuracy
+from tinybert_jax.model import SequenceClassifier, initialize
+from tinybert_jax.optim import adamw, schedule
+from tinybert_jax.train import Every, TrainResult, train
+
+CONFIG = EncoderConfig(vocab_size=40, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+
+
+def rows(number=53, seed=0) -> datasets.Dataset:
+  """Rows whose label is whether token 7 is among them."""
+  rng = np.random.default_rng(seed)
+  ids = [rng.integers(1, 40, rng.integers(2, 13)).tolist() for _ in range(number)]
+  return datasets.Dataset.from_dict({"input_ids": ids, "labels": [int(7 in row) for row in ids]})
+
+
+def run(directory, *, epochs=8, sleep=0.0, corrupt=None, learning_rate=1e-2, evaluate=None, **options) -> TrainResult:
+  model = SequenceClassifier(CONFIG)
+  source = BatchSource(rows(), batch_size=8, lengths=(8, 16), epochs=epochs, seed=1)
+  optimizer = adamw(schedule(learning_rate, len(source)))
+
+  def place(batch):
+    time.sleep(sleep)
+    return corrupt(batch) if corrupt else jax.device_put(batch)
+
+  dev = rows(20, seed=5)
+  return train(
+    directory,
+    steps.jit_update(steps.make_update(fine_tuning(model), optimizer)),
+    steps.create_state(initialize(model, jax.random.key(0)), optimizer, steps.random_key(2)),
+    {},
+    source,
+    evaluate=evaluate or (lambda params: accuracy(predict(model, params, dev), np.array(dev["labels"]))),
+    best_metric="accuracy",
+    every=Every(log=2, evaluate=5, checkpoint=3),
+    config={"learning_rate": learning_rate},
+    place=place,
+    **options,
+  )
+
+
+if __name__ == "__main__":
+  result = run(sys.argv[1], sleep=float(sys.argv[2]))
+  flat = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree.leaves_with_path(result.state.params)}
+  np.savez(os.path.join(sys.argv[1], "result.npz"), **flat, score=result.metrics["accuracy"])
