@@ -24,15 +24,15 @@ from tinybert_jax.layer_map import LayerMap, layer_map
 from tinybert_jax.metrics import accuracy
 from tinybert_jax.model import SequenceClassifier, count_parameters, initialize
 from tinybert_jax.pretrained import load_pretrained, load_tokenizer, save_pretrained
-from tinybert_jax.train import TrainResult, train
+from tinybert_jax.train import Every, TrainResult, train
 
 Stage = Callable[..., TrainResult]
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Fine-tune MiniLM (6 layers x 384) on Reuters R8 topics, distil it into a student a seventh of its size
-  or less, and measure both on the test split.
+  """Fine-tune MiniLM (6 layers x 384) on a few labelled Reuters documents, distil it into a student an
+  eighth of its size over many unlabelled ones, and measure both on the test split of Reuters R8.
 
   The same command again goes on where it stopped.
   """
@@ -40,23 +40,27 @@ class Options:
   out: Path = Path("runs/quickstart")
   """Folder for everything that the run writes."""
   seed: int = 0
-  """Of the dev split, the initialisation, the order of the rows and dropout."""
+  """Of the choice of documents, the initialisation, the order of the rows and dropout."""
+  labelled_share: float = 0.1
+  """Share of the training documents whose labels are used; the teacher labels the others for the student."""
   max_length: int = 64
   """Tokens that a document is cut to."""
-  batch_size: int = 32
-  """Documents in a batch."""
-  teacher_epochs: int = 2
-  """Passes of fine-tuning the teacher."""
-  teacher_learning_rate: float = 2e-4
-  """Its peak learning rate."""
-  student_layers: int = 3
+  teacher_epochs: int = 6
+  """Passes of fine-tuning the teacher over the labelled documents."""
+  teacher_batch_size: int = 16
+  """Documents in a batch of the teacher's."""
+  teacher_learning_rate: float = 1e-4
+  """The teacher's peak learning rate."""
+  student_layers: int = 2
   """Layers of the student; the teacher's 6 must be a multiple."""
   student_width: int = 84
   """Hidden size of the student, a multiple of its 12 heads; its feed-forward layers are four times as wide."""
   intermediate_epochs: int = 1
-  """Passes of the first stage, which distils embeddings, hidden states and attention scores."""
-  prediction_epochs: int = 5
-  """Passes of the second stage, which distils the logits."""
+  """Passes of the first stage, which distils embeddings, hidden states and attention scores, over all documents."""
+  prediction_epochs: int = 4
+  """Passes of the second stage, which distils the logits, over all documents."""
+  student_batch_size: int = 32
+  """Documents in a batch of the student's."""
   student_learning_rate: float = 1e-3
   """The student's peak learning rate, in both stages."""
   max_train_examples: int | None = None
@@ -66,9 +70,14 @@ class Options:
 
 
 class Data(NamedTuple):
-  """R8 as token rows with labels; `dev` is a tenth of the training split."""
+  """R8 as token rows with labels, and the texts of the test split.
 
-  train: datasets.Dataset
+  `labelled` and `dev` are parts of the training split with nothing in common; `transfer` is all of it but `dev`,
+  and its labels are not read.
+  """
+
+  labelled: datasets.Dataset
+  transfer: datasets.Dataset
   dev: datasets.Dataset
   test: datasets.Dataset
   labels: tuple[str, ...]
@@ -81,29 +90,38 @@ def main(options: Options) -> None:
     print(report.table(summary))
     print(f"\nThese results were in {options.out} already; remove it, or give another --out, to run again.")
     return
+  datasets.disable_progress_bars()
   with stopwatch(options.out) as seconds:
     encoder = demo_data.encoder_directory()
     tokenizer = load_tokenizer(encoder)
     data = load_data(tokenizer, options)
-    pretrained = load_pretrained(encoder, SequenceClassifier, labels=data.labels, seed=options.seed)
+    pretrained = load_pretrained(encoder, SequenceClassifier, labels=data.labels, kernels="glorot", seed=options.seed)
     teacher = SequenceClassifier(pretrained.config)
     student = SequenceClassifier(student_config(pretrained.config, options))
     layers = uniform_layers(student.config, teacher.config)
     fresh = initialize(student, jax.random.key(options.seed), kernels="glorot")
     announce(options, data, pretrained.params, fresh)
     stage = functools.partial(run_stage, options, data)
-    passes = options.intermediate_epochs + options.prediction_epochs
+    student_steps = (options.intermediate_epochs + options.prediction_epochs) * batches(
+      data.transfer, options.student_batch_size
+    )
 
-    tuned = stage("teacher", teacher, pretrained.params, distill.fine_tuning(teacher), options.teacher_epochs)
-    intermediate = distil_intermediate(stage, options, student, fresh, teacher, tuned.params, layers)
-    logits = stored(options.out / "stages" / "teacher_logits.npy", lambda: predict(teacher, tuned.params, data.train))
-    rows = data.train.add_column("teacher_logits", list(logits))
+    tuned = stage(
+      "teacher", teacher, pretrained.params, distill.fine_tuning(teacher), data.labelled, options.teacher_epochs
+    )
+    intermediate = distil_intermediate(stage, options, student, fresh, teacher, tuned.params, layers, data.transfer)
+    logits = stored(
+      options.out / "stages" / "teacher_logits.npy", lambda: predict(teacher, tuned.params, data.transfer)
+    )
+    rows = data.transfer.add_column("teacher_logits", list(logits))
     prediction_loss = distill.prediction_distillation(student, objective="logits")
-    distilled = stage("prediction", student, intermediate.params, prediction_loss, options.prediction_epochs, rows=rows)
+    distilled = stage("prediction", student, intermediate.params, prediction_loss, rows, options.prediction_epochs)
     # What distillation is up against, and what its first stage adds: the same student from the same start, for as
-    # many passes, on the labels alone, and by the second stage alone.
-    labels_only = stage("labels_only", student, fresh, distill.fine_tuning(student), passes)
-    prediction_only = stage("prediction_only", student, fresh, prediction_loss, passes, rows=rows)
+    # many steps, on the labels alone, and by the second stage alone.
+    passes = -(-student_steps // batches(data.labelled, options.student_batch_size))
+    labels_only = stage("labels_only", student, fresh, distill.fine_tuning(student), data.labelled, passes)
+    passes = options.intermediate_epochs + options.prediction_epochs
+    prediction_only = stage("prediction_only", student, fresh, prediction_loss, rows, passes)
 
     print("measuring on the test split", flush=True)
     models = {"teacher": (teacher, tuned.params), "student": (student, distilled.params)}
@@ -117,6 +135,7 @@ def main(options: Options) -> None:
       save_pretrained(options.out / name, model.config, params, tokenizer=tokenizer, description=about)
     summary = {
       "options": command_line.as_json(options),
+      "documents": {"labelled": len(data.labelled), "in all": len(data.transfer), "test": len(data.test)},
       **sides,
       "retention": sides["student"]["accuracy"] / sides["teacher"]["accuracy"],
       "times_smaller": sides["teacher"]["parameters"] / sides["student"]["parameters"],
@@ -134,24 +153,42 @@ def main(options: Options) -> None:
 
 
 def load_data(tokenizer: PreTrainedTokenizerBase, options: Options) -> Data:
-  """Returns R8, its training split cut in nine tenths to train on and one to select by."""
+  """Returns R8: the training split less a twentieth to select by, a share of it labelled, and the test split."""
+  if not 0 < options.labelled_share <= 1:
+    raise InputError(f"--labelled-share {options.labelled_share}: it must be above 0 and at most 1")
   train_split, test_split = demo_data.reuters_r8("train"), demo_data.reuters_r8("test")
   labels = tuple(sorted(set(train_split.labels)))
-  rows = {
-    name: tokenize(
+  train_rows, test_rows = (
+    tokenize(
       tokenizer, split.texts, max_length=options.max_length, labels=[labels.index(label) for label in split.labels]
     )
-    for name, split in (("train", train_split), ("test", test_split))
-  }
-  order = np.random.default_rng(options.seed).permutation(len(rows["train"]))[: options.max_train_examples]
-  dev_size = -(-len(order) // 10)
+    for split in (train_split, test_split)
+  )
+  rng = np.random.default_rng(options.seed)
+  order = rng.permutation(len(train_rows))[: options.max_train_examples]
+  classes = np.asarray(train_rows["labels"])
+  dev = sample_by_class(order, classes, 0.05, rng)
+  transfer = np.setdiff1d(order, dev)
+  labelled = sample_by_class(transfer, classes, options.labelled_share, rng)
   return Data(
-    train=rows["train"].select(order[dev_size:]),
-    dev=rows["train"].select(order[:dev_size]),
-    test=rows["test"],
+    labelled=train_rows.select(labelled),
+    transfer=train_rows.select(transfer),
+    dev=train_rows.select(dev),
+    test=test_rows,
     labels=labels,
     test_texts=test_split.texts,
   )
+
+
+def sample_by_class(rows: np.ndarray, classes: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+  """Returns `share` of the rows of each class, at least four (or all there are)."""
+  parts = [rng.permutation(rows[classes[rows] == c]) for c in np.unique(classes[rows])]
+  return np.concatenate([part[: max(4, round(share * len(part)))] for part in parts])
+
+
+def batches(rows: datasets.Dataset, batch_size: int) -> int:
+  """Returns the number of batches in one pass."""
+  return -(-len(rows) // batch_size)
 
 
 def student_config(teacher: EncoderConfig, options: Options) -> EncoderConfig:
@@ -172,18 +209,20 @@ def student_config(teacher: EncoderConfig, options: Options) -> EncoderConfig:
 def announce(options: Options, data: Data, teacher_params: distill.Params, student_params: distill.Params) -> None:
   """Prints what the run will do."""
   teacher_size, student_size = count_parameters(teacher_params), count_parameters(student_params)
-  steps_per_epoch = -(-len(data.train) // options.batch_size)
-  epochs = {
-    "teacher": options.teacher_epochs,
-    "intermediate": options.intermediate_epochs,
-    "prediction": options.prediction_epochs,
-    "labels only": options.intermediate_epochs + options.prediction_epochs,
-  }
+  teacher_steps = options.teacher_epochs * batches(data.labelled, options.teacher_batch_size)
+  once = batches(data.transfer, options.student_batch_size)
   print(f"devices   {', '.join(str(device) for device in jax.devices())}")
-  print(f"data      {len(data.train)} documents to train on, {len(data.dev)} to select by, {len(data.test)} to test")
+  print(
+    f"data      {len(data.labelled)} labelled documents of {len(data.transfer)}, {len(data.dev)} to select by, "
+    f"{len(data.test)} to test"
+  )
   ratio = teacher_size / student_size
   print(f"models    teacher {teacher_size:,} parameters, student {student_size:,}: {ratio:.1f} times smaller")
-  print(f"steps     {', '.join(f'{name} {number * steps_per_epoch}' for name, number in epochs.items())}")
+  print(
+    f"steps     teacher {teacher_steps}, intermediate {options.intermediate_epochs * once}, prediction "
+    f"{options.prediction_epochs * once}; for comparison, labels alone and prediction alone "
+    f"{(options.intermediate_epochs + options.prediction_epochs) * once} each"
+  )
   print(f"writes    {options.out}", flush=True)
 
 
@@ -194,18 +233,18 @@ def run_stage(
   model: SequenceClassifier,
   params: distill.Params,
   loss_fn: distill.LossFn,
+  rows: datasets.Dataset,
   epochs: int,
   *,
-  rows: datasets.Dataset | None = None,
   teacher_params: distill.Params | None = None,
   select: bool = True,
 ) -> TrainResult:
   """Returns the result of training `model` from `params` for `epochs`; with `select`, the best on dev."""
-  rows = data.train if rows is None else rows
-  learning_rate = options.teacher_learning_rate if name == "teacher" else options.student_learning_rate
+  is_teacher = name == "teacher"
+  learning_rate = options.teacher_learning_rate if is_teacher else options.student_learning_rate
   source = BatchSource(
     rows,
-    batch_size=options.batch_size,
+    batch_size=options.teacher_batch_size if is_teacher else options.student_batch_size,
     lengths=bucket_lengths(row_length(rows), number=2),
     epochs=epochs,
     seed=options.seed,
@@ -225,6 +264,7 @@ def run_stage(
     source,
     evaluate=evaluate if select else None,
     best_metric="accuracy" if select else None,
+    every=Every(log=10, evaluate=max(1, len(source) // 6)),
     config=command_line.as_json(options),
     title=name,
   )
@@ -238,6 +278,7 @@ def distil_intermediate(
   teacher: SequenceClassifier,
   teacher_params: distill.Params,
   layers: LayerMap,
+  rows: datasets.Dataset,
 ) -> TrainResult:
   """Returns the student after the first stage, without the projections that it trained with."""
   projections = distill.initialize_projections(student.config, teacher.config, jax.random.key(options.seed + 1))
@@ -246,6 +287,7 @@ def distil_intermediate(
     student,
     {**params, "projections": projections},
     distill.intermediate_distillation(student, teacher, layers),
+    rows,
     options.intermediate_epochs,
     teacher_params=teacher_params,
     select=False,

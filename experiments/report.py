@@ -27,6 +27,7 @@ def table(summary: Mapping) -> str:
   lines += [
     f"{'student, labels alone':24}{summary['student_without_distillation_accuracy']:10.2%}",
     "",
+    _setting(summary),
     f"The student keeps {summary['retention']:.1%} of the teacher's accuracy, {summary['times_smaller']:.1f} times "
     f"smaller and {summary['times_faster']:.1f} times faster; the run took {summary['seconds'] / 60:.1f} minutes.",
   ]
@@ -94,6 +95,7 @@ def _page(out: Path, summary: Mapping, histories: Mapping[str, figures.History],
 <tr><th></th><th>test accuracy</th><th>parameters</th><th>latency</th><th>documents/s</th><th>GFLOPs</th></tr>
 {body}
 </table>
+<p>{_setting(summary)}</p>
 <p>Latency: one document of 128 tokens at a time. Documents a second and GFLOPs (of one document): also 128 tokens;
 batches of 32. Both models ran in turns on this machine. The whole run took {summary["seconds"] / 60:.1f} minutes.</p>
 <img alt="Accuracy against parameters and latency" src="{_picture(out / COST)}">
@@ -119,6 +121,15 @@ print(student.config.labels[logits[0].argmax()])</pre>
 """
 
 
+def _setting(summary: Mapping) -> str:
+  """Returns the sentence that says who saw which labels."""
+  documents = summary["documents"]
+  return (
+    f"Teacher, and student on labels alone, learnt from {documents['labelled']:,} labelled documents; the distilled "
+    f"student from what the teacher says of {documents['in all']:,}, and from no label."
+  )
+
+
 def _stages(summary: Mapping, histories: Mapping[str, figures.History]) -> str:
   losses = [row for row in histories["intermediate"] if "loss" in row]
   first, last = losses[0], losses[-1]
@@ -129,7 +140,7 @@ def _stages(summary: Mapping, histories: Mapping[str, figures.History]) -> str:
   )
   only = summary["student_prediction_stage_only_accuracy"]
   both, labels = summary["student"]["accuracy"], summary["student_without_distillation_accuracy"]
-  return f"""<p>The same student from the same start, for as many passes over the same documents:</p>
+  return f"""<p>The same student from the same start, for as many steps:</p>
 <ul>
 <li>labels alone: {labels:.2%}</li>
 <li>prediction distillation alone: {only:.2%} ({100 * (only - labels):+.2f} points)</li>

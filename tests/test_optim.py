@@ -39,7 +39,7 @@ def test_updates_are_pytorchs_adamw_with_clipping_and_without_decay_on_biases_an
       {"params": [theirs["bias"], theirs["scale"]], "weight_decay": 0.0},
     ],
     lr=0.1,
-    eps=1e-6,
+    eps=1e-8,
   )
   state = optimizer.init(params)
   for _ in range(5):

@@ -11,6 +11,7 @@ from flax import traverse_util
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from experiments import demo_data
 from tinybert_jax.config import EncoderConfig
 from tinybert_jax.errors import InputError
 from tinybert_jax.model import Encoder, MaskedLanguageModel, SequenceClassifier, initialize
@@ -270,3 +271,35 @@ def test_parameters_of_another_shape_are_refused(tmp_path):
   del params["pooler/bias"]
   with pytest.raises(InputError, match="pooler/bias"):
     save_pretrained(tmp_path / "model", config, traverse_util.unflatten_dict(params, sep="/"))
+
+
+@pytest.fixture
+def minilm():
+  try:
+    return demo_data.encoder_directory()
+  except InputError as error:
+    pytest.skip(str(error))
+
+
+def test_the_real_minilm_agrees_with_pytorch_in_both_directions(minilm, tmp_path):
+  tokenizer = load_tokenizer(minilm)
+  data = dict(
+    tokenizer(
+      ["The quick brown fox jumps over the lazy dog.", "Distillation keeps what matters, and little else besides it."],
+      ["It barks.", "[MASK] is hidden."],
+      padding=True,
+      return_tensors="np",
+    )
+  )
+  valid = data["attention_mask"].astype(bool)
+  theirs = transformers.BertModel.from_pretrained(minilm, attn_implementation="eager").eval()
+  loaded = load_pretrained(minilm)
+  assert loaded.initialized == ()
+  ours = Encoder(loaded.config).apply({"params": loaded.params}, data, score_layers=(1, 2, 3, 4, 5, 6))
+  assert_agrees(ours, torch_outputs(theirs, data), valid)
+
+  save_pretrained(tmp_path / "copy", loaded.config, loaded.params, tokenizer=tokenizer)
+  back = transformers.BertModel.from_pretrained(tmp_path / "copy", attn_implementation="eager").eval()
+  assert_agrees(ours, torch_outputs(back, data), valid)
+  again = transformers.AutoTokenizer.from_pretrained(tmp_path / "copy")
+  assert again("A tokenizer, too.")["input_ids"] == tokenizer("A tokenizer, too.")["input_ids"]

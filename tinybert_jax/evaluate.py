@@ -2,6 +2,7 @@
 
 import functools
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import datasets
@@ -66,7 +67,10 @@ def compare_costs(
       batch = {"input_ids": jnp.ones((size, length), jnp.int32), "attention_mask": jnp.ones((size, length), jnp.int32)}
       runs[name][size] = (logits.lower(model, params, batch).compile(), params, batch)
   seconds = {
-    size: _alternate({name: run[size] for name, run in runs.items()}, repeats if size == 1 else repeats // 5)
+    size: median_seconds(
+      {name: functools.partial(run[size][0], *run[size][1:]) for name, run in runs.items()},
+      repeats if size == 1 else max(1, repeats // 5),
+    )
     for size in (1, 32)
   }
   return {
@@ -75,12 +79,17 @@ def compare_costs(
   }
 
 
-def _alternate(runs: dict[str, tuple], repeats: int) -> dict[str, float]:
-  """Returns the median seconds of each compiled run; the first turn of each warms up."""
+def median_seconds(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+  """Returns the median seconds of each run, taken in turns; the first turn of each only warms up.
+
+  Args:
+    runs: functions that return arrays, whose results are waited for.
+    repeats: turns that count.
+  """
   seconds = {name: [] for name in runs}
   for _ in range(repeats + 1):
-    for name, (compiled, *arguments) in runs.items():
+    for name, run in runs.items():
       start = time.perf_counter()
-      compiled(*arguments).block_until_ready()
+      jax.block_until_ready(run())
       seconds[name].append(time.perf_counter() - start)
   return {name: float(np.median(values[1:])) for name, values in seconds.items()}

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -91,6 +91,7 @@ def load_pretrained(
   model_class: type[Model] = Encoder,
   *,
   labels: Sequence[str] | None = None,
+  kernels: Literal["bert", "glorot"] = "bert",
   seed: int = 0,
 ) -> Pretrained:
   """Returns the configuration and parameters of a Hugging Face BERT.
@@ -103,7 +104,8 @@ def load_pretrained(
     name: a directory, or an id on the Hugging Face hub.
     model_class: `Encoder`, `SequenceClassifier` or `MaskedLanguageModel`.
     labels: class names that replace the file's; a classifier in the file must have as many classes.
-    seed: for what is initialised.
+    kernels: how what the file lacks is initialised, see `model.initialize`.
+    seed: of that.
 
   Raises:
     InputError: nothing there, no BERT, or tensors that are missing, unexpected or wrongly shaped: all of
@@ -138,7 +140,7 @@ def load_pretrained(
   if problems:
     raise InputError(f"{directory}: the weights do not fit config.json: {'; '.join(problems)}")
   if initialized:
-    fresh = traverse_util.flatten_dict(initialize(model, jax.random.key(seed)), sep="/")
+    fresh = traverse_util.flatten_dict(initialize(model, jax.random.key(seed), kernels=kernels), sep="/")
     params |= {path: np.asarray(fresh[path]) for path in initialized}
   return Pretrained(config, traverse_util.unflatten_dict(params, sep="/"), tuple(initialized))
 
