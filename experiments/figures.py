@@ -12,7 +12,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from tinybert_jax.distill import Params
-from tinybert_jax.layer_map import LayerMap
 from tinybert_jax.model import SequenceClassifier
 
 TEACHER, STUDENT, PLAIN = "#4063a8", "#d9742b", "#8a8a8a"
@@ -32,13 +31,11 @@ def loss_curves(path: Path, histories: Mapping[str, History]) -> None:
     scores = [row for row in history if "accuracy" in row]
     if scores:
       right = axis.twinx()
-      right.plot(
-        [row["step"] for row in scores], [row["accuracy"] for row in scores], "o-", color=STUDENT, label="dev accuracy"
-      )
+      right.plot([row["step"] for row in scores], [row["accuracy"] for row in scores], "o-", color=STUDENT)
       right.set(ylim=(min(0.85, *(row["accuracy"] for row in scores)), 1))
+      right.set_ylabel("accuracy on dev", color=STUDENT)
       right.tick_params(axis="y", labelcolor=STUDENT)
-      right.legend(loc="upper right", frameon=False, fontsize="small")
-    axis.legend(loc="lower left", frameon=False, fontsize="small")
+    axis.legend(loc="upper right", frameon=False, fontsize="small")
   axes[0].set_ylabel("loss")
   _save(figure, path)
 
@@ -63,31 +60,28 @@ def accuracy_against_cost(path: Path, summary: Mapping) -> None:
     axis.grid(alpha=0.3)
     axis.margins(y=0.2)
   axes[0].set_ylabel("test accuracy, %")
-  axes[1].legend(frameon=False, loc="center")
+  axes[1].legend(frameon=False, loc="lower right")
   _save(figure, path)
 
 
 def attention_maps(
   path: Path,
-  models: Mapping[str, tuple[SequenceClassifier, Params]],
+  rows: Sequence[tuple[str, SequenceClassifier, Params, int]],
   batch: Mapping[str, np.ndarray],
   tokens: Sequence[str],
-  layers: LayerMap,
-  heads: int = 4,
 ) -> None:
-  """Draws the first heads' attention probabilities in the student's last layer and the teacher's layer behind it."""
-  heads = min(heads, models["student"][0].config.num_attention_heads)
-  pairs = {"teacher": layers[-1], "student": len(layers)}
+  """Draws attention probabilities of the first four heads: a row for each (name, model, params, layer)."""
+  heads = min(4, rows[0][1].config.num_attention_heads)
+  size = (3.1 * heads, 3.2 * len(rows))
   figure, axes = plt.subplots(
-    2, heads, figsize=(3.1 * heads, 6.4), squeeze=False, sharex=True, sharey=True, layout="constrained"
+    len(rows), heads, figsize=size, squeeze=False, sharex=True, sharey=True, layout="constrained"
   )
-  for row, (name, layer) in enumerate(pairs.items()):
-    model, params = models[name]
+  for row, (name, model, params, layer) in enumerate(rows):
     scores = model.apply({"params": params}, batch, score_layers=(layer,)).attention_scores[0]
-    probabilities = np.asarray(jax.nn.softmax(scores[0]))
+    probabilities = np.asarray(jax.nn.softmax(scores[0, :heads]))
     for head in range(heads):
       axis = axes[row, head]
-      axis.imshow(probabilities[head], cmap="magma", vmin=0, vmax=probabilities[:heads].max())
+      axis.imshow(probabilities[head], cmap="magma", vmin=0, vmax=probabilities.max())
       axis.set_title(f"{name}, layer {layer}, head {head + 1}", fontsize="small")
       axis.set_xticks(range(len(tokens)), tokens, rotation=90, fontsize="x-small")
       axis.set_yticks(range(len(tokens)), tokens, fontsize="x-small")

@@ -5,9 +5,9 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import datasets
 import jax
@@ -16,17 +16,15 @@ from transformers import PreTrainedTokenizerBase
 
 from experiments import command_line, demo_data, report
 from tinybert_jax import distill, optim, steps
-from tinybert_jax.config import EncoderConfig
-from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length, tokenize
+from tinybert_jax.config import EncoderConfig, read_json
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.errors import InputError
 from tinybert_jax.evaluate import compare_costs, predict
 from tinybert_jax.layer_map import LayerMap, layer_map
 from tinybert_jax.metrics import accuracy
 from tinybert_jax.model import SequenceClassifier, count_parameters, initialize
-from tinybert_jax.pretrained import load_pretrained, load_tokenizer, save_pretrained
+from tinybert_jax.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
 from tinybert_jax.train import Every, TrainResult, train
-
-Stage = Callable[..., TrainResult]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,24 +67,18 @@ class Options:
   """Show the traceback of an error."""
 
 
-class Data(NamedTuple):
-  """R8 as token rows with labels, and the texts of the test split.
+class Trained(NamedTuple):
+  """The two modules, the layer map between them, and what each stage ended with."""
 
-  `labelled` and `dev` are parts of the training split with nothing in common; `transfer` is all of it but `dev`,
-  and its labels are not read.
-  """
-
-  labelled: datasets.Dataset
-  transfer: datasets.Dataset
-  dev: datasets.Dataset
-  test: datasets.Dataset
-  labels: tuple[str, ...]
-  test_texts: list[str]
+  teacher: SequenceClassifier
+  student: SequenceClassifier
+  layers: LayerMap
+  stages: dict[str, TrainResult]
 
 
 def main(options: Options) -> None:
   written = options.out / "summary.json"
-  if written.is_file() and (summary := json.loads(written.read_text()))["options"] == command_line.as_json(options):
+  if written.is_file() and (summary := read_json(written)).get("options") == command_line.as_json(options):
     print(report.table(summary))
     print(f"\nThese results were in {options.out} already; remove it, or give another --out, to run again.")
     return
@@ -94,96 +86,102 @@ def main(options: Options) -> None:
   with stopwatch(options.out) as seconds:
     encoder = demo_data.encoder_directory()
     tokenizer = load_tokenizer(encoder)
-    data = load_data(tokenizer, options)
+    data = demo_data.few_labels(
+      tokenizer, options.labelled_share, options.max_length, options.max_train_examples, options.seed
+    )
     pretrained = load_pretrained(encoder, SequenceClassifier, labels=data.labels, kernels="glorot", seed=options.seed)
-    teacher = SequenceClassifier(pretrained.config)
-    student = SequenceClassifier(student_config(pretrained.config, options))
-    layers = uniform_layers(student.config, teacher.config)
-    fresh = initialize(student, jax.random.key(options.seed), kernels="glorot")
-    announce(options, data, pretrained.params, fresh)
-    stage = functools.partial(run_stage, options, data)
-    student_steps = (options.intermediate_epochs + options.prediction_epochs) * batches(
-      data.transfer, options.student_batch_size
-    )
-
-    tuned = stage(
-      "teacher", teacher, pretrained.params, distill.fine_tuning(teacher), data.labelled, options.teacher_epochs
-    )
-    intermediate = distil_intermediate(stage, options, student, fresh, teacher, tuned.params, layers, data.transfer)
-    logits = stored(
-      options.out / "stages" / "teacher_logits.npy", lambda: predict(teacher, tuned.params, data.transfer)
-    )
-    rows = data.transfer.add_column("teacher_logits", list(logits))
-    prediction_loss = distill.prediction_distillation(student, objective="logits")
-    distilled = stage("prediction", student, intermediate.params, prediction_loss, rows, options.prediction_epochs)
-    # What distillation is up against, and what its first stage adds: the same student from the same start, for as
-    # many steps, on the labels alone, and by the second stage alone.
-    passes = -(-student_steps // batches(data.labelled, options.student_batch_size))
-    labels_only = stage("labels_only", student, fresh, distill.fine_tuning(student), data.labelled, passes)
-    passes = options.intermediate_epochs + options.prediction_epochs
-    prediction_only = stage("prediction_only", student, fresh, prediction_loss, rows, passes)
-
+    trained = train_all(options, data, pretrained)
     print("measuring on the test split", flush=True)
-    models = {"teacher": (teacher, tuned.params), "student": (student, distilled.params)}
-    sides = {name: measure(model, params, data) for name, (model, params) in models.items()}
-    for name, cost in compare_costs(models).items():
-      sides[name] |= cost._asdict()
-    for name, (model, params) in models.items():
-      about = (
-        f"The {name} of tinybert_jax's quickstart: Reuters R8 topics of documents cut to {options.max_length} tokens."
-      )
-      save_pretrained(options.out / name, model.config, params, tokenizer=tokenizer, description=about)
-    summary = {
-      "options": command_line.as_json(options),
-      "documents": {"labelled": len(data.labelled), "in all": len(data.transfer), "test": len(data.test)},
-      **sides,
-      "retention": sides["student"]["accuracy"] / sides["teacher"]["accuracy"],
-      "times_smaller": sides["teacher"]["parameters"] / sides["student"]["parameters"],
-      "times_faster": sides["teacher"]["latency_ms"] / sides["student"]["latency_ms"],
-      "student_without_distillation_accuracy": measure(student, labels_only.params, data)["accuracy"],
-      "student_prediction_stage_only_accuracy": measure(student, prediction_only.params, data)["accuracy"],
-      "seconds": seconds(),
-    }
-  stages = {"teacher": tuned, "intermediate": intermediate, "prediction": distilled, "labels_only": labels_only}
-  histories = {name: result.history for name, result in stages.items()}
-  report.write(options.out, summary, histories, models, tokenizer, data.test_texts[0], layers)
+    summary = measure_all(options, data, trained, tokenizer) | {"seconds": seconds()}
+  show_attention = [
+    ("teacher", trained.teacher, trained.stages["teacher"].params, trained.layers[-1]),
+    ("student after intermediate", trained.student, trained.stages["intermediate"].params, len(trained.layers)),
+    ("student after prediction", trained.student, trained.stages["prediction"].params, len(trained.layers)),
+  ]
+  histories = {name: result.history for name, result in trained.stages.items()}
+  report.write(options.out, summary, histories, show_attention, tokenizer, data.test_texts[0])
   written.write_text(json.dumps(summary, indent=2) + "\n")
   print(report.table(summary))
   print(f"\nThe student is in {options.out / 'student'}; open {options.out / 'report.html'} for pictures.")
 
 
-def load_data(tokenizer: PreTrainedTokenizerBase, options: Options) -> Data:
-  """Returns R8: the training split less a twentieth to select by, a share of it labelled, and the test split."""
-  if not 0 < options.labelled_share <= 1:
-    raise InputError(f"--labelled-share {options.labelled_share}: it must be above 0 and at most 1")
-  train_split, test_split = demo_data.reuters_r8("train"), demo_data.reuters_r8("test")
-  labels = tuple(sorted(set(train_split.labels)))
-  train_rows, test_rows = (
-    tokenize(
-      tokenizer, split.texts, max_length=options.max_length, labels=[labels.index(label) for label in split.labels]
-    )
-    for split in (train_split, test_split)
+def train_all(options: Options, data: demo_data.Data, pretrained: Pretrained) -> Trained:
+  """Returns the teacher, the student of both stages, and two students to compare it with."""
+  teacher = SequenceClassifier(pretrained.config)
+  student = SequenceClassifier(student_config(pretrained.config, options))
+  layers = uniform_layers(student.config, teacher.config)
+  fresh = initialize(student, jax.random.key(options.seed), kernels="glorot")
+  announce(options, data, pretrained.params, fresh)
+  stage = functools.partial(run_stage, options, data)
+
+  tuned = stage(
+    "teacher", teacher, pretrained.params, distill.fine_tuning(teacher), data.labelled, options.teacher_epochs
   )
-  rng = np.random.default_rng(options.seed)
-  order = rng.permutation(len(train_rows))[: options.max_train_examples]
-  classes = np.asarray(train_rows["labels"])
-  dev = sample_by_class(order, classes, 0.05, rng)
-  transfer = np.setdiff1d(order, dev)
-  labelled = sample_by_class(transfer, classes, options.labelled_share, rng)
-  return Data(
-    labelled=train_rows.select(labelled),
-    transfer=train_rows.select(transfer),
-    dev=train_rows.select(dev),
-    test=test_rows,
-    labels=labels,
-    test_texts=test_split.texts,
+  projections = distill.initialize_projections(student.config, teacher.config, jax.random.key(options.seed + 1))
+  intermediate = stage(
+    "intermediate",
+    student,
+    {**fresh, "projections": projections},
+    distill.intermediate_distillation(student, teacher, layers),
+    data.transfer,
+    options.intermediate_epochs,
+    teacher_params=tuned.params,
   )
+  logits = stored(options.out / "stages" / "teacher_logits.npy", lambda: predict(teacher, tuned.params, data.transfer))
+  rows = data.transfer.add_column("teacher_logits", list(logits))
+  match_logits = distill.prediction_distillation(student, objective="logits")
+  prediction = stage("prediction", student, intermediate.params, match_logits, rows, options.prediction_epochs)
+
+  # What distillation is up against, and what its first stage adds: the same student from the same start, for as many
+  # steps, on the labels alone, and by the second stage alone.
+  epochs = options.intermediate_epochs + options.prediction_epochs
+  student_steps = epochs * batches(data.transfer, options.student_batch_size)
+  passes = -(-student_steps // batches(data.labelled, options.student_batch_size))
+  labels_only = stage("labels_only", student, fresh, distill.fine_tuning(student), data.labelled, passes)
+  prediction_only = stage("prediction_only", student, fresh, match_logits, rows, epochs)
+  stages = {
+    "teacher": tuned,
+    "intermediate": intermediate,
+    "prediction": prediction,
+    "labels_only": labels_only,
+    "prediction_only": prediction_only,
+  }
+  return Trained(teacher, student, layers, stages)
 
 
-def sample_by_class(rows: np.ndarray, classes: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-  """Returns `share` of the rows of each class, at least four (or all there are)."""
-  parts = [rng.permutation(rows[classes[rows] == c]) for c in np.unique(classes[rows])]
-  return np.concatenate([part[: max(4, round(share * len(part)))] for part in parts])
+def measure_all(
+  options: Options, data: demo_data.Data, trained: Trained, tokenizer: PreTrainedTokenizerBase
+) -> dict[str, Any]:
+  """Returns what `summary.json` holds, less the seconds, and saves teacher and student as Hugging Face directories."""
+
+  def accuracy_of(model: SequenceClassifier, stage: str) -> float:
+    scores = accuracy(predict(model, trained.stages[stage].params, data.test), np.asarray(data.test["labels"]))
+    return scores["accuracy"]
+
+  models = {
+    "teacher": (trained.teacher, trained.stages["teacher"].params),
+    "student": (trained.student, trained.stages["prediction"].params),
+  }
+  for name, (model, params) in models.items():
+    about = f"The {name} of tinybert_jax's quickstart: Reuters R8 topics, documents cut to {options.max_length} tokens."
+    save_pretrained(options.out / name, model.config, params, tokenizer=tokenizer, description=about)
+  costs = compare_costs(models)
+  teacher, student = (
+    {"accuracy": accuracy_of(models[name][0], stage), "parameters": count_parameters(models[name][1])}
+    | costs[name]._asdict()
+    for name, stage in (("teacher", "teacher"), ("student", "prediction"))
+  )
+  return {
+    "options": command_line.as_json(options),
+    "documents": {"labelled": len(data.labelled), "transfer": len(data.transfer), "test": len(data.test)},
+    "teacher": teacher,
+    "student": student,
+    "retention": student["accuracy"] / teacher["accuracy"],
+    "times_smaller": teacher["parameters"] / student["parameters"],
+    "times_faster": teacher["latency_ms"] / student["latency_ms"],
+    "student_without_distillation_accuracy": accuracy_of(trained.student, "labels_only"),
+    "student_prediction_stage_only_accuracy": accuracy_of(trained.student, "prediction_only"),
+  }
 
 
 def batches(rows: datasets.Dataset, batch_size: int) -> int:
@@ -206,7 +204,9 @@ def student_config(teacher: EncoderConfig, options: Options) -> EncoderConfig:
   )
 
 
-def announce(options: Options, data: Data, teacher_params: distill.Params, student_params: distill.Params) -> None:
+def announce(
+  options: Options, data: demo_data.Data, teacher_params: distill.Params, student_params: distill.Params
+) -> None:
   """Prints what the run will do."""
   teacher_size, student_size = count_parameters(teacher_params), count_parameters(student_params)
   teacher_steps = options.teacher_epochs * batches(data.labelled, options.teacher_batch_size)
@@ -228,7 +228,7 @@ def announce(options: Options, data: Data, teacher_params: distill.Params, stude
 
 def run_stage(
   options: Options,
-  data: Data,
+  data: demo_data.Data,
   name: str,
   model: SequenceClassifier,
   params: distill.Params,
@@ -237,9 +237,11 @@ def run_stage(
   epochs: int,
   *,
   teacher_params: distill.Params | None = None,
-  select: bool = True,
 ) -> TrainResult:
-  """Returns the result of training `model` from `params` for `epochs`; with `select`, the best on dev."""
+  """Returns the result of training `model` from `params` over `rows`: the best on dev.
+
+  The intermediate stage has no logits to judge yet: it gives its last parameters, without the projections.
+  """
   is_teacher = name == "teacher"
   learning_rate = options.teacher_learning_rate if is_teacher else options.student_learning_rate
   source = BatchSource(
@@ -252,47 +254,23 @@ def run_stage(
   )
   optimizer = optim.adamw(optim.schedule(learning_rate, len(source)))
 
-  def evaluate(params: distill.Params) -> dict[str, float]:
-    params = {name: value for name, value in params.items() if name != "projections"}
+  def evaluate(params: distill.Params) -> Mapping[str, float]:
     return accuracy(predict(model, params, data.dev), np.asarray(data.dev["labels"]))
 
-  return train(
+  has_logits = name != "intermediate"
+  result = train(
     options.out / "stages" / name,
     steps.jit_update(steps.make_update(loss_fn, optimizer)),
     steps.create_state(params, optimizer, steps.random_key(options.seed)),
     teacher_params or {},
     source,
-    evaluate=evaluate if select else None,
-    best_metric="accuracy" if select else None,
+    evaluate=evaluate if has_logits else None,
+    best_metric="accuracy" if has_logits else None,
     every=Every(log=10, evaluate=max(1, len(source) // 6)),
     config=command_line.as_json(options),
     title=name,
   )
-
-
-def distil_intermediate(
-  stage: Stage,
-  options: Options,
-  student: SequenceClassifier,
-  params: distill.Params,
-  teacher: SequenceClassifier,
-  teacher_params: distill.Params,
-  layers: LayerMap,
-  rows: datasets.Dataset,
-) -> TrainResult:
-  """Returns the student after the first stage, without the projections that it trained with."""
-  projections = distill.initialize_projections(student.config, teacher.config, jax.random.key(options.seed + 1))
-  result = stage(
-    "intermediate",
-    student,
-    {**params, "projections": projections},
-    distill.intermediate_distillation(student, teacher, layers),
-    rows,
-    options.intermediate_epochs,
-    teacher_params=teacher_params,
-    select=False,
-  )
-  return result._replace(params={name: value for name, value in result.params.items() if name != "projections"})
+  return result._replace(params={key: value for key, value in result.params.items() if key != "projections"})
 
 
 def uniform_layers(student: EncoderConfig, teacher: EncoderConfig) -> LayerMap:
@@ -310,12 +288,6 @@ def stored(path: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
     np.save(new, compute())
     new.replace(path)
   return np.load(path)
-
-
-def measure(model: SequenceClassifier, params: distill.Params, data: Data) -> dict[str, float]:
-  """Returns size, and accuracy on the test split, which nothing before has seen."""
-  scores = accuracy(predict(model, params, data.test), np.asarray(data.test["labels"]))
-  return {**scores, "parameters": count_parameters(params)}
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,6 @@ from transformers import PreTrainedTokenizerBase
 
 from experiments import figures
 from tinybert_jax.distill import Params
-from tinybert_jax.layer_map import LayerMap
 from tinybert_jax.model import SequenceClassifier
 
 CURVES, COST, ATTENTION = "loss_curves.png", "accuracy_against_cost.png", "attention_maps.png"
@@ -38,10 +37,9 @@ def write(
   out: Path,
   summary: Mapping,
   histories: Mapping[str, figures.History],
-  models: Mapping[str, tuple[SequenceClassifier, Params]],
+  attention: Sequence[tuple[str, SequenceClassifier, Params, int]],
   tokenizer: PreTrainedTokenizerBase,
   sentence: str,
-  layers: LayerMap,
 ) -> None:
   """Writes the pictures and `report.html` to `out`.
 
@@ -49,16 +47,15 @@ def write(
     out: the folder.
     summary: what `summary.json` holds.
     histories: of the stages, by name.
-    models: `teacher` and `student`.
-    tokenizer: theirs.
+    attention: the rows of `figures.attention_maps`.
+    tokenizer: of the models.
     sentence: whose attention is drawn.
-    layers: the layer map of the distillation.
   """
   encoded = tokenizer(sentence, truncation=True, max_length=16)["input_ids"]
   batch = {"input_ids": np.array([encoded], np.int32)}
   figures.loss_curves(out / CURVES, histories)
   figures.accuracy_against_cost(out / COST, summary)
-  figures.attention_maps(out / ATTENTION, models, batch, tokenizer.convert_ids_to_tokens(encoded), layers)
+  figures.attention_maps(out / ATTENTION, attention, batch, tokenizer.convert_ids_to_tokens(encoded))
   (out / "report.html").write_text(_page(out, summary, histories, sentence), encoding="utf-8")
 
 
@@ -103,7 +100,9 @@ batches of 32. Both models ran in turns on this machine. The whole run took {sum
 {_stages(summary, histories)}
 <img alt="Losses of the stages" src="{_picture(out / CURVES)}">
 <h2>Attention of teacher and student</h2>
-<p>Probabilities of the first four heads on a test document: <q>{html.escape(sentence[:120])}…</q></p>
+<p>Probabilities of the first four heads on a test document, <q>{html.escape(sentence[:90])}…</q>: the teacher's last
+layer, and the student's last, which learnt from it in the intermediate stage. The prediction stage is free to move it
+again.</p>
 <img alt="Attention maps" src="{_picture(out / ATTENTION)}">
 <h2>Use the student</h2>
 <p>The folder <code>student/</code> beside this page is a Hugging Face model directory.</p>
@@ -126,7 +125,7 @@ def _setting(summary: Mapping) -> str:
   documents = summary["documents"]
   return (
     f"Teacher, and student on labels alone, learnt from {documents['labelled']:,} labelled documents; the distilled "
-    f"student from what the teacher says of {documents['in all']:,}, and from no label."
+    f"student from what the teacher says of {documents['transfer']:,}, and from no label."
   )
 
 

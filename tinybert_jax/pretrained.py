@@ -24,10 +24,10 @@ from tinybert_jax.model import (
   MaskedLanguageModel,
   Model,
   SequenceClassifier,
-  count_parameters,
   initialize,
   parameter_shapes,
 )
+from tinybert_jax.model_card import model_card
 
 if TYPE_CHECKING:
   from transformers import PreTrainedTokenizerBase
@@ -191,7 +191,8 @@ def save_pretrained(
     save_file(tensors, new / "model.safetensors", metadata={"format": "pt"})
     if tokenizer is not None:
       tokenizer.save_pretrained(new)
-    (new / "README.md").write_text(_model_card(config, params, model_class, description), encoding="utf-8")
+    card = model_card(config, _ARCHITECTURES[model_class], sum(tensor.size for tensor in tensors.values()), description)
+    (new / "README.md").write_text(card, encoding="utf-8")
 
 
 def load_tokenizer(name: str | os.PathLike) -> "PreTrainedTokenizerBase":
@@ -333,32 +334,3 @@ def _model_class_of(params: Mapping[str, Any]) -> type[Model]:
   if "classifier" in params:
     return SequenceClassifier
   return MaskedLanguageModel if "transform" in params else Encoder
-
-
-def _model_card(config: EncoderConfig, params: Mapping[str, Any], model_class: type[Model], description: str) -> str:
-  count = count_parameters({k: v for k, v in params.items() if k != "projections"})
-  architecture = _ARCHITECTURES[model_class]
-  auto = architecture.replace("Bert", "AutoModel", 1) if model_class is not Encoder else "AutoModel"
-  labels = f"\n- labels: {', '.join(config.labels)}" if model_class is SequenceClassifier else ""
-  return f"""---
-library_name: transformers
-tags: [bert, tinybert, distillation]
----
-
-# {architecture}, {config.num_hidden_layers} layers x {config.hidden_size}
-
-{description or "A BERT written by tinybert_jax."}
-
-- parameters: {count:,}
-- layers {config.num_hidden_layers}, hidden size {config.hidden_size}, heads {config.num_attention_heads}, \
-feed-forward {config.intermediate_size}, vocabulary {config.vocab_size}{labels}
-
-```python
-from transformers import {auto}, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained("path/to/this/directory")
-model = {auto}.from_pretrained("path/to/this/directory")
-```
-
-Made with tinybert_jax, a JAX implementation of TinyBERT (https://arxiv.org/abs/1909.10351).
-"""

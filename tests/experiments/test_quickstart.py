@@ -38,9 +38,17 @@ def demo(tmp_path, monkeypatch):
   monkeypatch.setattr(demo_data, "encoder_directory", lambda: encoder)
   monkeypatch.setattr(demo_data, "reuters_r8", splits.__getitem__)
   return quickstart.Options(
-    out=tmp_path / "out", student_layers=1, student_width=12, batch_size=8, teacher_epochs=4, prediction_epochs=3,
-    teacher_learning_rate=1e-2, student_learning_rate=1e-2,
-  )  # fmt: skip
+    out=tmp_path / "out",
+    student_layers=1,
+    student_width=12,
+    labelled_share=0.5,
+    teacher_batch_size=8,
+    student_batch_size=8,
+    teacher_epochs=8,
+    prediction_epochs=3,
+    teacher_learning_rate=1e-2,
+    student_learning_rate=1e-2,
+  )
 
 
 def test_everything_is_written_and_a_second_run_shows_it_again(demo, capsys):
