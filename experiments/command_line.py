@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -23,6 +24,8 @@ def run(main: Callable[[Options], None], options_class: type[Options], prog: str
     prog: how the command is called, for the help.
   """
   options = tyro.cli(options_class, prog=prog)
+  if not options.debug:
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs the tracebacks of errors that it raises too
   try:
     main(options)
   except (InputError, RunStopped, OSError, KeyboardInterrupt) as error:

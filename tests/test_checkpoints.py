@@ -58,3 +58,14 @@ def test_a_state_on_a_mesh_comes_back_to_any_other_placement(tmp_path, params):
   assert_same(alone, state(1))
   assert_same(spread, state(1))
   assert spread.params["dense"]["kernel"].sharding == sharding.params["dense"]["kernel"]
+
+
+def test_a_full_disk_is_an_os_error_whatever_orbax_makes_of_it(tmp_path, monkeypatch):
+  with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+
+    def save(*_, **__):
+      raise ValueError("RESOURCE_EXHAUSTED: Error writing local file")
+
+    monkeypatch.setattr(checkpoints._latest, "save", save)
+    with pytest.raises(OSError, match="No space left"):
+      checkpoints.save_latest(1, state(), {})

@@ -1,6 +1,9 @@
 """The latest and the best checkpoint of a run, by Orbax, written in the background."""
 
+import contextlib
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +27,17 @@ class Checkpoints:
     self._best = ocp.CheckpointManager(directory / "best", options=options, item_names=("params", "record"))
 
   def save_latest(self, step: int, state: TrainState, record: dict[str, Any]) -> None:
-    """Saves the state and a JSON record; returns when both are copied off the device."""
-    _save(self._latest, step, record, state=_without_key_type(state))
+    """Saves the state and a JSON record; returns when both are copied off the device.
+
+    Here and below a full disk is an OSError, also one that a save before met in the background.
+    """
+    with _full_disk():
+      _save(self._latest, step, record, state=_without_key_type(state))
 
   def save_best(self, step: int, params: Any, record: dict[str, Any]) -> None:
     """Saves parameters and a JSON record in the place of the best before."""
-    _save(self._best, step, record, params=params)
+    with _full_disk():
+      _save(self._best, step, record, params=params)
 
   def restore_latest(self, state: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
     """Returns the saved state, placed as `state` is, and its record; None where nothing was saved."""
@@ -46,12 +54,24 @@ class Checkpoints:
 
   def wait(self) -> None:
     """Returns when everything saved so far is on disk; raises what went wrong in the background."""
-    self._latest.wait_until_finished()
-    self._best.wait_until_finished()
+    with _full_disk():
+      self._latest.wait_until_finished()
+      self._best.wait_until_finished()
 
   def close(self) -> None:
     self._latest.close()
     self._best.close()
+
+
+@contextlib.contextmanager
+def _full_disk() -> Iterator[None]:
+  """Turns TensorStore's ValueError for a full disk into the OSError that Python's own files give."""
+  try:
+    yield
+  except ValueError as error:
+    if "RESOURCE_EXHAUSTED" not in str(error):
+      raise
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 def _without_key_type(state: TrainState) -> TrainState:
