@@ -173,7 +173,7 @@ def measure_all(
   )
   return {
     "options": command_line.as_json(options),
-    "documents": {"labelled": len(data.labelled), "transfer": len(data.transfer), "test": len(data.test)},
+    "documents": {name: len(getattr(data, name)) for name in ("labelled", "transfer", "dev", "test")},
     "teacher": teacher,
     "student": student,
     "retention": student["accuracy"] / teacher["accuracy"],

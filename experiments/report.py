@@ -125,7 +125,8 @@ def _setting(summary: Mapping) -> str:
   documents = summary["documents"]
   return (
     f"Teacher, and student on labels alone, learnt from {documents['labelled']:,} labelled documents; the distilled "
-    f"student from what the teacher says of {documents['transfer']:,}, and from no label."
+    f"student from what the teacher says of {documents['transfer']:,}, and from no label. {documents['dev']:,} others "
+    "chose each one's best step."
   )
 
 
