@@ -1,4 +1,4 @@
-# Each target sets up what it needs in .venv, once.
+# Each target sets up what it needs in .venv, once. Options of the demo: make demo ARGS="--seed 1 --out runs/again"
 PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
@@ -6,7 +6,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 .PHONY: demo test lint clean
 
 demo: $(VENV)/.demo
-	$(VENV)/bin/python -m experiments.quickstart
+	$(VENV)/bin/python -m experiments.quickstart $(ARGS)
 
 test: $(VENV)/.test $(VENV)/.demo
 	$(VENV)/bin/python -m pytest
