@@ -252,7 +252,8 @@ def run_stage(
     seed=options.seed,
     pad_id=model.config.pad_token_id,
   )
-  optimizer = optim.adamw(optim.schedule(learning_rate, len(source)))
+  # Few steps: BERT's epsilon of 1e-6 would damp the smallest gradients for most of them.
+  optimizer = optim.adamw(optim.schedule(learning_rate, len(source)), eps=1e-8)
 
   def evaluate(params: distill.Params) -> Mapping[str, float]:
     return accuracy(predict(model, params, data.dev), np.asarray(data.dev["labels"]))

@@ -32,14 +32,14 @@ def test_updates_are_pytorchs_adamw_with_clipping_and_without_decay_on_biases_an
   start = {name: value.astype(np.float32) for name, value in start.items()}
   params = {"dense": {name: jnp.asarray(value) for name, value in start.items()}}
   theirs = {name: torch.nn.Parameter(torch.tensor(value)) for name, value in start.items()}
-  optimizer = adamw(0.1, weight_decay=0.3, max_grad_norm=0.5)
+  optimizer = adamw(0.1, weight_decay=0.3, max_grad_norm=0.5, eps=1e-6)
   torch_optimizer = torch.optim.AdamW(
     [
       {"params": [theirs["kernel"]], "weight_decay": 0.3},
       {"params": [theirs["bias"], theirs["scale"]], "weight_decay": 0.0},
     ],
     lr=0.1,
-    eps=1e-8,
+    eps=1e-6,
   )
   state = optimizer.init(params)
   for _ in range(5):

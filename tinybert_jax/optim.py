@@ -36,7 +36,7 @@ def adamw(
   max_grad_norm: float = 1.0,
   b1: float = 0.9,
   b2: float = 0.999,
-  eps: float = 1e-8,
+  eps: float = 1e-6,
 ) -> optax.GradientTransformation:
   """Returns AdamW with clipping by global norm, no decay on biases and LayerNorm, that skips non-finite gradients.
 
@@ -49,7 +49,7 @@ def adamw(
     max_grad_norm: the global norm that gradients are scaled down to.
     b1: decay of the first moment.
     b2: decay of the second moment.
-    eps: in the denominator, PyTorch's 1e-8; the original BERT has 1e-6, which damps small gradients.
+    eps: in the denominator; 1e-6 as in the original BERT, where PyTorch has 1e-8.
   """
   inner = optax.chain(
     optax.clip_by_global_norm(max_grad_norm),
