@@ -59,24 +59,19 @@ def compare_costs(
   The turns alternate between the models, and medians are taken, so that a machine that slows down for a
   while does so for all of them.
   """
-  runs: dict[str, dict[int, Any]] = {}
+  runs: dict[int, dict[str, Callable[[], Array]]] = {1: {}, 32: {}}
+  flops = {}
   for name, (model, params) in models.items():
     params = jax.device_put(params)
-    runs[name] = {}
-    for size in (1, 32):
-      batch = {"input_ids": jnp.ones((size, length), jnp.int32), "attention_mask": jnp.ones((size, length), jnp.int32)}
-      runs[name][size] = (logits.lower(model, params, batch).compile(), params, batch)
-  seconds = {
-    size: median_seconds(
-      {name: functools.partial(run[size][0], *run[size][1:]) for name, run in runs.items()},
-      repeats if size == 1 else max(1, repeats // 5),
-    )
-    for size in (1, 32)
-  }
-  return {
-    name: Cost(run[1][0].cost_analysis()["flops"], 1e3 * seconds[1][name], 32 / seconds[32][name])
-    for name, run in runs.items()
-  }
+    for size, by_name in runs.items():
+      ones = jnp.ones((size, length), jnp.int32)
+      batch = {"input_ids": ones, "attention_mask": ones}
+      by_name[name] = functools.partial(logits, model, params, batch)
+      if size == 1:
+        flops[name] = logits.lower(model, params, batch).compile().cost_analysis()["flops"]
+  single = median_seconds(runs[1], repeats)
+  batched = median_seconds(runs[32], max(1, repeats // 5))
+  return {name: Cost(flops[name], 1e3 * single[name], 32 / batched[name]) for name in models}
 
 
 def median_seconds(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
