@@ -220,7 +220,7 @@ def announce(
   print(f"models    teacher {teacher_size:,} parameters, student {student_size:,}: {ratio:.1f} times smaller")
   print(
     f"steps     teacher {teacher_steps}, intermediate {options.intermediate_epochs * once}, prediction "
-    f"{options.prediction_epochs * once}; for comparison, labels alone and prediction alone "
+    f"{options.prediction_epochs * once}; for comparison, labels alone and prediction alone at least "
     f"{(options.intermediate_epochs + options.prediction_epochs) * once} each"
   )
   print(f"writes    {options.out}", flush=True)

@@ -47,8 +47,8 @@ def create_state(params: Params, optimizer: optax.GradientTransformation, key: A
 def random_key(seed: int) -> Array:
   """Returns the run's key: threefry, and on TPU the chip's own generator, which is faster there.
 
-  On a CPU `rbg` takes three times as long as threefry (JAX 0.10), and on neither backend does the choice
-  matter much once a byte decides a dropped element; see `model.dropout`.
+  On a CPU `rbg` was two to four times slower than threefry (`experiments.benchmark --suite dropout`, JAX 0.10); on
+  TPU this follows JAX's advice and has not been measured.
   """
   return jax.random.key(seed, impl="rbg" if jax.default_backend() == "tpu" else "threefry2x32")
 
