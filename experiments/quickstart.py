@@ -21,7 +21,7 @@ from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.errors import InputError
 from tinybert_jax.evaluate import compare_costs, predict
 from tinybert_jax.layer_map import LayerMap, layer_map
-from tinybert_jax.metrics import accuracy
+from tinybert_jax.metrics import score
 from tinybert_jax.model import SequenceClassifier, count_parameters, initialize
 from tinybert_jax.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
 from tinybert_jax.train import Every, TrainResult, train
@@ -155,8 +155,8 @@ def measure_all(
   """Returns what `summary.json` holds, less the seconds, and saves teacher and student as Hugging Face directories."""
 
   def accuracy_of(model: SequenceClassifier, stage: str) -> float:
-    scores = accuracy(predict(model, trained.stages[stage].params, data.test), np.asarray(data.test["labels"]))
-    return scores["accuracy"]
+    logits = predict(model, trained.stages[stage].params, data.test)
+    return score(["accuracy"], logits, np.asarray(data.test["labels"]))["accuracy"]
 
   models = {
     "teacher": (trained.teacher, trained.stages["teacher"].params),
@@ -256,7 +256,7 @@ def run_stage(
   optimizer = optim.adamw(optim.schedule(learning_rate, len(source)), eps=1e-8)
 
   def evaluate(params: distill.Params) -> Mapping[str, float]:
-    return accuracy(predict(model, params, data.dev), np.asarray(data.dev["labels"]))
+    return score(["accuracy"], predict(model, params, data.dev), np.asarray(data.dev["labels"]))
 
   has_logits = name != "intermediate"
   result = train(

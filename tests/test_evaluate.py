@@ -5,7 +5,6 @@ import pytest
 
 from tinybert_jax.config import EncoderConfig
 from tinybert_jax.evaluate import compare_costs, predict
-from tinybert_jax.metrics import accuracy
 from tinybert_jax.model import SequenceClassifier, initialize
 
 CONFIG = EncoderConfig(vocab_size=50, hidden_size=12, num_hidden_layers=1, num_attention_heads=3, intermediate_size=20)
@@ -37,8 +36,3 @@ def test_costs_tell_a_large_model_from_a_small_one():
   assert by_hand < costs["large"].flops < 1.2 * by_hand
   assert costs["large"].flops > 10 * costs["small"].flops
   assert all(cost.latency_ms > 0 and cost.throughput > 0 for cost in costs.values())
-
-
-def test_accuracy():
-  logits = np.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0], [5.0, 4.0]])
-  assert accuracy(logits, np.array([1, 0, 0, 1])) == {"accuracy": 0.5}

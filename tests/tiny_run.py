@@ -13,7 +13,7 @@ from tinybert_jax.config import EncoderConfig
 from tinybert_jax.data.batches import BatchSource
 from tinybert_jax.distill import fine_tuning
 from tinybert_jax.evaluate import predict
-from tinybert_jax.metrics import accuracy
+from tinybert_jax.metrics import score
 from tinybert_jax.model import SequenceClassifier, initialize
 from tinybert_jax.optim import adamw, schedule
 from tinybert_jax.train import Every, TrainResult, train
@@ -44,7 +44,7 @@ def run(directory, *, epochs=8, sleep=0.0, corrupt=None, learning_rate=1e-2, eva
     steps.create_state(initialize(model, jax.random.key(0)), optimizer, steps.random_key(2)),
     {},
     source,
-    evaluate=evaluate or (lambda params: accuracy(predict(model, params, dev), np.array(dev["labels"]))),
+    evaluate=evaluate or (lambda params: score(["accuracy"], predict(model, params, dev), np.array(dev["labels"]))),
     best_metric="accuracy",
     every=Every(log=2, evaluate=5, checkpoint=3),
     config={"learning_rate": learning_rate},
