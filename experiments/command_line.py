@@ -25,7 +25,9 @@ def run(main: Callable[[Options], None], options_class: type[Options], prog: str
   """
   options = tyro.cli(options_class, prog=prog)
   if not options.debug:
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs the tracebacks of errors that it raises too
+    # Orbax logs the tracebacks of errors that it raises too, and the hub's client each of its attempts.
+    for name in ("absl", "huggingface_hub"):
+      logging.getLogger(name).setLevel(logging.CRITICAL)
   try:
     main(options)
   except (InputError, RunStopped, OSError, KeyboardInterrupt) as error:

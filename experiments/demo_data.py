@@ -103,3 +103,7 @@ def _file(package: str, name: str) -> Path:
   if not path.is_file():
     raise InputError(f"{path}: missing from the package {package}; install it anew: {INSTALL}")
   return path
+
+
+if __name__ == "__main__":  # for command lines: --pretrained $(python -m experiments.demo_data)
+  print(encoder_directory())

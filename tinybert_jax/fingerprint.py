@@ -1,4 +1,4 @@
-"""Fingerprints of parameters and rows: equal for equal content, so that what was made from them can be trusted."""
+"""Fingerprints of models and rows: equal for equal content, so that what was made from them can be trusted."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,6 +9,8 @@ import jax
 import numpy as np
 import pyarrow as pa
 
+from tinybert_jax.config import EncoderConfig
+
 
 def of_params(params: Mapping[str, Any]) -> str:
   """Returns the fingerprint of a tree of arrays: of its names, shapes, types and values."""
@@ -18,6 +20,11 @@ def of_params(params: Mapping[str, Any]) -> str:
     digest.update(f"{jax.tree_util.keystr(path)} {value.shape} {value.dtype};".encode())
     digest.update(value.data)
   return digest.hexdigest()
+
+
+def of_model(config: EncoderConfig, params: Mapping[str, Any]) -> str:
+  """Returns the fingerprint of a model: of its shape, settings, label names and parameters."""
+  return hashlib.blake2b(f"{config} {of_params(params)}".encode(), digest_size=16).hexdigest()
 
 
 def of_rows(rows: datasets.Dataset) -> str:

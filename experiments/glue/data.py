@@ -1,0 +1,97 @@
+"""A task's token rows."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import datasets
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from tinybert_jax import fingerprint
+from tinybert_jax.data.batches import tokenize
+from tinybert_jax.data.glue import find_folder, load_rows
+from tinybert_jax.data.glue_tasks import DIAGNOSTIC, Task
+
+
+class TestSplit(NamedTuple):
+  """Rows whose labels only the GLUE server has.
+
+  Attributes:
+    task: whose rows these are.
+    file: that the server takes.
+    index: of each row.
+    rows: its tokens.
+  """
+
+  task: Task
+  file: str
+  index: list[str]
+  rows: datasets.Dataset
+
+
+class Data(NamedTuple):
+  """A task's token rows.
+
+  Attributes:
+    train: with labels.
+    dev: with labels, by the name of the split.
+    test: without.
+    skipped: the number of incomplete rows that were left out, by split, where there were any.
+    inputs: what a stage that is trained on them depends on.
+  """
+
+  train: datasets.Dataset
+  dev: dict[str, datasets.Dataset]
+  test: list[TestSplit]
+  skipped: dict[str, int]
+  inputs: dict[str, Any]
+
+
+def load(
+  task: Task,
+  directory: Path | None,
+  tokenizer: PreTrainedTokenizerBase,
+  *,
+  max_length: int,
+  max_train_examples: int | None,
+  seed: int,
+  with_test: bool,
+) -> Data:
+  """Returns the rows of a task.
+
+  Args:
+    task: from the table.
+    directory: of the official files; None for the hub.
+    tokenizer: of teacher and student.
+    max_length: tokens that a row is cut to.
+    max_train_examples: so many training rows, drawn by the seed; None for all.
+    seed: of that.
+    with_test: whether to load the test splits, and with MNLI the diagnostic rows where they are there.
+  """
+  splits = {split: load_rows(task, split, directory) for split in ("train", *task.dev_splits)}
+  train = splits["train"].rows
+  if max_train_examples is not None and max_train_examples < len(train):
+    train = train.select(np.random.default_rng(seed).permutation(len(train))[:max_train_examples])
+  tests = [(task, split) for split in task.test_splits] if with_test else []
+  if tests and task.name == "MNLI" and (directory is None or find_folder(DIAGNOSTIC, directory)):
+    tests.append((DIAGNOSTIC, "test"))
+  test = []
+  for owner, split in tests:
+    rows = load_rows(owner, split, directory).rows
+    test.append(TestSplit(owner, owner.leaderboard_file(split), rows["index"][:], _tokens(tokenizer, rows, max_length)))
+  train = _tokens(tokenizer, train, max_length)
+  dev = {split: _tokens(tokenizer, splits[split].rows, max_length) for split in task.dev_splits}
+  return Data(
+    train,
+    dev,
+    test,
+    skipped={split: loaded.skipped for split, loaded in splits.items() if loaded.skipped},
+    inputs={"training_rows": fingerprint.of_rows(train)}
+    | {f"{split}_rows": fingerprint.of_rows(rows) for split, rows in dev.items()},
+  )
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, rows: datasets.Dataset, max_length: int) -> datasets.Dataset:
+  pairs = rows["pair"][:] if "pair" in rows.column_names else None
+  labels = rows["label"][:] if "label" in rows.column_names else None
+  return tokenize(tokenizer, rows["text"][:], pairs, max_length=max_length, labels=labels)

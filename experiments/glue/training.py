@@ -1,0 +1,211 @@
+"""What each stage of a GLUE task trains."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import datasets
+import jax
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from experiments import stage_folder
+from experiments.glue.data import Data
+from experiments.glue.options import Options
+from experiments.stage_folder import Finished, Made
+from tinybert_jax import distill, fingerprint, optim, steps
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.data.glue_tasks import Task
+from tinybert_jax.evaluate import predict
+from tinybert_jax.layer_map import LayerMap
+from tinybert_jax.metrics import score
+from tinybert_jax.model import SequenceClassifier
+from tinybert_jax.pretrained import Pretrained
+from tinybert_jax.train import Every, TrainResult, train
+
+SWEEP = tuple(itertools.product((16, 32), (1e-5, 2e-5, 3e-5)))  # batch sizes and rates that the paper chooses from
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """One task under way."""
+
+  options: Options
+  task: Task
+  data: Data
+  tokenizer: PreTrainedTokenizerBase
+  folder: Path
+
+  def stage(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path], Made], description: str) -> Finished:
+    """Returns the finished stage `name`; see `stage_folder.run`."""
+    everything = {"task": self.task.name, "stage": name, "seed": self.options.seed, **self.data.inputs, **inputs}
+    return stage_folder.run(self.folder / name, everything, make, self.tokenizer, description)
+
+  def finished(self, name: str) -> Finished:
+    """Returns the stage `name` as it stands; InputError where it is not there."""
+    return stage_folder.load(self.folder / name, self.task.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """How long and how fast a stage trains."""
+
+  epochs: int
+  batch_size: int
+  learning_rate: float
+
+
+def make_teacher(run: Run, start: Pretrained) -> Finished:
+  """Returns the teacher: `start` fine-tuned on the labels, or as it is where the options give a finished one."""
+  options = run.options
+  recipe = Recipe(options.teacher_epochs, options.teacher_batch_size, options.teacher_learning_rate)
+  model = SequenceClassifier(start.config)
+  inputs = {"start": fingerprint.of_model(start.config, start.params)}
+  if options.teacher:
+    about = f"A teacher for {run.task.name}, from {options.teacher}."
+    return run.stage("teacher", inputs, lambda work: Made(*start[:2], dev_scores(run, model, start.params)), about)
+
+  def make(work: Path) -> Made:
+    result = fit(run, work, model, start.params, distill.fine_tuning(model), run.data.train, recipe, "teacher")
+    return Made(start.config, result.params, result.metrics)
+
+  about = f"{options.pretrained} fine-tuned on GLUE's {run.task.name}: a teacher for distillation."
+  return run.stage("teacher", inputs | dataclasses.asdict(recipe), make, about)
+
+
+def make_intermediate(run: Run, teacher: Finished, student: Pretrained, layers: LayerMap) -> Finished:
+  """Returns the student whose embeddings, hidden states and attention scores are distilled."""
+  options = run.options
+  epochs = run.task.intermediate_epochs if options.intermediate_epochs is None else options.intermediate_epochs
+  recipe = Recipe(epochs, options.intermediate_batch_size, options.intermediate_learning_rate)
+  model = SequenceClassifier(student.config)
+
+  def make(work: Path) -> Made:
+    key = jax.random.key(options.seed + 1)
+    projections = distill.initialize_projections(student.config, teacher.model.config, key)
+    start = {**student.params, "projections": projections}
+    loss_fn = distill.intermediate_distillation(model, teacher.model, layers)
+    rows = run.data.train.remove_columns("labels")
+    result = fit(
+      run, work, model, start, loss_fn, rows, recipe, "intermediate", teacher_params=teacher.params, has_logits=False
+    )
+    return Made(student.config, {name: result.params[name] for name in student.params}, {})
+
+  inputs = {
+    "teacher": teacher.fingerprint,
+    "student": fingerprint.of_model(student.config, student.params),
+    "layer_map": layers,
+    **dataclasses.asdict(recipe),
+  }
+  about = f"A student for GLUE's {run.task.name} after intermediate distillation; its classifier is not trained yet."
+  return run.stage("intermediate", inputs, make, about)
+
+
+def make_prediction(run: Run, teacher: Finished, student: Finished) -> Finished:
+  """Returns the student whose logits are distilled as well: the best on dev, of all points of a sweep."""
+  options = run.options
+  points = SWEEP if options.sweep else [(options.prediction_batch_size, options.prediction_learning_rate)]
+  recipes = [Recipe(options.prediction_epochs, batch_size, rate) for batch_size, rate in points]
+  loss_fn = distill.prediction_distillation(student.model, temperature=options.temperature)
+
+  def make(work: Path) -> Made:
+    rows = run.data.train
+    logits = stage_folder.stored_logits(
+      run.folder / "teacher_logits.npz",
+      f"{teacher.fingerprint} {run.data.inputs['training_rows']}",
+      lambda: predict(teacher.model, teacher.params, rows),
+    )
+    rows = rows.remove_columns("labels").add_column("teacher_logits", list(logits))
+    best, tried = None, []
+    for recipe in recipes:
+      title = f"batch{recipe.batch_size}-rate{recipe.learning_rate:g}"
+      result = fit(run, work / title, student.model, student.params, loss_fn, rows, recipe, f"prediction {title}")
+      tried.append(dataclasses.asdict(recipe) | dict(result.metrics))
+      if best is None or result.metrics["score"] > best.metrics["score"]:
+        best = result
+    about = dict(best.metrics) | ({"sweep": tried} if options.sweep else {})
+    return Made(student.model.config, best.params, about)
+
+  inputs = {
+    "teacher": teacher.fingerprint,
+    "student": student.fingerprint,
+    "recipes": [dataclasses.asdict(recipe) for recipe in recipes],
+    "temperature": options.temperature,
+  }
+  about = f"A student for GLUE's {run.task.name}, distilled in both stages of TinyBERT (arXiv:1909.10351)."
+  return run.stage("prediction", inputs, make, about)
+
+
+def make_labels(run: Run, student: Pretrained) -> Finished:
+  """Returns the same student trained on the labels alone, what distillation is up against."""
+  options = run.options
+  intermediate = run.task.intermediate_epochs if options.intermediate_epochs is None else options.intermediate_epochs
+  epochs = intermediate + options.prediction_epochs if options.labels_epochs is None else options.labels_epochs
+  rate = options.labels_learning_rate or options.prediction_learning_rate
+  recipe = Recipe(epochs, options.prediction_batch_size, rate)
+  model = SequenceClassifier(student.config)
+
+  def make(work: Path) -> Made:
+    result = fit(run, work, model, student.params, distill.fine_tuning(model), run.data.train, recipe, "labels")
+    return Made(student.config, result.params, result.metrics)
+
+  inputs = {"student": fingerprint.of_model(student.config, student.params), **dataclasses.asdict(recipe)}
+  return run.stage("labels", inputs, make, f"A student for GLUE's {run.task.name} trained on its labels alone.")
+
+
+def dev_scores(run: Run, model: SequenceClassifier, params: distill.Params) -> dict[str, float]:
+  """Returns the task's metrics on its dev splits by name, and their mean, the `score`, by which GLUE ranks."""
+  scores = {}
+  for split, rows in run.data.dev.items():
+    metrics = score(run.task.metrics, predict(model, params, rows), np.asarray(rows["labels"]))
+    scores |= {name + split.removeprefix("dev"): value for name, value in metrics.items()}
+  return scores | {"score": float(np.mean(list(scores.values())))}
+
+
+def fit(
+  run: Run,
+  directory: Path,
+  model: SequenceClassifier,
+  params: distill.Params,
+  loss_fn: distill.LossFn,
+  rows: datasets.Dataset,
+  recipe: Recipe,
+  title: str,
+  *,
+  teacher_params: distill.Params | None = None,
+  has_logits: bool = True,
+) -> TrainResult:
+  """Returns the result of training `params` over `rows`: the best on dev, or where there are no logits to judge by
+  yet the last.
+  """
+  source = BatchSource(
+    rows,
+    batch_size=recipe.batch_size,
+    lengths=bucket_lengths(row_length(rows), number=4),
+    epochs=recipe.epochs,
+    seed=run.options.seed,
+    pad_id=model.config.pad_token_id,
+  )
+  optimizer = optim.adamw(optim.schedule(recipe.learning_rate, len(source)))
+  update, state, teacher_params, place = steps.data_parallel(
+    steps.make_update(loss_fn, optimizer),
+    steps.create_state(params, optimizer, steps.random_key(run.options.seed)),
+    teacher_params or {},
+    recipe.batch_size,
+  )
+  twice_an_epoch = -(-source.steps_per_epoch // 2)
+  return train(
+    directory,
+    update,
+    state,
+    teacher_params,
+    source,
+    evaluate=functools.partial(dev_scores, run, model) if has_logits else None,
+    best_metric="score" if has_logits else None,
+    every=Every(evaluate=twice_an_epoch, checkpoint=min(twice_an_epoch, 1000)),
+    title=f"{run.task.name} {title}",
+    place=place,
+  )
