@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from tinybert_jax.config import EncoderConfig, read_json
 from tinybert_jax.distill import Params
 from tinybert_jax.errors import InputError
 from tinybert_jax.model import SequenceClassifier
-from tinybert_jax.pretrained import load_pretrained, replace_directory, save_pretrained
+from tinybert_jax.pretrained import Pretrained, load_pretrained, replace_directory, save_pretrained
 
 RECORD = "stage.json"
 
@@ -43,6 +44,10 @@ class Finished(NamedTuple):
   params: Params
   fingerprint: str
   record: dict[str, Any]
+
+  def pretrained(self) -> Pretrained:
+    """Returns the same as a loaded model."""
+    return Pretrained(self.model.config, self.params, ())
 
 
 def run(
@@ -90,8 +95,6 @@ def run(
 
 def load(folder: Path, task: str) -> Finished:
   """Returns the finished stage in `folder`; InputError where there is none, or one of another task."""
-  if not folder.exists():
-    raise InputError(f"{folder}: not there yet; run the stage {folder.name} first (--stages {folder.name} …)")
   record = read_record(folder, task)
   loaded = load_pretrained(folder, SequenceClassifier)
   return Finished(SequenceClassifier(loaded.config), loaded.params, fingerprint.of_model(*loaded[:2]), record)
@@ -99,6 +102,8 @@ def load(folder: Path, task: str) -> Finished:
 
 def read_record(folder: Path, task: str) -> dict[str, Any]:
   """Returns a stage folder's `stage.json`; InputError where it is none of this task."""
+  if not folder.exists():
+    raise InputError(f"{folder}: not there yet; run that stage first (--stages {folder.name} …)")
   if not (folder / RECORD).is_file():
     raise InputError(f"{folder}: holds no {RECORD}, so it was not made by this program; move it, or give another --out")
   record = read_json(folder / RECORD)
@@ -111,10 +116,10 @@ def read_record(folder: Path, task: str) -> dict[str, Any]:
 def stored_logits(path: Path, made_from: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
   """Returns the logits in the file `path`, computed and written first where it has none of that fingerprint."""
   if path.is_file():
-    with contextlib.suppress(OSError, ValueError, KeyError), np.load(path) as file:
+    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as file:
       if str(file["made_from"]) == made_from:
         return file["logits"]
-    print(f"{'':13} the teacher or the data have changed: {path.name} is computed anew", flush=True)
+    print(f"{'':13} {path.name}: of another teacher or other data, or damaged; computed anew", flush=True)
   path.parent.mkdir(parents=True, exist_ok=True)
   new = path.with_suffix(".new.npz")
   logits = compute()

@@ -1,6 +1,9 @@
 """Settings for the whole suite: CPU, eight devices, no network."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 # Before jax is imported: eight CPU devices for the parallel forms, and no accelerator by accident.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -8,3 +11,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Many tests compile the same programs, each for itself; a cache on disk spares most of that.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+  os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="tinybert_jax-tests-")
+  atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"

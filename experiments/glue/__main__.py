@@ -1,23 +1,26 @@
 """`python -m experiments.glue --task qqp`: teacher, intermediate and prediction distillation, evaluation."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import datasets
 import jax
 
-from experiments import command_line
+from experiments import command_line, stage_folder
 from experiments.glue import data, evaluation, models, training
 from experiments.glue.options import Options
 from tinybert_jax.data.glue import find_folder
 from tinybert_jax.data.glue_tasks import TASKS, Task, find_task
 from tinybert_jax.errors import InputError
-from tinybert_jax.model import SequenceClassifier, count_parameters, parameter_shapes
-from tinybert_jax.pretrained import load_tokenizer
+from tinybert_jax.layer_map import LayerMap
+from tinybert_jax.model import count_parameters
+from tinybert_jax.pretrained import Pretrained, load_tokenizer
 
 
 def main(options: Options) -> None:
   datasets.disable_progress_bars()
+  check_numbers(options)
   is_all = options.task.casefold() == "all"
   if options.teacher_labels and not options.teacher:
     raise InputError("--teacher-labels names the classes of --teacher, which is not given")
@@ -31,6 +34,17 @@ def main(options: Options) -> None:
     print(evaluation.zip_submission(options.out))
 
 
+def check_numbers(options: Options) -> None:
+  """Raises InputError for an option that is no size or rate."""
+  for name, value in dataclasses.asdict(options).items():
+    if isinstance(value, bool | None) or not name.endswith(("_epochs", "_size", "_rate", "_examples", "_length")):
+      continue
+    least = 0 if name == "intermediate_epochs" else 1
+    if value < least if isinstance(value, int) else not 0 < value < 1:
+      wanted = f"at least {least}" if isinstance(value, int) else "above 0 and below 1"
+      raise InputError(f"--{name.replace('_', '-')} {value}: it must be {wanted}")
+
+
 def tasks_at_hand(directory: Path | None) -> list[Task]:
   """Returns the tasks whose folder is in `directory`; all of them where the hub serves them."""
   tasks = [task for task in TASKS.values() if directory is None or find_folder(task, directory)]
@@ -41,8 +55,11 @@ def tasks_at_hand(directory: Path | None) -> list[Task]:
 
 def run_task(options: Options, task: Task) -> dict[str, Any]:
   """Returns what `metrics.json` holds, after running the stages that the options name; empty without evaluation."""
-  source = options.teacher or options.pretrained
-  tokenizer = load_tokenizer(source)
+  folder = options.out / task.name
+  trains_teacher = "teacher" in options.stages
+  if not trains_teacher:
+    stage_folder.read_record(folder / "teacher", task.name)
+  tokenizer = load_tokenizer(options.teacher or options.pretrained if trains_teacher else folder / "teacher")
   max_length = options.max_length or task.max_length
   rows = data.load(
     task,
@@ -53,23 +70,14 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
     seed=options.seed,
     with_test=options.leaderboard and "evaluate" in options.stages,
   )
-  run = training.Run(options, task, rows, tokenizer, options.out / task.name)
+  run = training.Run(options, task, rows, tokenizer, folder)
+  teacher = models.load_teacher(options, task, tokenizer) if trains_teacher else run.finished("teacher").pretrained()
+  # A student that does not go with the teacher is refused before anything trains.
+  student = models.load_student(options, task, teacher.config, tokenizer)
+  layers = models.check_pair(options, student.config, teacher.config, max_length)
+  announce(run, teacher, student, layers)
 
-  # A teacher and a student that do not go together are refused before anything trains.
-  start = models.load_teacher(options, task, tokenizer) if "teacher" in options.stages else None
-  teacher = None if start else run.finished("teacher")
-  teacher_config = start.config if start else teacher.model.config
-  student = models.load_student(options, task, teacher_config, tokenizer)
-  layers = models.check_pair(options, student.config, teacher_config, max_length)
-
-  sizes = [count_parameters(parameter_shapes(SequenceClassifier(c))) for c in (teacher_config, student.config)]
-  print(f"\n{task.name:13} {len(rows.train):,} training rows, cut to {max_length} tokens; writes {run.folder}")
-  for split, number in rows.skipped.items():
-    print(f"{'':13} {number} incomplete rows of {split} are left out")
-  print(f"{'':13} teacher {sizes[0]:,} parameters, student {sizes[1]:,}, whose layers learn from layers {layers}")
-  print(f"{'':13} on {', '.join(str(device) for device in jax.devices())}", flush=True)
-
-  teacher = teacher or training.make_teacher(run, start)
+  teacher = training.make_teacher(run, teacher) if trains_teacher else run.finished("teacher")
   # Data augmentation will stand here: it gives the rows that both stages of distillation learn from.
   if "intermediate" in options.stages:
     training.make_intermediate(run, teacher, student, layers)
@@ -84,6 +92,17 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
   print("\n" + evaluation.table(metrics))
   print(f"The student is in {run.folder / 'student'}, all figures in {run.folder / evaluation.METRICS}.", flush=True)
   return metrics
+
+
+def announce(run: training.Run, teacher: Pretrained, student: Pretrained, layers: LayerMap) -> None:
+  """Prints what the run will do."""
+  longest = run.options.max_length or run.task.max_length
+  print(f"\n{run.task.name:13} {len(run.data.train):,} training rows, cut to {longest} tokens; writes {run.folder}")
+  for split, number in run.data.skipped.items():
+    print(f"{'':13} {number:,} incomplete rows of {split} are left out")
+  sizes = [f"{count_parameters(model.params):,}" for model in (teacher, student)]
+  print(f"{'':13} teacher {sizes[0]} parameters, student {sizes[1]}; its layers learn from the teacher's {layers}")
+  print(f"{'':13} on {', '.join(str(device) for device in jax.devices())}", flush=True)
 
 
 if __name__ == "__main__":

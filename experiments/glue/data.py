@@ -11,6 +11,7 @@ from tinybert_jax import fingerprint
 from tinybert_jax.data.batches import tokenize
 from tinybert_jax.data.glue import find_folder, load_rows
 from tinybert_jax.data.glue_tasks import DIAGNOSTIC, Task
+from tinybert_jax.errors import InputError
 
 
 class TestSplit(NamedTuple):
@@ -77,7 +78,10 @@ def load(
     tests.append((DIAGNOSTIC, "test"))
   test = []
   for owner, split in tests:
-    rows = load_rows(owner, split, directory).rows
+    try:
+      rows = load_rows(owner, split, directory).rows
+    except InputError as error:
+      raise InputError(f"{error}; --no-leaderboard does without the test split") from error
     test.append(TestSplit(owner, owner.leaderboard_file(split), rows["index"][:], _tokens(tokenizer, rows, max_length)))
   train = _tokens(tokenizer, train, max_length)
   dev = {split: _tokens(tokenizer, splits[split].rows, max_length) for split in task.dev_splits}

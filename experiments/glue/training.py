@@ -107,6 +107,8 @@ def make_intermediate(run: Run, teacher: Finished, student: Pretrained, layers: 
 def make_prediction(run: Run, teacher: Finished, student: Finished) -> Finished:
   """Returns the student whose logits are distilled as well: the best on dev, of all points of a sweep."""
   options = run.options
+  if student.record["inputs"].get("teacher") != teacher.fingerprint:
+    print(f"{'':13} note: the student's intermediate stage learned from another teacher than {run.folder / 'teacher'}")
   points = SWEEP if options.sweep else [(options.prediction_batch_size, options.prediction_learning_rate)]
   recipes = [Recipe(options.prediction_epochs, batch_size, rate) for batch_size, rate in points]
   loss_fn = distill.prediction_distillation(student.model, temperature=options.temperature)

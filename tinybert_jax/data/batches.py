@@ -12,6 +12,7 @@ import numpy as np
 from tinybert_jax.errors import InputError
 
 NumpyBatch = dict[str, np.ndarray]
+_TOKENIZED_AT_ONCE = 10_000  # a tokenizer's own result takes some hundred times the memory of the tokens
 
 
 def bucket_lengths(lengths: Sequence[int], number: int = 3, multiple: int = 8) -> tuple[int, ...]:
@@ -146,14 +147,25 @@ def tokenize(
   labels: Sequence[int] | Sequence[float] | None = None,
 ) -> datasets.Dataset:
   """Returns the rows of `texts` (and `pairs`), cut to `max_length` tokens, as `BatchSource` takes them."""
-  encoded = tokenizer(
-    list(texts), None if pairs is None else list(pairs), truncation=True, max_length=max_length, verbose=False
-  )
-  columns = {"input_ids": encoded["input_ids"]}
-  if pairs is not None:  # a single text is segment 0 throughout, the model's default
-    columns["token_type_ids"] = encoded["token_type_ids"]
+  columns = {"text": list(texts)}
+  if pairs is not None:
+    columns["pair"] = list(pairs)
   if labels is not None:
     columns["labels"] = list(labels)
+  parts = [
+    {name: values[start : start + _TOKENIZED_AT_ONCE] for name, values in columns.items()}
+    for start in range(0, max(len(columns["text"]), 1), _TOKENIZED_AT_ONCE)
+  ]
+  return datasets.concatenate_datasets([_tokenize(tokenizer, max_length, **part) for part in parts])
+
+
+def _tokenize(
+  tokenizer: Any, max_length: int, text: Sequence[str], pair: Sequence[str] | None = None, **others: Any
+) -> datasets.Dataset:
+  encoded = tokenizer(text, pair, truncation=True, max_length=max_length, verbose=False)
+  columns = {"input_ids": encoded["input_ids"], **others}
+  if pair is not None:  # a single text is segment 0 throughout, the model's default
+    columns["token_type_ids"] = encoded["token_type_ids"]
   return datasets.Dataset.from_dict(columns)
 
 

@@ -1,0 +1,359 @@
+"""`experiments.glue` from end to end on a tiny encoder and small files in GLUE's layout."""
+
+import dataclasses
+import errno
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import datasets
+import jax
+import numpy as np
+import pytest
+import transformers
+from glue_files import write_diagnostic, write_task
+from test_pretrained import word_tokenizer
+
+from experiments import stage_folder
+from experiments.glue import __main__ as program
+from experiments.glue import training
+from experiments.glue.options import Options
+from tinybert_jax.config import EncoderConfig, config_to_dict
+from tinybert_jax.errors import InputError
+from tinybert_jax.model import Encoder, SequenceClassifier, initialize
+from tinybert_jax.pretrained import save_pretrained
+
+TEACHER = EncoderConfig(
+  vocab_size=7, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+  max_position_embeddings=128,
+)  # fmt: skip
+STUDENT = dataclasses.replace(TEACHER, hidden_size=12, num_hidden_layers=1, intermediate_size=24)
+HERE = Path(__file__).parent
+
+
+def write_encoder(directory, config):
+  params = initialize(Encoder(config), jax.random.key(0), kernels="glorot")
+  save_pretrained(directory, config, params, tokenizer=word_tokenizer())
+  return str(directory)
+
+
+def write_config(path, config):
+  path.write_text(json.dumps(config_to_dict(config)))
+  return str(path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+  """Data, an encoder, a student's shape, and one finished run, made once."""
+  root = tmp_path_factory.mktemp("glue")
+  write_task(root / "data", "RTE", rows=120)
+  options = Options(
+    task="rte",
+    data=root / "data",
+    out=root / "out",
+    pretrained=write_encoder(root / "encoder", TEACHER),
+    student=write_config(root / "student.json", STUDENT),
+    teacher_epochs=4,
+    teacher_batch_size=8,
+    teacher_learning_rate=1e-2,
+    intermediate_epochs=1,
+    intermediate_batch_size=8,
+    intermediate_learning_rate=1e-2,
+    prediction_epochs=2,
+    prediction_batch_size=8,
+    prediction_learning_rate=1e-2,
+  )
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jax, "device_count", lambda: 1)
+    program.main(options)
+  return options
+
+
+@pytest.fixture
+def options(made, tmp_path, monkeypatch):
+  """The options of that run with an empty --out, on one device."""
+  monkeypatch.setattr(jax, "device_count", lambda: 1)  # which compiles faster than eight
+  return changed(made, out=tmp_path / "out")
+
+
+@pytest.fixture
+def finished(made, options):
+  """The same with a copy of the finished run in --out."""
+  shutil.copytree(made.out, options.out)
+  return options
+
+
+def changed(options, **changes):
+  return dataclasses.replace(options, **changes)
+
+
+def test_one_command_ends_with_metrics_a_student_and_leaderboard_files(finished, capsys):
+  folder = finished.out / "RTE"
+  metrics = json.loads((folder / "metrics.json").read_text())
+  for side in ("teacher", "student"):
+    assert {"accuracy", "score", "parameters", "flops", "latency_ms"} <= metrics[side].keys()
+  assert metrics["retention"] == pytest.approx(metrics["student"]["score"] / metrics["teacher"]["score"])
+  assert metrics["times_smaller"] > 1
+  assert metrics["teacher"]["accuracy"] > 0.8  # the rule is easy
+  lines = (folder / "RTE.tsv").read_text().splitlines()
+  assert lines[0] == "index\tprediction"
+  assert len(lines) == 61
+  # The student as any other program sees it gives the same predictions, with label names.
+  classify = transformers.pipeline("text-classification", model=str(folder / "student"))
+  test = [line.split("\t") for line in (finished.data / "RTE" / "test.tsv").read_text().splitlines()[1:]]
+  predictions = classify([{"text": a, "text_pair": b} for _, a, b in test])
+  assert [row["label"] for row in predictions] == [line.split("\t")[1] for line in lines[1:]]
+  assert {path.name for path in folder.iterdir()} == {
+    "teacher", "intermediate", "prediction", "student", "metrics.json", "RTE.tsv", "teacher_logits.npz",
+  }  # fmt: skip
+
+  before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+  program.main(finished)
+  assert capsys.readouterr().out.count("reused from") == 4
+  assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_changed_options_redo_what_depends_on_them(finished, capsys):
+  program.main(changed(finished, prediction_learning_rate=5e-3))
+  out = capsys.readouterr().out
+  assert out.count("reused from") == 2
+  assert "prediction    done again: recipes was" in out
+  program.main(changed(finished, teacher_epochs=3, stages=("teacher", "prediction")))
+  out = capsys.readouterr().out
+  assert "teacher       done again: epochs was 4 and is 3" in out
+  assert "note: the student's intermediate stage learned from another teacher" in out
+  assert "teacher_logits.npz: of another teacher" in out
+
+
+def test_stages_can_be_run_alone_and_need_no_more_than_they_read(made, options):
+  with pytest.raises(InputError, match=r"RTE/teacher: not there yet; run that stage first \(--stages teacher"):
+    program.main(changed(options, stages=("prediction",)))
+  shutil.copytree(made.out / "RTE" / "teacher", options.out / "RTE" / "teacher")
+  with pytest.raises(InputError, match="RTE/intermediate: not there yet"):
+    program.main(changed(options, stages=("prediction",)))
+  alone = changed(options, pretrained="nobody/has-this")
+  program.main(changed(alone, stages=("intermediate",)))
+  program.main(changed(alone, stages=("prediction", "labels")))
+  program.main(changed(alone, stages=("evaluate",)))
+  assert "score" in json.loads((options.out / "RTE" / "metrics.json").read_text())["labels alone"]
+
+
+def test_a_teachers_order_of_classes_does_not_matter(options, tmp_path):
+  write_task(tmp_path / "data", "MNLI")
+  only_teacher = changed(options, task="mnli", data=tmp_path / "data", stages=("teacher",))
+  program.main(only_teacher)
+  right = stage_folder.load(options.out / "MNLI" / "teacher", "MNLI")
+  for order in itertools.permutations(range(3)):
+    head = {name: np.asarray(value)[..., list(order)] for name, value in right.params["classifier"].items()}
+    names = tuple(right.model.config.labels[number].upper() for number in order)
+    for labels in (names, ("LABEL_0", "LABEL_1", "LABEL_2")):
+      config = dataclasses.replace(right.model.config, labels=labels)
+      directory, out = tmp_path / "-".join((*names, labels[0])), tmp_path / "-".join(("out", *names, labels[0]))
+      save_pretrained(directory, config, {**right.params, "classifier": head}, tokenizer=word_tokenizer())
+      given = changed(only_teacher, teacher=str(directory), out=out)
+      if labels != names:
+        with pytest.raises(InputError, match=r"LABEL_0, LABEL_1, LABEL_2, and the data's .*--teacher-labels entailm"):
+          program.main(given)
+        given = changed(given, teacher_labels=names)
+      program.main(given)
+      record = stage_folder.read_record(out / "MNLI" / "teacher", "MNLI")
+      assert record["accuracy"] == right.record["accuracy"]
+      assert record["accuracy_mismatched"] == right.record["accuracy_mismatched"]
+
+
+def test_regression_distils_the_teachers_outputs(options, tmp_path):
+  write_task(tmp_path, "STS-B")
+  stages = ("teacher", "intermediate", "prediction")
+  program.main(changed(options, task="stsb", data=tmp_path, stages=stages, prediction_epochs=8))
+  folder = options.out / "STS-B"
+  teacher, student = (stage_folder.load(folder / name, "STS-B") for name in ("teacher", "prediction"))
+  assert (student.model.config.labels, student.model.config.num_labels) == (("similarity",), 1)
+  logits = np.load(folder / "teacher_logits.npz")["logits"]
+  rows = program.data.load(
+    program.find_task("stsb"), tmp_path, word_tokenizer(),
+    max_length=128, max_train_examples=None, seed=0, with_test=False,
+  ).train  # fmt: skip
+  ours = training.predict(student.model, student.params, rows)
+  np.testing.assert_array_equal(logits, training.predict(teacher.model, teacher.params, rows))
+  assert np.mean((ours - logits) ** 2) < np.mean((ours[:, 0] - np.asarray(rows["labels"])) ** 2)
+
+
+def test_a_sweep_keeps_the_best_on_dev(finished, monkeypatch):
+  monkeypatch.setattr(training, "SWEEP", ((8, 1e-5), (8, 1e-2), (16, 1e-5)))
+  program.main(changed(finished, sweep=True, stages=("prediction",)))
+  record = stage_folder.read_record(finished.out / "RTE" / "prediction", "RTE")
+  tried = {(point["batch_size"], point["learning_rate"]): point["score"] for point in record["sweep"]}
+  assert set(tried) == {(8, 1e-5), (8, 1e-2), (16, 1e-5)}
+  assert record["score"] == max(tried.values())
+
+
+def test_all_runs_every_task_that_is_there_and_prints_one_table(options, tmp_path, capsys):
+  for task in ("CoLA", "MNLI"):
+    write_task(tmp_path / "data", task)
+  write_diagnostic(tmp_path / "data")
+  quick = changed(
+    options, task="all", data=tmp_path / "data", zip=True, teacher_epochs=1, prediction_epochs=1, max_train_examples=16
+  )
+  program.main(quick)
+  table = (options.out / "table.txt").read_text()
+  assert table in capsys.readouterr().out
+  assert table.splitlines()[0].split() == ["MNLI-m", "MNLI-mm", "CoLA", "average"]
+  teacher = [float(cell) for cell in table.splitlines()[1].split()[1:]]
+  assert teacher[-1] == pytest.approx(np.mean(teacher[:-1]), abs=0.1)
+  with zipfile.ZipFile(options.out / "submission.zip") as archive:
+    assert set(archive.namelist()) == {"CoLA.tsv", "MNLI-m.tsv", "MNLI-mm.tsv", "AX.tsv"}
+    assert len(archive.read("AX.tsv").splitlines()) == 6
+
+
+def test_many_devices_give_one_devices_numbers(options, monkeypatch):
+  one = changed(options, stages=("teacher",), teacher_learning_rate=1e-4, teacher_epochs=1, out=options.out / "one")
+  program.main(one)
+  monkeypatch.setattr(jax, "device_count", lambda: 8)
+  program.main(changed(one, out=options.out))
+  many_rows, one_rows = (
+    [json.loads(line) for line in (out / "RTE/teacher/training/log.jsonl").read_text().splitlines()]
+    for out in (options.out, one.out)
+  )
+  assert len(many_rows) == len(one_rows) > 2
+  for ours, theirs in zip(many_rows, one_rows, strict=True):
+    assert ours.get("loss", 0) == pytest.approx(theirs.get("loss", 0), rel=1e-5)
+
+
+def bad_students():
+  yield {"num_attention_heads": 4}, "4 attention heads, and the teacher has 2; attention scores are compared head by"
+  yield {"vocab_size": 9}, "its vocabulary has 9 tokens, and the teacher's 7"
+  yield {"num_hidden_layers": 3}, "--layer-map uniform: the uniform layer map needs a teacher of at least 3 layers"
+  yield {"max_position_embeddings": 64}, "--max-length 128: the student has positions for 64 tokens only"
+
+
+@pytest.mark.parametrize(("change", "problem"), list(bad_students()))
+def test_students_that_do_not_fit_are_refused_before_anything_trains(options, tmp_path, change, problem):
+  student = write_config(tmp_path / "other.json", dataclasses.replace(STUDENT, **change))
+  with pytest.raises(InputError, match=problem):
+    program.main(changed(options, student=student))
+  assert not options.out.exists()
+
+
+def test_a_general_student_with_another_tokenizer_is_refused(options, tmp_path):
+  general = tmp_path / "general"
+  program.main(changed(options, student=write_encoder(general, STUDENT), stages=("teacher",), teacher_epochs=1))
+  vocabulary = json.loads((general / "tokenizer.json").read_text())
+  vocabulary["model"]["vocab"] |= {"hello": 6, "world": 5}
+  (general / "tokenizer.json").write_text(json.dumps(vocabulary))
+  with pytest.raises(InputError, match="its tokenizer is not the teacher's"):
+    program.main(changed(options, student=str(general)))
+
+
+def test_teachers_that_do_not_fit_are_refused(options, tmp_path):
+  labels = ("entailment", "neutral", "contradiction")
+  config = dataclasses.replace(TEACHER, labels=labels)
+  params = initialize(SequenceClassifier(config), jax.random.key(0))
+  save_pretrained(tmp_path / "nli", config, params, tokenizer=word_tokenizer())
+  with pytest.raises(InputError, match=r"it has 3 classes .*, and the data has 2 classes"):
+    program.main(changed(options, teacher=str(tmp_path / "nli")))
+  with pytest.raises(InputError, match="no classifier in its weights, so it is not fine-tuned"):
+    program.main(changed(options, teacher=options.pretrained))
+  small = write_encoder(tmp_path / "small", dataclasses.replace(TEACHER, vocab_size=6))
+  with pytest.raises(InputError, match="its tokenizer has 7 tokens, and the model only 6"):
+    program.main(changed(options, pretrained=small))
+
+
+@pytest.mark.parametrize(
+  ("changes", "problem"),
+  [
+    ({"student": "tinybert-5l"}, r"--student tinybert-5l: no such preset \(tinybert-4l-312d"),
+    ({"student_layers": 2}, "--student-layers goes with a preset"),
+    ({"layer_map": "3;6"}, "--layer-map 3;6: uniform, top, bottom, or numbers"),
+    ({"layer_map": "3"}, "--layer-map 3: layer map .* names"),
+    ({"teacher_labels": ("a", "b")}, "--teacher-labels names the classes of --teacher, which is not given"),
+    ({"task": "all", "teacher": "some/where"}, "does not go with --task all"),
+    ({"pretrained": "nobody/has-this"}, "nobody/has-this: not a local directory"),
+    ({"max_train_examples": 0}, "--max-train-examples 0"),
+    ({"teacher_epochs": 0}, "--teacher-epochs 0"),
+  ],
+)
+def test_bad_options(options, changes, problem):
+  with pytest.raises(InputError, match=problem):
+    program.main(changed(options, **changes))
+  assert not options.out.exists()
+
+
+def test_a_missing_test_file_is_said_before_training_and_can_be_done_without(finished, tmp_path):
+  shutil.copytree(finished.data, tmp_path / "data")
+  (tmp_path / "data" / "RTE" / "test.tsv").unlink()
+  options = changed(finished, data=tmp_path / "data", out=tmp_path / "out-2")
+  with pytest.raises(InputError, match=r"test.tsv: no such file, and RTE needs it.*--no-leaderboard"):
+    program.main(options)
+  assert not options.out.exists()
+  shutil.copytree(finished.out / "RTE", options.out / "RTE", ignore=shutil.ignore_patterns("metrics.json", "RTE.tsv"))
+  program.main(changed(options, leaderboard=False))
+  assert (options.out / "RTE" / "metrics.json").is_file()
+  assert not (options.out / "RTE" / "RTE.tsv").exists()
+
+
+def test_no_network_and_no_cache(options, monkeypatch):
+  def load_dataset(*what, split):
+    raise ConnectionError("no route")
+
+  monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+  with pytest.raises(InputError, match="not in the cache, and the Hugging Face hub gave no answer"):
+    program.main(changed(options, data=None))
+
+
+def test_a_stage_of_another_task_is_left_alone_and_the_rerun_goes_on_after_it_is_moved(finished, tmp_path):
+  write_task(tmp_path, "WNLI")
+  wnli = changed(finished, task="wnli", data=tmp_path, stages=("teacher",), teacher_epochs=1)
+  shutil.copytree(finished.out / "RTE" / "teacher", finished.out / "WNLI" / "teacher")
+  with pytest.raises(InputError, match="holds a stage of the task RTE, not of WNLI; move it, or give another --out"):
+    program.main(wnli)
+  left = (finished.out / "WNLI" / "teacher" / "model.safetensors").read_bytes()
+  assert left == (finished.out / "RTE" / "teacher" / "model.safetensors").read_bytes()
+  (finished.out / "WNLI" / "teacher").rename(tmp_path / "elsewhere")
+  program.main(wnli)
+  assert stage_folder.read_record(finished.out / "WNLI" / "teacher", "WNLI")
+
+
+def test_a_full_disk_loses_nothing_and_the_rerun_goes_on(finished, monkeypatch):
+  folder = finished.out / "RTE"
+  before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+  save = stage_folder.save_pretrained
+
+  def full(directory, *args, **options):
+    save(directory, *args, **options)
+    raise OSError(errno.ENOSPC, "No space left on device", str(directory))
+
+  again = changed(finished, prediction_epochs=3)
+  with monkeypatch.context() as patch:
+    patch.setattr(stage_folder, "save_pretrained", full)
+    with pytest.raises(OSError, match="No space left"):
+      program.main(again)
+  after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+  assert before.items() <= after.items()
+  program.main(again)
+  assert stage_folder.read_record(folder / "prediction", "RTE")["inputs"]["recipes"][0]["epochs"] == 3
+  assert not list(folder.glob(".*"))
+
+
+def test_a_kill_in_each_stage_changes_nothing(made, options, tmp_path):
+  """Three processes, each killed as it saves a checkpoint of the next stage; the fourth ends as if none had been."""
+  expected = stage_folder.load(made.out / "RTE" / "prediction", "RTE").fingerprint
+  out = tmp_path / "killed"
+  arguments = [
+    f"--{name.replace('_', '-')}={value}"
+    for name, value in dataclasses.asdict(changed(options, out=out)).items()
+    if value != getattr(Options("x"), name)
+  ]
+  for stage in ("teacher", "intermediate", "prediction", ""):
+    done = subprocess.run(
+      [sys.executable, str(HERE.parent / "killed_glue.py"), stage, *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == (-9 if stage else 0), done.stderr
+    if stage:
+      assert (out / "RTE" / f"{stage}.unfinished").is_dir()
+      assert not (out / "RTE" / stage).exists()
+  assert stage_folder.load(out / "RTE" / "prediction", "RTE").fingerprint == expected
+  assert not list((out / "RTE").glob("*.unfinished*"))

@@ -1,0 +1,34 @@
+"""`experiments.glue` in a process that kills itself when the stage of the first argument saves its checkpoint."""
+
+import os
+import signal
+import sys
+
+import jax
+
+from experiments import command_line
+from experiments.glue.__main__ import main
+from experiments.glue.options import Options
+from tinybert_jax.checkpoints import Checkpoints
+
+stage = sys.argv.pop(1)
+save_latest, directory_of = Checkpoints.save_latest, {}
+initialize = Checkpoints.__init__
+
+
+def remember(self, directory):
+  directory_of[self] = str(directory)
+  initialize(self, directory)
+
+
+def save(self, *args):
+  save_latest(self, *args)
+  if stage and f"{stage}.unfinished" in directory_of[self]:
+    self.wait()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+  jax.device_count = lambda: 1  # as the run that it is compared with
+  Checkpoints.__init__, Checkpoints.save_latest = remember, save
+  command_line.run(main, Options, "python -m experiments.glue")
