@@ -1,4 +1,6 @@
 import contextlib
+import shutil
+import types
 
 import jax
 import numpy as np
@@ -69,3 +71,15 @@ def test_a_full_disk_is_an_os_error_whatever_orbax_makes_of_it(tmp_path, monkeyp
     monkeypatch.setattr(checkpoints._latest, "save", save)
     with pytest.raises(OSError, match="No space left"):
       checkpoints.save_latest(1, state(), {})
+
+
+def test_too_little_space_is_found_before_writing(tmp_path, monkeypatch):
+  with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+    checkpoints.save_latest(1, state(1), {})
+    checkpoints.wait()
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=10))
+    for save, what in ((checkpoints.save_latest, state(2)), (checkpoints.save_best, state(2).params)):
+      with pytest.raises(OSError, match="No space left on device"):
+        save(2, what, {})
+    restored, _ = checkpoints.restore_latest(state())
+  assert_same(restored, state(1))

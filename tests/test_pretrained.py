@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from experiments import demo_data
+from tinybert_jax import pretrained
 from tinybert_jax.config import EncoderConfig
 from tinybert_jax.errors import InputError
 from tinybert_jax.model import Encoder, MaskedLanguageModel, SequenceClassifier, initialize
@@ -303,3 +304,18 @@ def test_the_real_minilm_agrees_with_pytorch_in_both_directions(minilm, tmp_path
   assert_agrees(ours, torch_outputs(back, data), valid)
   again = transformers.AutoTokenizer.from_pretrained(tmp_path / "copy")
   assert again("A tokenizer, too.")["input_ids"] == tokenizer("A tokenizer, too.")["input_ids"]
+
+
+def test_a_full_disk_is_an_os_error_and_leaves_what_was_there(tmp_path, monkeypatch):
+  config = EncoderConfig(**SMALL)
+  save_pretrained(tmp_path / "model", config, initialize(Encoder(config), jax.random.key(0)))
+  before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+
+  def save_file(*args, **options):
+    raise pretrained.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+  monkeypatch.setattr(pretrained, "save_file", save_file)
+  with pytest.raises(OSError, match="No space left"):
+    save_pretrained(tmp_path / "model", config, initialize(Encoder(config), jax.random.key(1)))
+  assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
+  assert [path.name for path in tmp_path.iterdir()] == ["model"]

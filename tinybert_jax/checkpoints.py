@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ class Checkpoints:
 
   def __init__(self, directory: str | os.PathLike):
     options = ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True)
-    directory = Path(directory).absolute()
+    directory = self._directory = Path(directory).absolute()
     self._latest = ocp.CheckpointManager(directory / "latest", options=options, item_names=("state", "record"))
     self._best = ocp.CheckpointManager(directory / "best", options=options, item_names=("params", "record"))
 
@@ -32,11 +33,13 @@ class Checkpoints:
     Here and below a full disk is an OSError, also one that a save before met in the background.
     """
     with _full_disk():
+      self._need_space(state)
       _save(self._latest, step, record, state=_without_key_type(state))
 
   def save_best(self, step: int, params: Any, record: dict[str, Any]) -> None:
     """Saves parameters and a JSON record in the place of the best before."""
     with _full_disk():
+      self._need_space(params)
       _save(self._best, step, record, params=params)
 
   def restore_latest(self, state: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
@@ -59,8 +62,20 @@ class Checkpoints:
       self._best.wait_until_finished()
 
   def close(self) -> None:
-    self._latest.close()
-    self._best.close()
+    """Waits for what is being written and lets go of it."""
+    with _full_disk(), contextlib.closing(self._best):
+      self._latest.close()
+
+  def _need_space(self, tree: Any) -> None:
+    """Raises OSError where the disk cannot hold `tree`.
+
+    Orbax's writers would find out too, but leave a page of tracebacks of their threads on stderr.
+    """
+    needed = 1.05 * sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+    if shutil.disk_usage(self._directory).free < 3 * needed:
+      self.wait()  # so that a save under way is counted
+      if shutil.disk_usage(self._directory).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._directory))
 
 
 @contextlib.contextmanager

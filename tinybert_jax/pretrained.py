@@ -1,6 +1,7 @@
 """Hugging Face directories and hub ids to (config, params) and back: all Hugging Face traffic is here."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -167,6 +168,7 @@ def save_pretrained(
 
   Raises:
     InputError: parameters that are not those of a model of this shape.
+    OSError: the disk is full, or cannot be written; what stood in `directory` stays.
   """
   model_class = _model_class_of(params)
   names = name_table(config, model_class)
@@ -188,7 +190,7 @@ def save_pretrained(
     if model_class is SequenceClassifier:
       hf["problem_type"] = "regression" if config.num_labels == 1 else "single_label_classification"
     (new / "config.json").write_text(json.dumps(hf, indent=2) + "\n", encoding="utf-8")
-    save_file(tensors, new / "model.safetensors", metadata={"format": "pt"})
+    _save_safetensors(tensors, new / "model.safetensors")
     if tokenizer is not None:
       tokenizer.save_pretrained(new)
     card = model_card(config, _ARCHITECTURES[model_class], sum(tensor.size for tensor in tensors.values()), description)
@@ -286,6 +288,13 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
       return {name: np.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118, not a dict
   except (SafetensorError, OSError) as error:
     raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def _save_safetensors(tensors: dict[str, np.ndarray], path: Path) -> None:
+  try:
+    save_file(tensors, path, metadata={"format": "pt"})
+  except SafetensorError as error:  # what it makes of a full disk, and of nothing else that can happen here
+    raise OSError(errno.ENOSPC, str(error), str(path)) from error
 
 
 def _read_bin(path: Path) -> dict[str, np.ndarray]:
