@@ -51,6 +51,25 @@ def test_a_layer_not_asked_for_never_makes_its_scores(monkeypatch):
 
 
 @pytest.mark.parametrize("score_layers", [(), (1, 2)])
+def test_the_first_token_alone_has_the_same_logits_and_gradient(score_layers):
+  model = SequenceClassifier(CONFIG)
+  params = initialize(model, jax.random.key(0), kernels="glorot")
+
+  def logits(params, first_token):
+    outputs = model.apply({"params": params}, batch(), score_layers=score_layers, first_token=first_token)
+    return jnp.sum(jnp.sin(outputs.logits)), outputs
+
+  (whole, outputs), gradient = jax.value_and_grad(logits, has_aux=True)(params, False)
+  (short, first), short_gradient = jax.value_and_grad(logits, has_aux=True)(params, True)
+  np.testing.assert_allclose(short, whole, rtol=1e-5)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), short_gradient, gradient)
+  np.testing.assert_allclose(first.hidden_states[-1], outputs.hidden_states[-1][:, :1], atol=1e-6)
+  np.testing.assert_array_equal(first.hidden_states[1], outputs.hidden_states[1])
+  for ours, theirs in zip(first.attention_scores, outputs.attention_scores, strict=True):
+    np.testing.assert_allclose(ours, theirs[:, :, : ours.shape[2]], atol=1e-6)
+
+
+@pytest.mark.parametrize("score_layers", [(), (1, 2)])
 def test_padding_changes_no_valid_output(score_layers):
   model, params = Encoder(CONFIG), initialize(Encoder(CONFIG), jax.random.key(0))
   padded = {name: np.pad(value, [(0, 1), (0, 5)]) for name, value in batch().items()}

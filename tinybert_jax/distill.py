@@ -121,13 +121,13 @@ def prediction_distillation(
   """
 
   def loss(student_params: Params, teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
-    logits = _apply(student, student_params, batch, key).logits
+    logits = _logits(student, student_params, batch, key)
     if "teacher_logits" in batch:
       teacher_logits = batch["teacher_logits"]
     elif teacher is None:
       raise ValueError("the batch has no teacher_logits, and there is no teacher to compute them")
     else:
-      teacher_logits = _apply(teacher, teacher_params, batch, None).logits
+      teacher_logits = _logits(teacher, teacher_params, batch, None)
     weight = batch.get("example_weight")
     if objective == "logits" or student.config.num_labels == 1:
       soft = logit_loss(logits, teacher_logits, weight)
@@ -148,7 +148,7 @@ def fine_tuning(model: SequenceClassifier) -> LossFn:
   """Returns the loss on the labels: cross-entropy, or squared error for a regression; the teacher is not read."""
 
   def loss(params: Params, _teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
-    return {"labels": _label_loss(_apply(model, params, batch, key).logits, batch)}
+    return {"labels": _label_loss(_logits(model, params, batch, key), batch)}
 
   return loss
 
@@ -188,13 +188,15 @@ def _projection(params: Params, name: str) -> dict[str, Array | None]:
   return {"projection": chosen.get("kernel"), "bias": chosen.get("bias")}
 
 
-def _apply(
-  model: Model, params: Params, batch: Batch, key: Array | None, score_layers: tuple[int, ...] = ()
-) -> Outputs:
+def _logits(model: SequenceClassifier, params: Params, batch: Batch, key: Array | None) -> Array:
+  return _apply(model, params, batch, key, first_token=True).logits
+
+
+def _apply(model: Model, params: Params, batch: Batch, key: Array | None, **options: Any) -> Outputs:
   return model.apply(
     {"params": params},
     batch,
-    score_layers=score_layers,
     deterministic=key is None,
     rngs=None if key is None else {"dropout": key},
+    **options,
   )

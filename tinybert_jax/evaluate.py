@@ -24,17 +24,19 @@ def predict(
   source = BatchSource(rows, batch_size=batch_size, lengths=lengths, shuffle=False, pad_id=model.config.pad_token_id)
   params = jax.device_put(params)
   # All batches are sent off before the first result is fetched, so the device never waits for the host.
-  parts = [(source.indices(step), logits(model, params, batch)) for step, batch in enumerate(source)]
+  parts = [(source.indices(step), logits(model, params, batch, first_token=True)) for step, batch in enumerate(source)]
   result = np.empty((len(rows), model.config.num_labels), np.float32)
   for indices, values in parts:
     result[indices] = values[: len(indices)]
   return result
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def logits(model: SequenceClassifier, params: Params, batch: Batch) -> Float[Array, "B C"]:
-  """Returns the logits of one batch; compiled once for each model and shape."""
-  return model.apply({"params": params}, batch).logits
+@functools.partial(jax.jit, static_argnums=0, static_argnames="first_token")
+def logits(
+  model: SequenceClassifier, params: Params, batch: Batch, *, first_token: bool = False
+) -> Float[Array, "B C"]:
+  """Returns the logits of one batch; compiled once for each model and shape; `first_token` as for the model."""
+  return model.apply({"params": params}, batch, first_token=first_token).logits
 
 
 class Cost(NamedTuple):

@@ -134,26 +134,35 @@ class SelfAttention(nn.Module):
     self.dropout = Dropout(self.config.attention_probs_dropout_prob)
 
   def __call__(
-    self, x_BxLxD: Float[Array, "B L D"], mask_BxL: Bool[Array, "B L"], with_scores: bool, deterministic: bool
-  ) -> tuple[Float[Array, "B L D"], Float[Array, "B H L L"] | None]:
+    self,
+    x_BxLxD: Float[Array, "B L D"],
+    mask_BxL: Bool[Array, "B L"],
+    with_scores: bool,
+    deterministic: bool,
+    queries: int | None = None,
+  ) -> tuple[Float[Array, "B Q D"], Float[Array, "B H Q L"] | None]:
     config = self.config
-    heads = (*x_BxLxD.shape[:2], config.num_attention_heads, config.head_size)
-    q_BxLxHxK = self.query(x_BxLxD).reshape(heads)
-    k_BxLxHxK = self.key(x_BxLxD).reshape(heads)
-    v_BxLxHxK = self.value(x_BxLxD).reshape(heads)
+    x_BxQxD = x_BxLxD[:, :queries]
+
+    def split_heads(x):
+      return x.reshape(*x.shape[:2], config.num_attention_heads, config.head_size)
+
+    q_BxQxHxK = split_heads(self.query(x_BxQxD))
+    k_BxLxHxK = split_heads(self.key(x_BxLxD))
+    v_BxLxHxK = split_heads(self.value(x_BxLxD))
     mask_Bx1x1xL = mask_BxL[:, None, None, :]
     drops = config.attention_probs_dropout_prob > 0 and not deterministic
     if with_scores or drops:  # dot_product_attention gives no scores, and has no dropout
-      scores_BxHxLxL = jnp.einsum(
-        "bqhk,bmhk->bhqm", q_BxLxHxK, k_BxLxHxK, preferred_element_type=jnp.float32
+      scores_BxHxQxL = jnp.einsum(
+        "bqhk,bmhk->bhqm", q_BxQxHxK, k_BxLxHxK, preferred_element_type=jnp.float32
       ) / jnp.sqrt(config.head_size)
-      masked_BxHxLxL = jnp.where(mask_Bx1x1xL, scores_BxHxLxL, jnp.finfo(jnp.float32).min)
-      probs_BxHxLxL = self.dropout(jax.nn.softmax(masked_BxHxLxL).astype(self.dtype), deterministic)
-      context_BxLxHxK = jnp.einsum("bhqm,bmhk->bqhk", probs_BxHxLxL, v_BxLxHxK)
+      masked_BxHxQxL = jnp.where(mask_Bx1x1xL, scores_BxHxQxL, jnp.finfo(jnp.float32).min)
+      probs_BxHxQxL = self.dropout(jax.nn.softmax(masked_BxHxQxL).astype(self.dtype), deterministic)
+      context_BxQxHxK = jnp.einsum("bhqm,bmhk->bqhk", probs_BxHxQxL, v_BxLxHxK)
     else:
-      scores_BxHxLxL = None
-      context_BxLxHxK = jax.nn.dot_product_attention(q_BxLxHxK, k_BxLxHxK, v_BxLxHxK, mask=mask_Bx1x1xL)
-    return self.output(context_BxLxHxK.reshape(x_BxLxD.shape)), scores_BxHxLxL if with_scores else None
+      scores_BxHxQxL = None
+      context_BxQxHxK = jax.nn.dot_product_attention(q_BxQxHxK, k_BxLxHxK, v_BxLxHxK, mask=mask_Bx1x1xL)
+    return self.output(context_BxQxHxK.reshape(x_BxQxD.shape)), scores_BxHxQxL if with_scores else None
 
 
 class Layer(nn.Module):
@@ -174,13 +183,19 @@ class Layer(nn.Module):
     self.dropout = Dropout(config.hidden_dropout_prob)
 
   def __call__(
-    self, x_BxLxD: Float[Array, "B L D"], mask_BxL: Bool[Array, "B L"], with_scores: bool, deterministic: bool
-  ) -> tuple[Float[Array, "B L D"], Float[Array, "B H L L"] | None]:
-    attended_BxLxD, scores_BxHxLxL = self.attention(x_BxLxD, mask_BxL, with_scores, deterministic)
-    x_BxLxD = self.attention_norm(x_BxLxD + self.dropout(attended_BxLxD, deterministic))
-    inner_BxLxF = ACTIVATIONS[self.config.hidden_act](self.intermediate(x_BxLxD))
-    x_BxLxD = self.output_norm(x_BxLxD + self.dropout(self.output(inner_BxLxF), deterministic))
-    return x_BxLxD, scores_BxHxLxL
+    self,
+    x_BxLxD: Float[Array, "B L D"],
+    mask_BxL: Bool[Array, "B L"],
+    with_scores: bool,
+    deterministic: bool,
+    queries: int | None = None,
+  ) -> tuple[Float[Array, "B Q D"], Float[Array, "B H Q L"] | None]:
+    """Returns the first `queries` tokens' outputs and scores, by default all; all tokens are attended to."""
+    attended_BxQxD, scores_BxHxQxL = self.attention(x_BxLxD, mask_BxL, with_scores, deterministic, queries)
+    x_BxQxD = self.attention_norm(x_BxLxD[:, :queries] + self.dropout(attended_BxQxD, deterministic))
+    inner_BxQxF = ACTIVATIONS[self.config.hidden_act](self.intermediate(x_BxQxD))
+    x_BxQxD = self.output_norm(x_BxQxD + self.dropout(self.output(inner_BxQxF), deterministic))
+    return x_BxQxD, scores_BxHxQxL
 
 
 class Encoder(nn.Module):
@@ -205,7 +220,9 @@ class Encoder(nn.Module):
     self.layers = [Layer(self.config, self.dtype) for _ in range(self.config.num_hidden_layers)]
     self.pooler = _dense(self.config, self.config.hidden_size, self.dtype)
 
-  def __call__(self, batch: Batch, *, score_layers: tuple[int, ...] = (), deterministic: bool = True) -> Outputs:
+  def __call__(
+    self, batch: Batch, *, score_layers: tuple[int, ...] = (), deterministic: bool = True, first_token: bool = False
+  ) -> Outputs:
     """Returns hidden states, pooled output and the scores of `score_layers`.
 
     Args:
@@ -213,6 +230,8 @@ class Encoder(nn.Module):
       score_layers: the layers (1…M) whose attention scores are given, and no others; static. The other
         layers go through `jax.nn.dot_product_attention`, except under attention dropout, which that has not.
       deterministic: no dropout; else the caller gives `rngs={"dropout": key}`.
+      first_token: the last layer is computed for the first token alone, which is all that the pooled output reads;
+        that layer's hidden state is then B×1×D, and its scores B×H×1×L; static.
 
     Raises:
       ValueError: a layer that is not there, or sequences longer than the position embeddings.
@@ -230,7 +249,8 @@ class Encoder(nn.Module):
     x_BxLxD = self.embeddings(input_ids, token_type_ids, deterministic)
     hidden_states, scores = [x_BxLxD], {}
     for m, layer in enumerate(self.layers, start=1):
-      x_BxLxD, scores[m] = layer(x_BxLxD, mask_BxL, m in score_layers, deterministic)
+      queries = 1 if first_token and m == len(self.layers) else None
+      x_BxLxD, scores[m] = layer(x_BxLxD, mask_BxL, m in score_layers, deterministic, queries)
       hidden_states.append(x_BxLxD)
     return Outputs(
       hidden_states=tuple(hidden_states),
@@ -256,9 +276,11 @@ class SequenceClassifier(nn.Module):
     self.dropout = Dropout(rate)
     self.classifier = _dense(config, config.num_labels, jnp.float32)
 
-  def __call__(self, batch: Batch, *, score_layers: tuple[int, ...] = (), deterministic: bool = True) -> Outputs:
+  def __call__(
+    self, batch: Batch, *, score_layers: tuple[int, ...] = (), deterministic: bool = True, first_token: bool = False
+  ) -> Outputs:
     """Returns the encoder's outputs with logits B×C; arguments and errors as for `Encoder`."""
-    outputs = self.encoder(batch, score_layers=score_layers, deterministic=deterministic)
+    outputs = self.encoder(batch, score_layers=score_layers, deterministic=deterministic, first_token=first_token)
     return outputs._replace(logits=self.classifier(self.dropout(outputs.pooled, deterministic)))
 
 

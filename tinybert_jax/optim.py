@@ -3,6 +3,7 @@
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 import optax
 
 Decay = Literal["linear", "cosine", "constant"]
@@ -51,12 +52,37 @@ def adamw(
     b2: decay of the second moment.
     eps: in the denominator; 1e-6 as in the original BERT, where PyTorch has 1e-8.
   """
-  inner = optax.chain(
-    optax.clip_by_global_norm(max_grad_norm),
-    optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=_decays),
-  )
-  # optax would apply the update after so many skips in a row: here never. The loop stops the run instead.
-  return optax.apply_if_finite(inner, max_consecutive_errors=2**31 - 2)
+
+  def adam(b1, b2):
+    return optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=_decays)
+
+  def init(params):
+    # optax's state, so that its names stay; its update branches, and on a CPU that copies all moments in every step.
+    return optax.apply_if_finite(adam(b1, b2), max_consecutive_errors=0).init(params)
+
+  def update(gradient, state, params):
+    norm = optax.tree.norm(gradient)
+    finite = jnp.isfinite(norm)
+    scale = jnp.minimum(1.0, max_grad_norm / norm)
+    clipped = jax.tree.map(lambda g: jnp.where(finite, g * scale, 0), gradient)
+    # A skipped step is a gradient of 0 and decays of 1, which leave the moments as they are, bit for bit.
+    kept = adam(jnp.where(finite, b1, 1.0), jnp.where(finite, b2, 1.0))
+    updates, inner = kept.update(clipped, state.inner_state, params)
+    updates = jax.tree.map(lambda u: jnp.where(finite, u, 0), updates)
+    inner = jax.tree.map(
+      lambda new, old: jnp.where(finite, new, old) if jnp.issubdtype(new.dtype, jnp.integer) else new,  # step counts
+      inner,
+      state.inner_state,
+    )
+    skipped = 1 - finite.astype(jnp.int32)
+    return updates, optax.ApplyIfFiniteState(
+      notfinite_count=(state.notfinite_count + 1) * skipped,
+      last_finite=finite,
+      total_notfinite=state.total_notfinite + skipped,
+      inner_state=inner,
+    )
+
+  return optax.GradientTransformation(init, update)
 
 
 def _decays(params: optax.Params) -> optax.Params:
