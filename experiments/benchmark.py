@@ -1,37 +1,88 @@
-"""Speed, as ratios of alternatives that run in turns: `python -m experiments.benchmark --suite dropout`."""
+"""Speed, as ratios of alternatives that run in turns: `python -m experiments.benchmark --suite task`."""
 
 import dataclasses
 import functools
+import importlib.util
+import itertools
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
+import datasets
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from experiments import command_line
+from experiments import command_line, lengths
+from experiments.lengths import in_buckets, read_lengths
 from tinybert_jax import steps
-from tinybert_jax.evaluate import median_seconds
-from tinybert_jax.model import dropout
+from tinybert_jax.config import PRESETS, EncoderConfig
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, pad_batch, row_length
+from tinybert_jax.distill import initialize_projections, intermediate_distillation, prediction_distillation
+from tinybert_jax.errors import InputError
+from tinybert_jax.evaluate import median_seconds, predict
+from tinybert_jax.layer_map import layer_map
+from tinybert_jax.model import SequenceClassifier, dropout, initialize
+from tinybert_jax.optim import adamw, schedule
+
+PREDICTION_EPOCHS = 3
+STAGES = INTERMEDIATE, PREDICTION = "intermediate, one epoch", f"prediction, {PREDICTION_EPOCHS} epochs"
+Stages = Mapping[str, tuple[Callable[[], object], int]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Measure alternatives in turns on this machine and print medians and ratios."""
+  """Measure alternatives in turns on this machine and print medians and ratios.
 
-  suite: Literal["dropout"] = "dropout"
-  """What to measure. dropout: random generators and bits an element, against a feed-forward layer."""
+  Each option names the suites that read it.
+  """
+
+  suite: Literal["dropout", "task", "lengths"] = "dropout"
+  """What to measure. dropout: random generators and bits an element, against a feed-forward layer. task: task
+  distillation against the original program's, in PyTorch. lengths: how long GLUE's texts are, and what padding them
+  costs (nothing is timed)."""
   batch_size: int = 32
-  """Sequences in a batch."""
+  """(dropout, task) Sequences in a batch."""
+  repeats: int | None = None
+  """(dropout, task) Turns whose median counts. Default: 30 for dropout, 3 for task."""
   length: int = 64
-  """Tokens in a sequence."""
+  """(dropout) Tokens in a sequence."""
   hidden_size: int = 384
-  """Width of the feed-forward layer that dropout is set against; inside, it is four times as wide."""
-  repeats: int = 30
-  """Turns whose median counts."""
+  """(dropout) Width of the feed-forward layer that dropout is set against; inside, it is four times as wide."""
+  lengths: str = "cola"
+  """(task) Lengths of the sentences, in tokens with [CLS] and [SEP]: those of cola, mrpc, rte or stsb, or a text file
+  of whole numbers."""
+  data: Path | None = None
+  """(task) Folder of GLUE's official files: --lengths is then any task there, whose training rows are counted."""
+  tokenizer: str = "bert-base-uncased"
+  """(task) Model directory or hub id of the tokenizer for --data."""
+  max_length: int | None = None
+  """(task) Tokens that longer sentences are cut to, and that the original pads all of them to. Default: 64 for cola,
+  else 128."""
+  sequences: int = 1024
+  """(task) Sentences in our epoch, of lengths evenly spaced in the sorted ones."""
+  original_batches: int = 3
+  """(task) Batches in the original's epoch. Fewer will do: padded to one length, they all take the same time."""
+  out: Path = Path("lengths.png")
+  """(lengths) The picture to write."""
   debug: bool = False
   """Show the traceback of an error."""
 
 
 def main(options: Options) -> None:
+  """Runs the suite and prints what it found."""
+  for name in ("batch_size", "repeats", "length", "hidden_size", "max_length", "sequences", "original_batches"):
+    value = getattr(options, name)
+    if value is not None and value < 1:
+      raise InputError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
+  {"dropout": dropout_suite, "task": task_suite, "lengths": lambda options: lengths.draw(options.out)}[options.suite](
+    options
+  )
+
+
+def dropout_suite(options: Options) -> None:
   """Prints what dropping a tenth of one layer's hidden states costs, next to the layer's own products."""
   shape = (options.batch_size, options.length, options.hidden_size)
   x = jnp.ones(shape)
@@ -48,10 +99,143 @@ def main(options: Options) -> None:
     key = jax.random.key(0, impl=impl)
     runs[f"{impl}, 32 bits an element"] = functools.partial(by_32_bits, key, x)
     runs[f"{impl}, a byte an element"] = functools.partial(by_bytes, key, x)
-  seconds = median_seconds(runs, options.repeats)
+  seconds = median_seconds(runs, options.repeats or 30)
   print(f"{jax.devices()[0].device_kind}, {shape} float32; runs use {jax.random.key_impl(steps.random_key(0))}")
   for name, value in seconds.items():
     print(f"{name:32}{1e3 * value:9.2f} ms{value / seconds['feed-forward layer']:8.2f} of the layer")
+
+
+def task_suite(
+  options: Options, teacher: EncoderConfig = PRESETS["bert-base"], student: EncoderConfig = PRESETS["tinybert-4l-312d"]
+) -> dict[str, float]:
+  """Prints and returns how many times as many sequences a second task distillation does as the original program.
+
+  Both sides train the same shapes from random weights in float32 and load their data as they would in a run. Neither
+  side's first batch of a shape is timed: ours is compiled there, which a run does once for each length.
+  """
+  if importlib.util.find_spec("torch") is None:
+    raise InputError("--suite task measures against PyTorch, which is not here; run: pip install torch")
+  name, all_lengths, max_length = read_lengths(options.lengths, options.max_length, options.data, options.tokenizer)
+  if max_length > teacher.max_position_embeddings:
+    raise InputError(f"--max-length {max_length}: the models have {teacher.max_position_embeddings} positions")
+  all_lengths = np.minimum(all_lengths, max_length)
+  buckets = bucket_lengths(all_lengths)
+  rng = np.random.default_rng(0)
+  # Evenly spaced quantiles: a sample of the same mean, where random draws would be off by a few percent.
+  sample = rng.permutation(
+    np.quantile(all_lengths, (np.arange(options.sequences) + 0.5) / options.sequences, method="nearest")
+  )
+  rows = datasets.Dataset.from_dict({"input_ids": [rng.integers(1, teacher.vocab_size, n).tolist() for n in sample]})
+  original_rows = [rows[i % len(rows)]["input_ids"] for i in range(options.original_batches * options.batch_size)]
+  load = os.getloadavg()[0]
+  sides = {
+    "ours": _ours(rows, buckets, options.batch_size, teacher, student),
+    "original": _original(original_rows, max_length, options.batch_size, teacher, student),
+  }
+  batches = BatchSource(rows, batch_size=options.batch_size, lengths=buckets)
+  padded = np.mean([batch["input_ids"].shape[1] for batch in batches])
+  full = in_buckets(all_lengths, buckets).mean()
+  print(
+    f"Task distillation, {name}: {len(all_lengths)} lengths of mean {all_lengths.mean():.1f}, cut at {max_length}\n"
+    f"ours: {len(rows)} of them, mean {sample.mean():.1f}; padded to {', '.join(map(str, buckets))}, mean {padded:.1f} "
+    f"({full:.1f} if each had a full batch of its own length)\n"
+    f"original: {len(original_rows)} of them, padded to {max_length}\n"
+    f"{jax.devices()[0].device_kind}, {_cores()} cores, float32, batches of {options.batch_size}, medians of "
+    f"{options.repeats or 3} turns; load {load:.1f} before (other work slows the original down more)\n"
+    "Compilation is left out: a run compiles once."
+  )
+  rates = {side: {stage: [] for stage in STAGES} for side in sides}
+  for _ in range(options.repeats or 3):
+    for stage, side in itertools.product(STAGES, sides):
+      run, sequences = sides[side][stage]
+      start = time.perf_counter()
+      run()
+      rates[side][stage].append(sequences / (time.perf_counter() - start))
+  ratios = {}
+  print(f"{'sequences a second':32}{'ours':>10}{'original':>10}{'ratio':>8}")
+  for stage in STAGES:
+    ours, original = (float(np.median(rates[side][stage])) for side in ("ours", "original"))
+    ratios[stage] = ours / original
+    print(f"{stage:32}{ours:10.1f}{original:10.1f}{ratios[stage]:7.1f}x")
+  return ratios
+
+
+def _ours(
+  rows: datasets.Dataset, buckets: tuple[int, ...], batch_size: int, teacher: EncoderConfig, student: EncoderConfig
+) -> Stages:
+  """Returns each stage, warmed up, and the sequences that it trains on."""
+  teacher_model, student_model = SequenceClassifier(teacher), SequenceClassifier(student)
+  teacher_params = initialize(teacher_model, jax.random.key(0))
+  params = initialize(student_model, jax.random.key(1))
+  projections = initialize_projections(student, teacher, jax.random.key(2))
+  layers = layer_map("uniform", student.num_hidden_layers, teacher.num_hidden_layers)
+  optimizer = adamw(schedule(5e-5, 1000))
+
+  def trainer(params, loss_fn, read_teacher, rows):
+    state = steps.create_state(params, optimizer, steps.random_key(0))
+    update = steps.jit_update(steps.make_update(loss_fn, optimizer))
+
+    def train(batches):
+      nonlocal state
+      for batch in batches:
+        state, _ = update(state, read_teacher, jax.device_put(batch))
+      jax.block_until_ready(state)
+
+    shortest = rows[[int(np.argmin(row_length(rows)))]]
+    train([pad_batch(shortest, length, batch_size) for length in buckets])
+    return train
+
+  def with_logits():
+    return rows.add_column("teacher_logits", list(predict(teacher_model, teacher_params, rows)))
+
+  train_intermediate = trainer(
+    params | {"projections": projections},
+    intermediate_distillation(student_model, teacher_model, layers),
+    teacher_params,
+    rows,
+  )
+  train_prediction = trainer(params, prediction_distillation(student_model), {}, with_logits())
+  source = functools.partial(BatchSource, batch_size=batch_size, lengths=buckets)
+  return {
+    INTERMEDIATE: (lambda: train_intermediate(source(rows)), len(rows)),
+    PREDICTION: (
+      lambda: train_prediction(source(with_logits(), epochs=PREDICTION_EPOCHS)),
+      PREDICTION_EPOCHS * len(rows),
+    ),
+  }
+
+
+def _original(
+  sequences: Sequence[Sequence[int]], max_length: int, batch_size: int, teacher: EncoderConfig, student: EncoderConfig
+) -> Stages:
+  """Returns what `_ours` does, of the original program."""
+  import torch  # seconds to import, and needed by this suite alone
+
+  from experiments import original
+
+  torch.manual_seed(0)
+  torch.set_num_threads(_cores())
+  teacher_model = original.Classifier(teacher, teacher.hidden_size)
+  batches = original.data_loader(sequences, batch_size, max_length)
+  stages = {}
+  for stage, loss_fn, epochs in (
+    (INTERMEDIATE, original.intermediate_loss, 1),
+    (PREDICTION, original.prediction_loss, PREDICTION_EPOCHS),
+  ):
+    student_model = original.Classifier(student, teacher.hidden_size)
+    optimizer = original.BertAdam(student_model, 5e-5, 1000)
+    train = functools.partial(original.train, student_model, teacher_model, loss_fn, optimizer)
+    train(itertools.islice(batches, 1))
+    stages[stage] = (
+      lambda train=train, epochs=epochs: [train(batches) for _ in range(epochs)],
+      epochs * len(sequences),
+    )
+  return stages
+
+
+def _cores() -> int:
+  """Returns the cores that this process may use, which JAX uses all."""
+  return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def fit(
   source = BatchSource(
     rows,
     batch_size=recipe.batch_size,
-    lengths=bucket_lengths(row_length(rows), number=4),
+    lengths=bucket_lengths(row_length(rows)),
     epochs=recipe.epochs,
     seed=run.options.seed,
     pad_id=model.config.pad_token_id,

@@ -69,10 +69,12 @@ def test_the_iterators_state_continues_where_it_was():
 
 def test_bucket_lengths_pad_least():
   lengths = np.repeat([5, 20, 60], [100, 50, 10])
-  assert bucket_lengths(lengths, number=3) == (8, 24, 64)
-  assert bucket_lengths(lengths, number=2) == (24, 64)  # 24·150 + 64·10 < 8·100 + 64·60
-  assert bucket_lengths(lengths, number=1) == (64,)
+  assert bucket_lengths(lengths, number=3, multiple=8) == (8, 24, 64)
+  assert bucket_lengths(lengths, number=2, multiple=8) == (24, 64)  # 24·150 + 64·10 < 8·100 + 64·60
+  assert bucket_lengths(lengths, number=1, multiple=8) == (64,)
   assert bucket_lengths([8, 8], number=3) == (8,)
+  assert bucket_lengths([5, 12], number=3) == (8, 12)  # multiples of 4 by default
+  assert [len(bucket_lengths(np.arange(1, rows + 1) % 60)) for rows in (20, 300, 5000)] == [1, 2, 6]
   assert bucket_lengths([512, 30], number=2) == (32, 512)  # multiples of 32 where rows are so long
 
   def padding(buckets, lengths):
@@ -80,7 +82,7 @@ def test_bucket_lengths_pad_least():
 
   lengths = np.random.default_rng(0).integers(1, 65, 300)
   best = min(padding((*cuts, 64), lengths) for cuts in itertools.combinations(range(8, 64, 8), 2))
-  assert padding(bucket_lengths(lengths, number=3), lengths) == best
+  assert padding(bucket_lengths(lengths, number=3, multiple=8), lengths) == best
 
 
 def test_teacher_logits_and_token_types_are_carried():

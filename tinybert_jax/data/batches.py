@@ -15,12 +15,20 @@ NumpyBatch = dict[str, np.ndarray]
 _TOKENIZED_AT_ONCE = 10_000  # a tokenizer's own result takes some hundred times the memory of the tokens
 
 
-def bucket_lengths(lengths: Sequence[int], number: int = 3, multiple: int = 8) -> tuple[int, ...]:
-  """Returns the at most `number` lengths, in rising order, that rows of these `lengths` pad least to.
+def bucket_lengths(lengths: Sequence[int], number: int | None = None, multiple: int = 4) -> tuple[int, ...]:
+  """Returns the lengths, in rising order, that rows of these `lengths` pad least to.
 
-  Every length is a multiple of `multiple` (of a larger one where rows are longer than 16 of them), and the
-  last holds the longest row.
+  Every one is a multiple of `multiple` (of a larger one where rows are longer than 16 of them), and the last
+  holds the longest row.
+
+  Args:
+    lengths: of the rows, in tokens.
+    number: how many at most; by default one for every 250 rows, up to six: each is a program to compile, which
+      few rows do not repay.
+    multiple: what they are multiples of.
   """
+  if number is None:
+    number = min(6, 1 + len(lengths) // 250)
   longest = int(max(lengths))
   step = multiple * -(-longest // (16 * multiple))
   needed = np.bincount(-(-np.asarray(lengths) // step))  # rows by their length in steps

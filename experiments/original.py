@@ -1,0 +1,227 @@
+"""Task distillation as the original TinyBERT program does it, in eager PyTorch: what `benchmark` measures against.
+
+Written anew from that program's behaviour; tests hold its losses and gradients to numbers from the program itself.
+Modules carry the names of PyTorch checkpoints. Shapes: B batch, L length, D width, H heads, C classes.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tinybert_jax.config import EncoderConfig
+
+MASKED = -100.0  # scores at or below it are the mask's doing, and both sides' are set to 0
+
+
+class Outputs(NamedTuple):
+  """What the classifier gives: logits B×C, each layer's masked scores B×H×L×L, and the M+1 hidden states B×L×D."""
+
+  logits: Tensor
+  scores: list[Tensor]
+  hidden_states: list[Tensor]
+
+
+class Embeddings(nn.Module):
+  def __init__(self, config: EncoderConfig):
+    super().__init__()
+    self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=0)
+    self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+    self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+    self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+    self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+  def forward(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
+    positions = torch.arange(input_ids.shape[1]).unsqueeze(0).expand_as(input_ids)
+    x = self.word_embeddings(input_ids) + self.position_embeddings(positions)
+    return self.dropout(self.LayerNorm(x + self.token_type_embeddings(token_type_ids)))
+
+
+class SelfAttention(nn.Module):
+  """Every layer gives its scores, mask added, wanted or not."""
+
+  def __init__(self, config: EncoderConfig):
+    super().__init__()
+    self.heads, self.head_size = config.num_attention_heads, config.head_size
+    self.query = nn.Linear(config.hidden_size, config.hidden_size)
+    self.key = nn.Linear(config.hidden_size, config.hidden_size)
+    self.value = nn.Linear(config.hidden_size, config.hidden_size)
+    self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
+
+  def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    q, k, v = (
+      dense(x).view(*x.shape[:2], self.heads, self.head_size).permute(0, 2, 1, 3)
+      for dense in (self.query, self.key, self.value)
+    )
+    scores = torch.matmul(q, k.transpose(-1, -2)) / self.head_size**0.5
+    scores = scores + mask
+    context = torch.matmul(self.dropout(torch.softmax(scores, dim=-1)), v)
+    return context.permute(0, 2, 1, 3).contiguous().view(x.shape), scores
+
+
+class Residual(nn.Module):
+  """Dense, dropout, and LayerNorm of the sum with the layer's input."""
+
+  def __init__(self, config: EncoderConfig, width: int):
+    super().__init__()
+    self.dense = nn.Linear(width, config.hidden_size)
+    self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+    self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+  def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+    return self.LayerNorm(self.dropout(self.dense(x)) + residual)
+
+
+class Layer(nn.Module):
+  def __init__(self, config: EncoderConfig):
+    super().__init__()
+    attended = Residual(config, config.hidden_size)
+    self.attention = nn.ModuleDict({"self": SelfAttention(config), "output": attended})
+    self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, config.intermediate_size)})
+    self.output = Residual(config, config.intermediate_size)
+
+  def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    context, scores = self.attention["self"](x, mask)
+    x = self.attention["output"](context, x)
+    inner = self.intermediate["dense"](x)
+    inner = inner * 0.5 * (1.0 + torch.erf(inner / 2**0.5))
+    return self.output(inner, x), scores
+
+
+class Classifier(nn.Module):
+  """BERT with pooler and classifier; a student gives its hidden states through `fit_dense`, in the teacher's width."""
+
+  def __init__(self, config: EncoderConfig, fit_size: int):
+    super().__init__()
+    self.bert = nn.ModuleDict(
+      {
+        "embeddings": Embeddings(config),
+        "encoder": nn.ModuleDict({"layer": nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))}),
+        "pooler": nn.ModuleDict({"dense": nn.Linear(config.hidden_size, config.hidden_size)}),
+      }
+    )
+    self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+    self.fit_dense = nn.Linear(config.hidden_size, fit_size)
+    self.apply(lambda module: _initialize(module, config.initializer_range))
+
+  def forward(
+    self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, *, is_student: bool = False
+  ) -> Outputs:
+    mask = (1.0 - attention_mask[:, None, None, :].float()) * -10000.0
+    x = self.bert["embeddings"](input_ids, token_type_ids)
+    hidden_states, scores = [x], []
+    for layer in self.bert["encoder"]["layer"]:
+      x, layer_scores = layer(x, mask)
+      hidden_states.append(x)
+      scores.append(layer_scores)
+    pooled = torch.tanh(self.bert["pooler"]["dense"](x[:, 0]))
+    logits = self.classifier(torch.relu(pooled))
+    if is_student:
+      hidden_states = [self.fit_dense(h) for h in hidden_states]
+    return Outputs(logits, scores, hidden_states)
+
+
+class BertAdam:
+  """Adam without bias correction, a parameter at a time: clipped by its own norm, decoupled decay, linear schedule."""
+
+  def __init__(self, model: nn.Module, learning_rate: float, steps: int, warmup: float = 0.1, decay: float = 0.01):
+    self.learning_rate, self.steps, self.warmup, self.step_number = learning_rate, steps, warmup, 0
+    undecayed = ("bias", "LayerNorm.weight")
+    self.parameters = [(p, 0.0 if name.endswith(undecayed) else decay) for name, p in model.named_parameters()]
+    self.moments = [None for _ in self.parameters]
+
+  def zero_grad(self) -> None:
+    for parameter, _ in self.parameters:
+      parameter.grad = None
+
+  @torch.no_grad()
+  def step(self) -> None:
+    progress = self.step_number / self.steps
+    scale = progress / self.warmup if progress < self.warmup else max((progress - 1) / (self.warmup - 1), 0.0)
+    for i, (parameter, decay) in enumerate(self.parameters):
+      if parameter.grad is None:
+        continue
+      if self.moments[i] is None:
+        self.moments[i] = (torch.zeros_like(parameter), torch.zeros_like(parameter))
+      first, second = self.moments[i]
+      nn.utils.clip_grad_norm_(parameter, 1.0)
+      first.mul_(0.9).add_(parameter.grad, alpha=0.1)
+      second.mul_(0.999).addcmul_(parameter.grad, parameter.grad, value=0.001)
+      update = first / (second.sqrt() + 1e-6)
+      if decay:
+        update += decay * parameter
+      parameter.add_(-(self.learning_rate * scale * update))
+    self.step_number += 1
+
+
+def intermediate_loss(student: Outputs, teacher: Outputs) -> Tensor:
+  return attention_loss(student, teacher) + hidden_loss(student, teacher)
+
+
+def attention_loss(student: Outputs, teacher: Outputs) -> Tensor:
+  """Returns the mean squared error of the scores, summed over the student's layers; padded rows count in the means."""
+  every = len(teacher.scores) // len(student.scores)
+  return sum(
+    nn.functional.mse_loss(_unmasked(ours), _unmasked(theirs))
+    for ours, theirs in zip(student.scores, teacher.scores[every - 1 :: every], strict=True)
+  )
+
+
+def hidden_loss(student: Outputs, teacher: Outputs) -> Tensor:
+  """Returns the mean squared error of the hidden states, summed over embedding and layers; padding counts."""
+  every = len(teacher.scores) // len(student.scores)
+  return sum(
+    nn.functional.mse_loss(ours, theirs)
+    for ours, theirs in zip(student.hidden_states, teacher.hidden_states[::every], strict=True)
+  )
+
+
+def prediction_loss(student: Outputs, teacher: Outputs) -> Tensor:
+  """Returns the soft cross-entropy, a mean over batch × classes."""
+  targets = torch.softmax(teacher.logits, dim=-1)
+  return (-targets * torch.log_softmax(student.logits, dim=-1)).mean()
+
+
+def train(
+  student: Classifier,
+  teacher: Classifier,
+  loss_fn: Callable[[Outputs, Outputs], Tensor],
+  optimizer: BertAdam,
+  batches: Iterable[Sequence[Tensor]],
+) -> float:
+  """Returns the summed loss of one pass. Both models are in train mode, and the teacher runs in every batch."""
+  student.train()
+  teacher.train()
+  summed = 0.0
+  for batch in batches:
+    with torch.no_grad():
+      theirs = teacher(*batch)
+    loss = loss_fn(student(*batch, is_student=True), theirs)
+    summed += loss.item()
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+  return summed
+
+
+def data_loader(sequences: Sequence[Sequence[int]], batch_size: int, max_length: int) -> torch.utils.data.DataLoader:
+  """Returns shuffled batches of ids, mask and segments, all padded to `max_length`; a last partial one is dropped."""
+  ids = torch.zeros(len(sequences), max_length, dtype=torch.long)
+  mask = torch.zeros_like(ids)
+  for row, sequence in enumerate(sequences):
+    ids[row, : len(sequence)] = torch.tensor(sequence)
+    mask[row, : len(sequence)] = 1
+  data = torch.utils.data.TensorDataset(ids, mask, torch.zeros_like(ids))
+  return torch.utils.data.DataLoader(data, batch_size=batch_size, shuffle=True, drop_last=True)
+
+
+def _unmasked(scores: Tensor) -> Tensor:
+  return torch.where(scores <= MASKED, torch.zeros_like(scores), scores)
+
+
+def _initialize(module: nn.Module, scale: float) -> None:
+  if isinstance(module, nn.Linear | nn.Embedding):
+    module.weight.data.normal_(0.0, scale)
+  if isinstance(module, nn.Linear):
+    module.bias.data.zero_()
