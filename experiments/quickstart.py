@@ -14,8 +14,8 @@ import jax
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from experiments import command_line, demo_data, report
-from tinybert_jax import distill, optim, steps
+from experiments import command_line, demo_data, report, stage_folder
+from tinybert_jax import distill, fingerprint, optim, steps
 from tinybert_jax.config import EncoderConfig, read_json
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.errors import InputError
@@ -127,7 +127,11 @@ def train_all(options: Options, data: demo_data.Data, pretrained: Pretrained) ->
     options.intermediate_epochs,
     teacher_params=tuned.params,
   )
-  logits = stored(options.out / "stages" / "teacher_logits.npy", lambda: predict(teacher, tuned.params, data.transfer))
+  logits = stage_folder.stored_logits(
+    options.out / "stages" / "teacher_logits.npz",
+    f"{fingerprint.of_params(tuned.params)} {fingerprint.of_rows(data.transfer)}",
+    lambda: predict(teacher, tuned.params, data.transfer),
+  )
   rows = data.transfer.add_column("teacher_logits", list(logits))
   match_logits = distill.prediction_distillation(student, objective="logits")
   prediction = stage("prediction", student, intermediate.params, match_logits, rows, options.prediction_epochs)
@@ -267,7 +271,7 @@ def run_stage(
     source,
     evaluate=evaluate if has_logits else None,
     best_metric="accuracy" if has_logits else None,
-    every=Every(log=10, evaluate=max(1, len(source) // 6)),
+    every=Every(log=10, evaluate=-(-len(source) // 6)),
     config=command_line.as_json(options),
     title=name,
   )
@@ -282,20 +286,13 @@ def uniform_layers(student: EncoderConfig, teacher: EncoderConfig) -> LayerMap:
     raise InputError(f"--student-layers {student.num_hidden_layers}: {error}") from error
 
 
-def stored(path: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
-  """Returns the array in the file `path`, computed and written first where it is not there."""
-  if not path.is_file():
-    new = path.with_suffix(".new.npy")
-    np.save(new, compute())
-    new.replace(path)
-  return np.load(path)
-
-
 @contextlib.contextmanager
 def stopwatch(out: Path) -> Iterator[Callable[[], float]]:
   """Gives a function that tells the seconds since the block began, earlier runs into `out` that broke off added."""
   path, start = out / "stages" / "seconds.json", time.perf_counter()
-  before = json.loads(path.read_text()) if path.is_file() else 0.0
+  before = 0.0
+  with contextlib.suppress(OSError, ValueError):  # not there yet, or cut off by a full disk
+    before = float(json.loads(path.read_text()))
 
   def seconds() -> float:
     return before + time.perf_counter() - start
