@@ -13,7 +13,6 @@ from experiments.glue.options import Options
 from tinybert_jax.data.glue import find_folder
 from tinybert_jax.data.glue_tasks import TASKS, Task, find_task
 from tinybert_jax.errors import InputError
-from tinybert_jax.layer_map import LayerMap
 from tinybert_jax.model import count_parameters
 from tinybert_jax.pretrained import Pretrained, load_tokenizer
 
@@ -56,10 +55,8 @@ def tasks_at_hand(directory: Path | None) -> list[Task]:
 def run_task(options: Options, task: Task) -> dict[str, Any]:
   """Returns what `metrics.json` holds, after running the stages that the options name; empty without evaluation."""
   folder = options.out / task.name
-  trains_teacher = "teacher" in options.stages
-  if not trains_teacher:
-    stage_folder.read_record(folder / "teacher", task.name)
-  tokenizer = load_tokenizer(options.teacher or options.pretrained if trains_teacher else folder / "teacher")
+  finished = None if "teacher" in options.stages else stage_folder.load(folder / "teacher", task.name)
+  tokenizer = load_tokenizer(folder / "teacher" if finished else options.teacher or options.pretrained)
   max_length = options.max_length or task.max_length
   rows = data.load(
     task,
@@ -71,13 +68,17 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
     with_test=options.leaderboard and "evaluate" in options.stages,
   )
   run = training.Run(options, task, rows, tokenizer, folder)
-  teacher = models.load_teacher(options, task, tokenizer) if trains_teacher else run.finished("teacher").pretrained()
-  # A student that does not go with the teacher is refused before anything trains.
-  student = models.load_student(options, task, teacher.config, tokenizer)
-  layers = models.check_pair(options, student.config, teacher.config, max_length)
-  announce(run, teacher, student, layers)
+  teacher = finished.pretrained() if finished else models.load_teacher(options, task, tokenizer)
+  announce(run, teacher, max_length)
+  student, layers = None, ()
+  if {"intermediate", "labels"} & set(options.stages):
+    # A student that does not go with the teacher is refused before anything trains.
+    student = models.load_student(options, task, teacher.config, tokenizer)
+    layers = models.check_pair(options, student.config, teacher.config, max_length)
+    size = count_parameters(student.params)
+    print(f"{'':13} student {size:,} parameters; its layers learn from the teacher's {layers}", flush=True)
 
-  teacher = training.make_teacher(run, teacher) if trains_teacher else run.finished("teacher")
+  teacher = finished or training.make_teacher(run, teacher)
   # Data augmentation will stand here: it gives the rows that both stages of distillation learn from.
   if "intermediate" in options.stages:
     training.make_intermediate(run, teacher, student, layers)
@@ -94,15 +95,13 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
   return metrics
 
 
-def announce(run: training.Run, teacher: Pretrained, student: Pretrained, layers: LayerMap) -> None:
+def announce(run: training.Run, teacher: Pretrained, max_length: int) -> None:
   """Prints what the run will do."""
-  longest = run.options.max_length or run.task.max_length
-  print(f"\n{run.task.name:13} {len(run.data.train):,} training rows, cut to {longest} tokens; writes {run.folder}")
+  print(f"\n{run.task.name:13} {len(run.data.train):,} training rows, cut to {max_length} tokens; writes {run.folder}")
   for split, number in run.data.skipped.items():
     print(f"{'':13} {number:,} incomplete rows of {split} are left out")
-  sizes = [f"{count_parameters(model.params):,}" for model in (teacher, student)]
-  print(f"{'':13} teacher {sizes[0]} parameters, student {sizes[1]}; its layers learn from the teacher's {layers}")
-  print(f"{'':13} on {', '.join(str(device) for device in jax.devices())}", flush=True)
+  devices = ", ".join(str(device) for device in jax.devices())
+  print(f"{'':13} teacher {count_parameters(teacher.params):,} parameters; on {devices}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tinybert_jax import fingerprint
 from tinybert_jax.data.batches import tokenize
-from tinybert_jax.data.glue import find_folder, load_rows
+from tinybert_jax.data.glue import HUB, find_folder, load_rows
 from tinybert_jax.data.glue_tasks import DIAGNOSTIC, Task
 from tinybert_jax.errors import InputError
 
@@ -69,6 +69,8 @@ def load(
     seed: of that.
     with_test: whether to load the test splits, and with MNLI the diagnostic rows where they are there.
   """
+  if directory is None:
+    print(f"{task.name:13} data from {HUB} on the Hugging Face hub", flush=True)
   splits = {split: load_rows(task, split, directory) for split in ("train", *task.dev_splits)}
   train = splits["train"].rows
   if max_train_examples is not None and max_train_examples < len(train):

@@ -138,7 +138,7 @@ def test_stages_can_be_run_alone_and_need_no_more_than_they_read(made, options):
   alone = changed(options, pretrained="nobody/has-this")
   program.main(changed(alone, stages=("intermediate",)))
   program.main(changed(alone, stages=("prediction", "labels")))
-  program.main(changed(alone, stages=("evaluate",)))
+  program.main(changed(alone, stages=("evaluate",), student="nobody/has-this"))
   assert "score" in json.loads((options.out / "RTE" / "metrics.json").read_text())["labels alone"]
 
 
