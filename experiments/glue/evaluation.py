@@ -94,10 +94,10 @@ def table(metrics: Mapping[str, Any]) -> str:
     if "parameters" in side:
       line += f"{side['parameters']:14,}{side['flops'] / 1e9:9.2f}{side['latency_ms']:10.2f} ms"
     lines.append(line)
-  keeps = "" if metrics["retention"] is None else f"keeps {metrics['retention']:.1%} of the teacher's score and "
+  keeps = "is" if metrics["retention"] is None else f"keeps {metrics['retention']:.1%} of the teacher's score,"
   lines.append(
-    f"The student {keeps}is {metrics['times_smaller']:.1f} times smaller and {metrics['times_faster']:.1f} times "
-    "faster (FLOPs and latency of one sequence of 128 tokens)."
+    f"The student {keeps} {metrics['times_smaller']:.1f} times smaller and {metrics['times_faster']:.1f} times faster "
+    "(one sequence of 128 tokens)."
   )
   return "\n".join(lines)
 
