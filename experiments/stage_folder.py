@@ -87,7 +87,7 @@ def run(
   with replace_directory(folder) as new:
     save_pretrained(new, made.config, made.params, tokenizer=tokenizer, description=description)
     shutil.copytree(work, new / "training", ignore=shutil.ignore_patterns("checkpoints", "inputs.json"))
-    record = {"inputs": inputs, **made.about, "fingerprint": fingerprint.of_model(made.config, made.params)}
+    record = {"inputs": inputs, **made.about}
     (new / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
   shutil.rmtree(work)
   return load(folder, inputs["task"])

@@ -34,14 +34,17 @@ def main(options: Options) -> None:
 
 
 def check_numbers(options: Options) -> None:
-  """Raises InputError for an option that is no size or rate."""
+  """Raises InputError for an option that is no size, rate or temperature."""
   for name, value in dataclasses.asdict(options).items():
-    if isinstance(value, bool | None) or not name.endswith(("_epochs", "_size", "_rate", "_examples", "_length")):
+    if isinstance(value, bool | None) or not isinstance(value, int | float) or name == "seed":
       continue
-    least = 0 if name == "intermediate_epochs" else 1
-    if value < least if isinstance(value, int) else not 0 < value < 1:
-      wanted = f"at least {least}" if isinstance(value, int) else "above 0 and below 1"
-      raise InputError(f"--{name.replace('_', '-')} {value}: it must be {wanted}")
+    least = 8 if name == "max_length" else 1
+    if isinstance(value, int) and value < least:
+      raise InputError(f"--{name.replace('_', '-')} {value}: it must be at least {least}")
+    if name.endswith("learning_rate") and not 0 < value < 1:
+      raise InputError(f"--{name.replace('_', '-')} {value}: it must be above 0 and below 1")
+  if not 0 < options.temperature < float("inf"):
+    raise InputError(f"--temperature {options.temperature}: it must be above 0")
 
 
 def tasks_at_hand(directory: Path | None) -> list[Task]:

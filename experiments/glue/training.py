@@ -39,6 +39,11 @@ class Run:
   tokenizer: PreTrainedTokenizerBase
   folder: Path
 
+  @property
+  def intermediate_epochs(self) -> int:
+    """The options' number of passes, or the task's."""
+    return self.options.intermediate_epochs or self.task.intermediate_epochs
+
   def stage(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path], Made], description: str) -> Finished:
     """Returns the finished stage `name`; see `stage_folder.run`."""
     everything = {"task": self.task.name, "stage": name, "seed": self.options.seed, **self.data.inputs, **inputs}
@@ -79,8 +84,7 @@ def make_teacher(run: Run, start: Pretrained) -> Finished:
 def make_intermediate(run: Run, teacher: Finished, student: Pretrained, layers: LayerMap) -> Finished:
   """Returns the student whose embeddings, hidden states and attention scores are distilled."""
   options = run.options
-  epochs = run.task.intermediate_epochs if options.intermediate_epochs is None else options.intermediate_epochs
-  recipe = Recipe(epochs, options.intermediate_batch_size, options.intermediate_learning_rate)
+  recipe = Recipe(run.intermediate_epochs, options.intermediate_batch_size, options.intermediate_learning_rate)
   model = SequenceClassifier(student.config)
 
   def make(work: Path) -> Made:
@@ -144,8 +148,7 @@ def make_prediction(run: Run, teacher: Finished, student: Finished) -> Finished:
 def make_labels(run: Run, student: Pretrained) -> Finished:
   """Returns the same student trained on the labels alone, what distillation is up against."""
   options = run.options
-  intermediate = run.task.intermediate_epochs if options.intermediate_epochs is None else options.intermediate_epochs
-  epochs = intermediate + options.prediction_epochs if options.labels_epochs is None else options.labels_epochs
+  epochs = options.labels_epochs or run.intermediate_epochs + options.prediction_epochs
   rate = options.labels_learning_rate or options.prediction_learning_rate
   recipe = Recipe(epochs, options.prediction_batch_size, rate)
   model = SequenceClassifier(student.config)

@@ -273,7 +273,12 @@ def test_teachers_that_do_not_fit_are_refused(options, tmp_path):
     ({"task": "all", "teacher": "some/where"}, "does not go with --task all"),
     ({"pretrained": "nobody/has-this"}, "nobody/has-this: not a local directory"),
     ({"max_train_examples": 0}, "--max-train-examples 0"),
-    ({"teacher_epochs": 0}, "--teacher-epochs 0"),
+    ({"teacher_epochs": 0}, "--teacher-epochs 0: it must be at least 1"),
+    ({"intermediate_epochs": 0}, "--intermediate-epochs 0"),
+    ({"student": "tinybert-4l-312d", "student_layers": 0}, "--student-layers 0"),
+    ({"max_length": 2}, "--max-length 2: it must be at least 8"),
+    ({"temperature": 0.0}, "--temperature 0.0: it must be above 0"),
+    ({"labels_learning_rate": 3.0}, "--labels-learning-rate 3.0: it must be above 0 and below 1"),
   ],
 )
 def test_bad_options(options, changes, problem):
