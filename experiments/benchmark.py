@@ -14,21 +14,28 @@ import datasets
 import jax
 import jax.numpy as jnp
 import numpy as np
+from transformers import PreTrainedTokenizerBase
 
 from experiments import command_line, lengths
 from experiments.lengths import in_buckets, read_lengths
 from tinybert_jax import steps
-from tinybert_jax.config import PRESETS, EncoderConfig
+from tinybert_jax.augment import STOP_WORDS, Augmenter, MaskedWords, draw_copies, find_words, row_generator
+from tinybert_jax.config import PRESETS, EncoderConfig, config_to_dict
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, pad_batch, row_length
+from tinybert_jax.data.glue import load_rows
+from tinybert_jax.data.glue_tasks import find_task
 from tinybert_jax.distill import initialize_projections, intermediate_distillation, prediction_distillation
 from tinybert_jax.errors import InputError
 from tinybert_jax.evaluate import median_seconds, predict
 from tinybert_jax.layer_map import layer_map
-from tinybert_jax.model import SequenceClassifier, dropout, initialize
+from tinybert_jax.model import MaskedLanguageModel, SequenceClassifier, dropout, initialize
 from tinybert_jax.optim import adamw, schedule
+from tinybert_jax.pretrained import load_tokenizer
 
 PREDICTION_EPOCHS = 3
 STAGES = INTERMEDIATE, PREDICTION = "intermediate, one epoch", f"prediction, {PREDICTION_EPOCHS} epochs"
+_COPIES = 30
+_MASKED_SHARE = 0.40  # of CoLA's tokens are words of one piece that may be replaced
 Stages = Mapping[str, tuple[Callable[[], object], int]]
 
 
@@ -39,25 +46,26 @@ class Options:
   Each option names the suites that read it.
   """
 
-  suite: Literal["dropout", "task", "lengths"] = "dropout"
+  suite: Literal["dropout", "task", "augment", "lengths"] = "dropout"
   """What to measure. dropout: random generators and bits an element, against a feed-forward layer. task: task
-  distillation against the original program's, in PyTorch. lengths: how long GLUE's texts are, and what padding them
-  costs (nothing is timed)."""
+  distillation against the original program's, in PyTorch. augment: data augmentation, likewise. lengths: how long
+  GLUE's texts are, and what padding them costs (nothing is timed)."""
   batch_size: int = 32
   """(dropout, task) Sequences in a batch."""
   repeats: int | None = None
-  """(dropout, task) Turns whose median counts. Default: 30 for dropout, 3 for task."""
+  """(dropout, task, augment) Turns whose median counts. Default: 30 for dropout, else 3."""
   length: int = 64
   """(dropout) Tokens in a sequence."""
   hidden_size: int = 384
   """(dropout) Width of the feed-forward layer that dropout is set against; inside, it is four times as wide."""
   lengths: str = "cola"
-  """(task) Lengths of the sentences, in tokens with [CLS] and [SEP]: those of cola, mrpc, rte or stsb, or a text file
-  of whole numbers."""
+  """(task, augment) Lengths of the sentences, in tokens with [CLS] and [SEP]: those of cola, mrpc, rte or stsb, or a
+  text file of whole numbers."""
   data: Path | None = None
-  """(task) Folder of GLUE's official files: --lengths is then any task there, whose training rows are counted."""
+  """(task, augment) Folder of GLUE's official files: --lengths is then any task there, whose training rows are
+  counted, or augmented."""
   tokenizer: str = "bert-base-uncased"
-  """(task) Model directory or hub id of the tokenizer for --data."""
+  """(task, augment) Model directory or hub id of the tokenizer for --data, and of augment in any case."""
   max_length: int | None = None
   """(task) Tokens that longer sentences are cut to, and that the original pads all of them to. Default: 64 for cola,
   else 128."""
@@ -65,6 +73,10 @@ class Options:
   """(task) Sentences in our epoch, of lengths evenly spaced in the sorted ones."""
   original_batches: int = 3
   """(task) Batches in the original's epoch. Fewer will do: padded to one length, they all take the same time."""
+  sentences: int = 512
+  """(augment) Sentences that we augment."""
+  original_sentences: int = 24
+  """(augment) Sentences that the original augments; it takes them one by one."""
   out: Path = Path("lengths.png")
   """(lengths) The picture to write."""
   debug: bool = False
@@ -73,13 +85,27 @@ class Options:
 
 def main(options: Options) -> None:
   """Runs the suite and prints what it found."""
-  for name in ("batch_size", "repeats", "length", "hidden_size", "max_length", "sequences", "original_batches"):
+  for name in (
+    "batch_size",
+    "repeats",
+    "length",
+    "hidden_size",
+    "max_length",
+    "sequences",
+    "original_batches",
+    "sentences",
+    "original_sentences",
+  ):
     value = getattr(options, name)
     if value is not None and value < 1:
       raise InputError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
-  {"dropout": dropout_suite, "task": task_suite, "lengths": lambda options: lengths.draw(options.out)}[options.suite](
-    options
-  )
+  suites = {
+    "dropout": dropout_suite,
+    "task": task_suite,
+    "augment": augment_suite,
+    "lengths": lambda options: lengths.draw(options.out),
+  }
+  suites[options.suite](options)
 
 
 def dropout_suite(options: Options) -> None:
@@ -231,6 +257,83 @@ def _original(
       epochs * len(sequences),
     )
   return stages
+
+
+def augment_suite(options: Options, config: EncoderConfig = PRESETS["bert-base"]) -> float:
+  """Prints and returns how many times as many sentences a second are augmented as by the original program.
+
+  Both sides have a masked language model of the same shape with random weights, and take text to text: the original's
+  candidates come from one sentence with one mask at a time, of a pair with the unmasked one. Words of several pieces
+  stay on both sides. What is compiled once a run is not timed.
+  """
+  if importlib.util.find_spec("torch") is None:
+    raise InputError("--suite augment measures against PyTorch, which is not here; run: pip install torch")
+  import torch
+  import transformers
+
+  from experiments import original
+
+  tokenizer = load_tokenizer(options.tokenizer)
+  config = dataclasses.replace(config, vocab_size=len(tokenizer))
+  name, sentences = _sentences(options, tokenizer)
+  rng = np.random.default_rng(0)
+  ours = [sentences[i] for i in rng.permutation(len(sentences))[: options.sentences]]
+  theirs = [ours[i] for i in _evenly(ours, options.original_sentences)]
+  model = MaskedLanguageModel(config)
+  masked = MaskedWords(model, initialize(model, jax.random.key(0)), tokenizer)
+  torch.manual_seed(0)
+  torch.set_num_threads(_cores())
+  settings = {key: value for key, value in config_to_dict(config).items() if key != "model_type"}
+  peer = transformers.BertForMaskedLM(transformers.BertConfig(**settings)).eval()
+
+  def run_ours():
+    for number, (text, candidates) in enumerate(Augmenter(tokenizer, masked, None)(ours)):
+      draw_copies(text, candidates, _COPIES, row_generator(0, number, 0))
+
+  def run_original():
+    for sentence in theirs:
+      original.augment(peer, tokenizer, sentence, _COPIES)
+
+  load = os.getloadavg()[0]
+  run_ours()  # compiles
+  original.augment(peer, tokenizer, theirs[0], 1)
+  rates = {"ours": [], "original": []}
+  for _ in range(options.repeats or 3):
+    for side, run, number in (("ours", run_ours, len(ours)), ("original", run_original, len(theirs))):
+      start = time.perf_counter()
+      run()
+      rates[side].append(number / (time.perf_counter() - start))
+  masks = [sum(word.is_one_piece for word in text.words) for text in find_words(tokenizer, ours)]
+  ours_rate, original_rate = (float(np.median(values)) for values in rates.values())
+  print(
+    f"Data augmentation, {name}: {len(ours)} sentences, {np.mean(masks):.1f} words masked in each; the original takes "
+    f"{len(theirs)} of them\n{jax.devices()[0].device_kind}, {_cores()} cores, float32, medians of "
+    f"{options.repeats or 3} turns; load {load:.1f} before\nCompilation is left out: a run compiles once.\n"
+    f"sentences a second: ours {ours_rate:.2f}, original {original_rate:.2f}, ratio {ours_rate / original_rate:.1f}x"
+  )
+  return ours_rate / original_rate
+
+
+def _sentences(options: Options, tokenizer: PreTrainedTokenizerBase) -> tuple[str, list[str]]:
+  """Returns a title and the sentences of a task, or with stored lengths sentences of words drawn at random."""
+  if options.data is not None:
+    task = find_task(options.lengths)
+    return task.name, load_rows(task, "train", options.data).rows["text"][:]
+  name, all_lengths, _ = read_lengths(options.lengths)
+  rng = np.random.default_rng(1)
+  words = [token for token in tokenizer.get_vocab() if token.isalpha() and token.isascii() and token not in STOP_WORDS]
+  words = np.array(sorted(words))
+  sentences = []
+  for length in np.maximum(all_lengths - 2, 1):
+    is_masked = rng.random(length) < _MASKED_SHARE
+    sentences.append(" ".join(np.where(is_masked, rng.choice(words, length), "the")))
+  return f"sentences of random words as long as {name}'s", sentences
+
+
+def _evenly(sentences: Sequence[str], number: int) -> np.ndarray:
+  """Returns the places of `number` sentences evenly spaced among them by length: a fair sample."""
+  order = np.argsort([len(sentence.split()) for sentence in sentences], kind="stable")
+  return order[((np.arange(number) + 0.5) / number * len(order)).astype(int)]
 
 
 def _cores() -> int:

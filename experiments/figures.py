@@ -91,3 +91,18 @@ def attention_maps(
 def _save(figure: plt.Figure, path: Path) -> None:
   figure.savefig(path, dpi=110)
   plt.close(figure)
+
+
+def masked_losses(path: Path, history: History, steps_per_epoch: int) -> None:
+  """Draws a masked language model's losses, in training and on what is held out, against the passes."""
+  figure, axis = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
+  for name, label, style in (("loss", "training", "-"), ("held_out_loss", "held out", "o-")):
+    rows = [row for row in history if name in row]
+    color = STUDENT if name == "held_out_loss" else PLAIN
+    axis.plot(
+      [row["step"] / steps_per_epoch for row in rows], [row[name] for row in rows], style, color=color, label=label
+    )
+  axis.set(xlabel="epoch", ylabel="cross-entropy of masked tokens, nats")
+  axis.grid(alpha=0.3)
+  axis.legend(frameon=False)
+  _save(figure, path)

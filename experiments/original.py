@@ -1,15 +1,19 @@
-"""Task distillation as the original TinyBERT program does it, in eager PyTorch: what `benchmark` measures against.
+"""Task distillation and augmentation as the original TinyBERT program does them, in eager PyTorch: what `benchmark`
+measures against.
 
 Written anew from that program's behaviour; tests hold its losses and gradients to numbers from the program itself.
 Modules carry the names of PyTorch checkpoints. Shapes: B batch, L length, D width, H heads, C classes.
 """
 
+import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
+from tinybert_jax.augment import CANDIDATES, REPLACED, STOP_WORDS
 from tinybert_jax.config import EncoderConfig
 
 MASKED = -100.0  # scores at or below it are the mask's doing, and both sides' are set to 0
@@ -214,6 +218,46 @@ def data_loader(sequences: Sequence[Sequence[int]], batch_size: int, max_length:
     mask[row, : len(sequence)] = 1
   data = torch.utils.data.TensorDataset(ids, mask, torch.zeros_like(ids))
   return torch.utils.data.DataLoader(data, batch_size=batch_size, shuffle=True, drop_last=True)
+
+
+@torch.no_grad()
+def masked_candidates(
+  model: nn.Module, tokenizer: PreTrainedTokenizerBase, sentence: str, number: int
+) -> dict[int, list]:
+  """Returns the candidates for each word of one piece, by the number of its token.
+
+  The model, a masked language model of `transformers`, reads one sentence with one mask at a time, the unmasked one as
+  second segment, and gives logits for every position, of which one is sorted whole.
+  """
+  pieces = tokenizer.tokenize(sentence)
+  plain = tokenizer.convert_tokens_to_ids(pieces)
+  segments = torch.tensor([[0] * (len(plain) + 2) + [1] * (len(plain) + 1)])
+  candidates = {}
+  for i, piece in enumerate(pieces):
+    continues = i + 1 < len(pieces) and pieces[i + 1].startswith("##")
+    if continues or not piece.isalpha() or piece in STOP_WORDS:
+      continue
+    masked = [*plain[:i], tokenizer.mask_token_id, *plain[i + 1 :]]
+    ids = [tokenizer.cls_token_id, *masked, tokenizer.sep_token_id, *plain, tokenizer.sep_token_id]
+    logits = model(torch.tensor([ids]), token_type_ids=segments).logits
+    best = torch.argsort(logits[0, 1 + i], descending=True)[:number].tolist()
+    candidates[i] = [token for token in tokenizer.convert_ids_to_tokens(best) if not token.startswith("##")]
+  return candidates
+
+
+def augment(model: nn.Module, tokenizer: PreTrainedTokenizerBase, sentence: str, copies: int) -> list[str]:
+  """Returns a sentence's words and its copies with words replaced, as text."""
+  candidates = masked_candidates(model, tokenizer, sentence, CANDIDATES)
+  words, drawn = tokenizer.tokenize(sentence), [sentence]
+  for _ in range(copies):
+    new = list(words)
+    for i, choices in candidates.items():
+      choice = random.choice(choices or [words[i]])
+      if random.random() < REPLACED:
+        new[i] = choice
+    if " ".join(new) not in drawn:
+      drawn.append(" ".join(new))
+  return drawn
 
 
 def _unmasked(scores: Tensor) -> Tensor:

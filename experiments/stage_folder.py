@@ -20,6 +20,7 @@ from tinybert_jax.model import SequenceClassifier
 from tinybert_jax.pretrained import Pretrained, load_pretrained, replace_directory, save_pretrained
 
 RECORD = "stage.json"
+INPUTS = "inputs.json"  # of work under way
 
 
 class Made(NamedTuple):
@@ -57,18 +58,43 @@ def run(
   tokenizer: PreTrainedTokenizerBase,
   description: str,
 ) -> Finished:
-  """Returns the stage in `folder`, made now if it is not there or was made from other inputs.
+  """Returns the stage of a model in `folder`, made now if it is not there or was made from other inputs; see `build`.
 
-  The folder is a Hugging Face directory with `stage.json` and the log of its training in `training/`. It is written
-  beside its place and put there when complete, so what was there before stays until then. Work under way is in
-  `<folder>.unfinished`.
+  The folder is a Hugging Face directory with the log of its training in `training/`.
+
+  Args:
+    folder: see `build`.
+    inputs: likewise.
+    make: makes the model, working in the directory that it is given.
+    tokenizer: saved with it.
+    description: for the model card.
+  """
+
+  def build_model(work: Path) -> Callable[[Path], Mapping[str, Any]]:
+    made = make(work)
+
+    def write(new: Path) -> Mapping[str, Any]:
+      save_pretrained(new, made.config, made.params, tokenizer=tokenizer, description=description)
+      shutil.copytree(work, new / "training", ignore=shutil.ignore_patterns("checkpoints", INPUTS))
+      return made.about
+
+    return write
+
+  build(folder, inputs, build_model)
+  return load(folder, inputs["task"])
+
+
+def build(folder: Path, inputs: Mapping[str, Any], make: Callable[[Path], Callable[[Path], Mapping[str, Any]]]) -> None:
+  """Sees to it that `folder` holds a stage made from these inputs, with `stage.json`: makes it, or finds it there.
+
+  The folder is written beside its place and put there when complete, so what was there before stays until then. Work
+  under way is in `<folder>.unfinished`.
 
   Args:
     folder: its name is the stage's, its parent's name the task's.
     inputs: JSON values on which the result depends; "task" and "stage" are among them.
-    make: makes the model, working in the directory that it is given.
-    tokenizer: saved with it.
-    description: for the model card.
+    make: does the work in the directory that it is given, and returns what writes the stage's files to another one
+      and gives what `stage.json` keeps about them.
 
   Raises:
     InputError: the folder is another task's, or was not made here.
@@ -79,18 +105,15 @@ def run(
     before = read_record(folder, inputs["task"])["inputs"]
     if before == inputs:
       print(f"{name:13} reused from {folder}", flush=True)
-      return load(folder, inputs["task"])
+      return
     print(f"{name:13} done again: {_changes(before, inputs)}", flush=True)
   work = _work_directory(folder, inputs)
   print(f"{name:13} in {work}", flush=True)
-  made = make(work)
+  write = make(work)
   with replace_directory(folder) as new:
-    save_pretrained(new, made.config, made.params, tokenizer=tokenizer, description=description)
-    shutil.copytree(work, new / "training", ignore=shutil.ignore_patterns("checkpoints", "inputs.json"))
-    record = {"inputs": inputs, **made.about}
+    record = {"inputs": inputs, **write(new)}
     (new / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
   shutil.rmtree(work)
-  return load(folder, inputs["task"])
 
 
 def load(folder: Path, task: str) -> Finished:
@@ -113,6 +136,21 @@ def read_record(folder: Path, task: str) -> dict[str, Any]:
   return record
 
 
+def unfinished(folder: Path) -> Path:
+  """Returns the directory of the work under way for a stage."""
+  return folder.with_name(f"{folder.name}.unfinished")
+
+
+def is_made_from(directory: Path, inputs: Mapping[str, Any]) -> bool:
+  """Whether a stage folder, or the directory of work under way, is there and was begun with these inputs."""
+  inputs = json.loads(json.dumps(inputs))
+  for name in (RECORD, INPUTS):
+    if (directory / name).is_file():
+      found = read_json(directory / name)
+      return (found["inputs"] if name == RECORD else found) == inputs
+  return False
+
+
 def stored_logits(path: Path, made_from: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
   """Returns the logits in the file `path`, computed and written first where it has none of that fingerprint."""
   if path.is_file():
@@ -130,8 +168,8 @@ def stored_logits(path: Path, made_from: str, compute: Callable[[], np.ndarray])
 
 def _work_directory(folder: Path, inputs: Mapping[str, Any]) -> Path:
   """Returns the directory of the work under way; that of work from other inputs is put aside."""
-  work = folder.with_name(f"{folder.name}.unfinished")
-  note = work / "inputs.json"
+  work = unfinished(folder)
+  note = work / INPUTS
   if work.exists():
     before = read_json(note) if note.is_file() else {}
     if before == inputs:

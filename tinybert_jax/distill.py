@@ -24,7 +24,7 @@ from tinybert_jax.losses import (
   logit_loss,
   prediction_loss,
 )
-from tinybert_jax.model import Batch, Model, Outputs, SequenceClassifier
+from tinybert_jax.model import Batch, MaskedLanguageModel, Model, Outputs, SequenceClassifier
 
 Params = Mapping[str, Any]
 Terms = dict[str, WeightedSum]
@@ -149,6 +149,23 @@ def fine_tuning(model: SequenceClassifier) -> LossFn:
 
   def loss(params: Params, _teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
     return {"labels": _label_loss(_logits(model, params, batch, key), batch)}
+
+  return loss
+
+
+def masked_language_modelling(model: MaskedLanguageModel) -> LossFn:
+  """Returns the loss on masked tokens: the mean cross-entropy of what stood there, over all masked tokens of a batch.
+
+  What the student's parameters lack of the model's, the teacher's give, unchanged: with the encoder there, the head is
+  trained alone. Batches are those of `masking.MaskedBatches`.
+  """
+
+  def loss(params: Params, frozen: Params, batch: Batch, key: Array | None) -> Terms:
+    positions = batch["masked_positions"]
+    logits = _apply(model, {**frozen, **params}, batch, key, positions=positions).logits
+    error = optax.softmax_cross_entropy_with_integer_labels(logits, batch["masked_ids"])
+    weight = batch["masked_weight"]
+    return {"masked": WeightedSum(jnp.sum(error * weight), jnp.sum(weight))}
 
   return loss
 

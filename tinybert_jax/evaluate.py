@@ -1,5 +1,6 @@
 """Logits over a data set, and what a model costs: FLOPs, latency, throughput."""
 
+import collections
 import functools
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.distill import Params
 from tinybert_jax.model import Batch, SequenceClassifier
 
+_UNDER_WAY = 64  # batches that the device may have before it
+
 
 def predict(
   model: SequenceClassifier, params: Params, rows: datasets.Dataset, *, batch_size: int = 64
@@ -23,11 +26,20 @@ def predict(
   lengths = bucket_lengths(row_length(rows))
   source = BatchSource(rows, batch_size=batch_size, lengths=lengths, shuffle=False, pad_id=model.config.pad_token_id)
   params = jax.device_put(params)
-  # All batches are sent off before the first result is fetched, so the device never waits for the host.
-  parts = [(source.indices(step), logits(model, params, batch, first_token=True)) for step, batch in enumerate(source)]
   result = np.empty((len(rows), model.config.num_labels), np.float32)
-  for indices, values in parts:
+  under_way = collections.deque()
+
+  def fetch():
+    indices, values = under_way.popleft()
     result[indices] = values[: len(indices)]
+
+  for step, batch in enumerate(source):
+    # Batches are sent off before earlier results are fetched, so the device never waits for the host.
+    under_way.append((source.indices(step), logits(model, params, batch, first_token=True)))
+    if len(under_way) > _UNDER_WAY:
+      fetch()
+  while under_way:
+    fetch()
   return result
 
 

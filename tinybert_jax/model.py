@@ -119,6 +119,10 @@ class Embeddings(nn.Module):
     return self.dropout(self.layer_norm(x_BxLxD), deterministic)
 
 
+def _at(x_BxLxD: Float[Array, "B L D"], positions_BxQ: Int[Array, "B Q"] | None) -> Float[Array, "B Q D"]:
+  return x_BxLxD if positions_BxQ is None else jnp.take_along_axis(x_BxLxD, positions_BxQ[..., None], axis=1)
+
+
 class SelfAttention(nn.Module):
   """Multi-head self-attention, without the residual; gives its scores only where they are asked for."""
 
@@ -139,10 +143,10 @@ class SelfAttention(nn.Module):
     mask_BxL: Bool[Array, "B L"],
     with_scores: bool,
     deterministic: bool,
-    queries: int | None = None,
+    positions_BxQ: Int[Array, "B Q"] | None = None,
   ) -> tuple[Float[Array, "B Q D"], Float[Array, "B H Q L"] | None]:
     config = self.config
-    x_BxQxD = x_BxLxD[:, :queries]
+    x_BxQxD = _at(x_BxLxD, positions_BxQ)
 
     def split_heads(x):
       return x.reshape(*x.shape[:2], config.num_attention_heads, config.head_size)
@@ -188,11 +192,11 @@ class Layer(nn.Module):
     mask_BxL: Bool[Array, "B L"],
     with_scores: bool,
     deterministic: bool,
-    queries: int | None = None,
+    positions_BxQ: Int[Array, "B Q"] | None = None,
   ) -> tuple[Float[Array, "B Q D"], Float[Array, "B H Q L"] | None]:
-    """Returns the first `queries` tokens' outputs and scores, by default all; all tokens are attended to."""
-    attended_BxQxD, scores_BxHxQxL = self.attention(x_BxLxD, mask_BxL, with_scores, deterministic, queries)
-    x_BxQxD = self.attention_norm(x_BxLxD[:, :queries] + self.dropout(attended_BxQxD, deterministic))
+    """Returns outputs and scores of the tokens at those positions, by default of all; all tokens are attended to."""
+    attended_BxQxD, scores_BxHxQxL = self.attention(x_BxLxD, mask_BxL, with_scores, deterministic, positions_BxQ)
+    x_BxQxD = self.attention_norm(_at(x_BxLxD, positions_BxQ) + self.dropout(attended_BxQxD, deterministic))
     inner_BxQxF = ACTIVATIONS[self.config.hidden_act](self.intermediate(x_BxQxD))
     x_BxQxD = self.output_norm(x_BxQxD + self.dropout(self.output(inner_BxQxF), deterministic))
     return x_BxQxD, scores_BxHxQxL
@@ -221,7 +225,12 @@ class Encoder(nn.Module):
     self.pooler = _dense(self.config, self.config.hidden_size, self.dtype)
 
   def __call__(
-    self, batch: Batch, *, score_layers: tuple[int, ...] = (), deterministic: bool = True, first_token: bool = False
+    self,
+    batch: Batch,
+    *,
+    score_layers: tuple[int, ...] = (),
+    deterministic: bool = True,
+    positions: Int[Array, "B Q"] | None = None,
   ) -> Outputs:
     """Returns hidden states, pooled output and the scores of `score_layers`.
 
@@ -230,8 +239,8 @@ class Encoder(nn.Module):
       score_layers: the layers (1…M) whose attention scores are given, and no others; static. The other
         layers go through `jax.nn.dot_product_attention`, except under attention dropout, which that has not.
       deterministic: no dropout; else the caller gives `rngs={"dropout": key}`.
-      first_token: the last layer is computed for the first token alone, which is all that the pooled output reads;
-        that layer's hidden state is then B×1×D, and its scores B×H×1×L; static.
+      positions: the last layer is computed for the tokens at these positions alone, Q in a row; that layer's hidden
+        state is then B×Q×D, its scores are B×H×Q×L, and the pooled output is of the first of them.
 
     Raises:
       ValueError: a layer that is not there, or sequences longer than the position embeddings.
@@ -249,8 +258,8 @@ class Encoder(nn.Module):
     x_BxLxD = self.embeddings(input_ids, token_type_ids, deterministic)
     hidden_states, scores = [x_BxLxD], {}
     for m, layer in enumerate(self.layers, start=1):
-      queries = 1 if first_token and m == len(self.layers) else None
-      x_BxLxD, scores[m] = layer(x_BxLxD, mask_BxL, m in score_layers, deterministic, queries)
+      wanted = positions if m == len(self.layers) else None
+      x_BxLxD, scores[m] = layer(x_BxLxD, mask_BxL, m in score_layers, deterministic, wanted)
       hidden_states.append(x_BxLxD)
     return Outputs(
       hidden_states=tuple(hidden_states),
@@ -279,8 +288,13 @@ class SequenceClassifier(nn.Module):
   def __call__(
     self, batch: Batch, *, score_layers: tuple[int, ...] = (), deterministic: bool = True, first_token: bool = False
   ) -> Outputs:
-    """Returns the encoder's outputs with logits B×C; arguments and errors as for `Encoder`."""
-    outputs = self.encoder(batch, score_layers=score_layers, deterministic=deterministic, first_token=first_token)
+    """Returns the encoder's outputs with logits B×C; arguments and errors as for `Encoder`.
+
+    With `first_token`, which is static, the last layer is computed for the first token alone, which is all that the
+    logits read.
+    """
+    first = jnp.zeros((batch["input_ids"].shape[0], 1), jnp.int32) if first_token else None
+    outputs = self.encoder(batch, score_layers=score_layers, deterministic=deterministic, positions=first)
     return outputs._replace(logits=self.classifier(self.dropout(outputs.pooled, deterministic)))
 
 
@@ -296,12 +310,22 @@ class MaskedLanguageModel(nn.Module):
     self.transform_norm = _layer_norm(self.config, self.dtype)
     self.bias = self.param("bias", nn.initializers.zeros, (self.config.vocab_size,))
 
-  def __call__(self, batch: Batch, *, score_layers: tuple[int, ...] = (), deterministic: bool = True) -> Outputs:
-    """Returns the encoder's outputs with logits B×L×V; arguments and errors as for `Encoder`."""
-    outputs = self.encoder(batch, score_layers=score_layers, deterministic=deterministic)
-    x_BxLxD = ACTIVATIONS[self.config.hidden_act](self.transform(outputs.hidden_states[-1]))
-    logits_BxLxV = self.encoder.word_logits(self.transform_norm(x_BxLxD)).astype(jnp.float32) + self.bias
-    return outputs._replace(logits=logits_BxLxV)
+  def __call__(
+    self,
+    batch: Batch,
+    *,
+    score_layers: tuple[int, ...] = (),
+    deterministic: bool = True,
+    positions: Int[Array, "B Q"] | None = None,
+  ) -> Outputs:
+    """Returns the encoder's outputs with logits B×L×V, or of the tokens at `positions` alone, B×Q×V.
+
+    Arguments and errors as for `Encoder`.
+    """
+    outputs = self.encoder(batch, score_layers=score_layers, deterministic=deterministic, positions=positions)
+    x_BxQxD = ACTIVATIONS[self.config.hidden_act](self.transform(outputs.hidden_states[-1]))
+    logits_BxQxV = self.encoder.word_logits(self.transform_norm(x_BxQxD)).astype(jnp.float32) + self.bias
+    return outputs._replace(logits=logits_BxQxV)
 
 
 Model = Encoder | SequenceClassifier | MaskedLanguageModel

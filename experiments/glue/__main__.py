@@ -1,4 +1,4 @@
-"""`python -m experiments.glue --task qqp`: teacher, intermediate and prediction distillation, evaluation."""
+"""`python -m experiments.glue --task qqp`: augmentation, teacher, both distillations, evaluation."""
 
 import dataclasses
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import datasets
 import jax
 
-from experiments import command_line, stage_folder
+from experiments import augment, command_line, stage_folder
 from experiments.glue import data, evaluation, models, training
 from experiments.glue.options import Options
 from tinybert_jax.data.glue import find_folder
@@ -81,12 +81,12 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
     size = count_parameters(student.params)
     print(f"{'':13} student {size:,} parameters; its layers learn from the teacher's {layers}", flush=True)
 
+  distilled = with_augmented(run, max_length)
   teacher = finished or training.make_teacher(run, teacher)
-  # Data augmentation will stand here: it gives the rows that both stages of distillation learn from.
   if "intermediate" in options.stages:
-    training.make_intermediate(run, teacher, student, layers)
+    training.make_intermediate(distilled, teacher, student, layers)
   if "prediction" in options.stages:
-    training.make_prediction(run, teacher, run.finished("intermediate"))
+    training.make_prediction(distilled, teacher, run.finished("intermediate"))
   if "labels" in options.stages:
     training.make_labels(run, student)
   if "evaluate" not in options.stages:
@@ -96,6 +96,37 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
   print("\n" + evaluation.table(metrics))
   print(f"The student is in {run.folder / 'student'}, all figures in {run.folder / evaluation.METRICS}.", flush=True)
   return metrics
+
+
+def with_augmented(run: training.Run, max_length: int) -> training.Run:
+  """Returns the run whose training rows are those that both stages of distillation learn from."""
+  options, folder = run.options, run.folder / augment.STAGE
+  if not (run.task.is_augmented if options.augment is None else options.augment):
+    return run
+  if augment.STAGE in options.stages:
+    copies = options.copies or run.task.copies
+    plan = augment.Augmentation(run.data.texts, copies=copies, seed=options.seed)
+    augment.make(folder, run.task, plan, augmentation_source(options))
+  if not {"intermediate", "prediction"} & set(options.stages):
+    return run
+  record = stage_folder.read_record(folder, run.task.name)
+  print(f"{'':13} {record['rows']:,} rows, {record['source_rows']:,} before augmentation", flush=True)
+  tokens = run.folder / f"{augment.STAGE}_tokens.arrow"
+  augmented = data.with_augmented(run.data, folder, tokens, run.tokenizer, max_length=max_length)
+  return dataclasses.replace(run, data=augmented)
+
+
+def augmentation_source(options: Options) -> augment.Source:
+  """Returns what finds candidates: --mlm, or --pretrained where that has a head, or --glove alone."""
+  chosen = augment.Options(
+    task=options.task, mlm=options.mlm or options.pretrained, glove=options.glove, context=options.context
+  )
+  try:
+    return augment.load_source(chosen)
+  except augment.NoHeadError as error:
+    if options.mlm is None and options.glove is not None:
+      return augment.load_source(dataclasses.replace(chosen, mlm=None))
+    raise InputError(f"{error}; --no-augment distils over the data as it is") from error
 
 
 def announce(run: training.Run, teacher: Pretrained, max_length: int) -> None:

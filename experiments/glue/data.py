@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
-import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from experiments.augment import first_examples
+from experiments.stage_folder import RECORD
 from tinybert_jax import fingerprint
+from tinybert_jax.config import read_json
+from tinybert_jax.data.augmented import tokenize_parts
 from tinybert_jax.data.batches import tokenize
 from tinybert_jax.data.glue import HUB, find_folder, load_rows
 from tinybert_jax.data.glue_tasks import DIAGNOSTIC, Task
@@ -34,6 +37,7 @@ class Data(NamedTuple):
   """A task's token rows.
 
   Attributes:
+    texts: the training rows before they are tokens.
     train: with labels.
     dev: with labels, by the name of the split.
     test: without.
@@ -41,6 +45,7 @@ class Data(NamedTuple):
     inputs: what a stage that is trained on them depends on.
   """
 
+  texts: datasets.Dataset
   train: datasets.Dataset
   dev: dict[str, datasets.Dataset]
   test: list[TestSplit]
@@ -72,9 +77,7 @@ def load(
   if directory is None:
     print(f"{task.name:13} data from {HUB} on the Hugging Face hub", flush=True)
   splits = {split: load_rows(task, split, directory) for split in ("train", *task.dev_splits)}
-  train = splits["train"].rows
-  if max_train_examples is not None and max_train_examples < len(train):
-    train = train.select(np.random.default_rng(seed).permutation(len(train))[:max_train_examples])
+  texts = first_examples(splits["train"].rows, max_train_examples, seed)
   tests = [(task, split) for split in task.test_splits] if with_test else []
   if tests and task.name == "MNLI" and (directory is None or find_folder(DIAGNOSTIC, directory)):
     tests.append((DIAGNOSTIC, "test"))
@@ -85,9 +88,10 @@ def load(
     except InputError as error:
       raise InputError(f"{error}; --no-leaderboard does without the test split") from error
     test.append(TestSplit(owner, owner.leaderboard_file(split), rows["index"][:], _tokens(tokenizer, rows, max_length)))
-  train = _tokens(tokenizer, train, max_length)
+  train = _tokens(tokenizer, texts, max_length)
   dev = {split: _tokens(tokenizer, splits[split].rows, max_length) for split in task.dev_splits}
   return Data(
+    texts,
     train,
     dev,
     test,
@@ -95,6 +99,14 @@ def load(
     inputs={"training_rows": fingerprint.of_rows(train)}
     | {f"{split}_rows": fingerprint.of_rows(rows) for split, rows in dev.items()},
   )
+
+
+def with_augmented(
+  data: Data, folder: Path, path: Path, tokenizer: PreTrainedTokenizerBase, *, max_length: int
+) -> Data:
+  """Returns the data with the augmented rows in `folder` for training, whose tokens are kept in the file `path`."""
+  train = tokenize_parts(folder, path, tokenizer, max_length=max_length, made_from=read_json(folder / RECORD))
+  return data._replace(train=train, inputs=data.inputs | {"training_rows": fingerprint.of_rows(train)})
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, rows: datasets.Dataset, max_length: int) -> datasets.Dataset:

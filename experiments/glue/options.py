@@ -4,13 +4,15 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-Stage = Literal["teacher", "intermediate", "prediction", "labels", "evaluate"]
+from tinybert_jax.augment import Context
+
+Stage = Literal["augmented", "teacher", "intermediate", "prediction", "labels", "evaluate"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Distil a BERT into a small student on a GLUE task: fine-tune the teacher, distil its layers (intermediate), then
-  its predictions, and measure both.
+  """Distil a BERT into a small student on a GLUE task: augment the data, fine-tune the teacher, distil its layers
+  (intermediate), then its predictions, and measure both.
 
   Finished stages are reused when their inputs and options are the same; the same command goes on where it stopped.
   """
@@ -21,7 +23,7 @@ class Options:
   """Folder of GLUE's official TSV files, one folder a task; by default the hub's nyu-mll/glue."""
   out: Path = Path("runs/glue")
   """Everything is written to a folder of the task's name in here."""
-  stages: tuple[Stage, ...] = ("teacher", "intermediate", "prediction", "evaluate")
+  stages: tuple[Stage, ...] = ("augmented", "teacher", "intermediate", "prediction", "evaluate")
   """Stages to run. labels, not among the default ones, trains the same student on the labels alone, to compare with."""
   pretrained: str = "bert-base-uncased"
   """Model directory or hub id of the BERT that becomes the teacher."""
@@ -38,12 +40,24 @@ class Options:
   """Dropout of the student; by default its configuration's."""
   layer_map: str = "uniform"
   """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
+  augment: bool | None = None
+  """Distil over augmented data; by default, as in the paper, in all tasks but STS-B."""
+  mlm: str | None = None
+  """Model directory or hub id of the masked language model that augments; by default --pretrained, where that has such
+  a head."""
+  glove: Path | None = None
+  """Word vectors that augment words of several pieces, or all where there is no masked language model; see
+  experiments.augment."""
+  copies: int | None = None
+  """Copies of each text in the augmented data; by default 10 for MNLI and QQP, 20 for QNLI and SST-2, else 30."""
+  context: Context = "masked"
+  """What the masked language model reads: the masked sentence alone, or a pair of it and the unmasked one."""
   max_length: int | None = None
   """Tokens that a text or pair is cut to; by default 64 for single sentences, 128 for pairs."""
   max_train_examples: int | None = None
   """Take only so many training rows, for a trial."""
   seed: int = 0
-  """Of initialisation, order of rows and dropout."""
+  """Of initialisation, order of rows, dropout and augmentation."""
   teacher_epochs: int = 3
   """Passes of fine-tuning the teacher."""
   teacher_batch_size: int = 32
@@ -52,12 +66,16 @@ class Options:
   """The teacher's peak learning rate."""
   intermediate_epochs: int | None = None
   """Passes of intermediate distillation; by default 50 for CoLA, 10 for MNLI, QQP and QNLI, 20 else."""
+  intermediate_steps: int | None = None
+  """Batches of intermediate distillation, in place of --intermediate-epochs."""
   intermediate_batch_size: int = 32
   """Rows in a batch of intermediate distillation."""
   intermediate_learning_rate: float = 5e-5
   """Peak learning rate of intermediate distillation."""
   prediction_epochs: int = 3
   """Passes of prediction distillation."""
+  prediction_steps: int | None = None
+  """Batches of prediction distillation, in place of --prediction-epochs."""
   prediction_batch_size: int = 32
   """Rows in a batch of prediction distillation."""
   prediction_learning_rate: float = 3e-5

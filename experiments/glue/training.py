@@ -56,11 +56,16 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-  """How long and how fast a stage trains."""
+  """How long and how fast a stage trains; `steps`, where it is given, in place of `epochs`."""
 
   epochs: int
   batch_size: int
   learning_rate: float
+  steps: int | None = None
+
+  def as_inputs(self) -> dict[str, Any]:
+    """Returns what a stage's result depends on."""
+    return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
 def make_teacher(run: Run, start: Pretrained) -> Finished:
@@ -78,13 +83,18 @@ def make_teacher(run: Run, start: Pretrained) -> Finished:
     return Made(start.config, result.params, result.metrics)
 
   about = f"{options.pretrained} fine-tuned on GLUE's {run.task.name}: a teacher for distillation."
-  return run.stage("teacher", inputs | dataclasses.asdict(recipe), make, about)
+  return run.stage("teacher", inputs | recipe.as_inputs(), make, about)
 
 
 def make_intermediate(run: Run, teacher: Finished, student: Pretrained, layers: LayerMap) -> Finished:
   """Returns the student whose embeddings, hidden states and attention scores are distilled."""
   options = run.options
-  recipe = Recipe(run.intermediate_epochs, options.intermediate_batch_size, options.intermediate_learning_rate)
+  recipe = Recipe(
+    run.intermediate_epochs,
+    options.intermediate_batch_size,
+    options.intermediate_learning_rate,
+    options.intermediate_steps,
+  )
   model = SequenceClassifier(student.config)
 
   def make(work: Path) -> Made:
@@ -102,7 +112,7 @@ def make_intermediate(run: Run, teacher: Finished, student: Pretrained, layers: 
     "teacher": teacher.fingerprint,
     "student": fingerprint.of_model(student.config, student.params),
     "layer_map": layers,
-    **dataclasses.asdict(recipe),
+    **recipe.as_inputs(),
   }
   about = f"A student for GLUE's {run.task.name} after intermediate distillation; its classifier is not trained yet."
   return run.stage("intermediate", inputs, make, about)
@@ -114,7 +124,9 @@ def make_prediction(run: Run, teacher: Finished, student: Finished) -> Finished:
   if student.record["inputs"].get("teacher") != teacher.fingerprint:
     print(f"{'':13} note: the student's intermediate stage learned from another teacher than {run.folder / 'teacher'}")
   points = SWEEP if options.sweep else [(options.prediction_batch_size, options.prediction_learning_rate)]
-  recipes = [Recipe(options.prediction_epochs, batch_size, rate) for batch_size, rate in points]
+  recipes = [
+    Recipe(options.prediction_epochs, batch_size, rate, options.prediction_steps) for batch_size, rate in points
+  ]
   loss_fn = distill.prediction_distillation(student.model, temperature=options.temperature)
 
   def make(work: Path) -> Made:
@@ -124,12 +136,12 @@ def make_prediction(run: Run, teacher: Finished, student: Finished) -> Finished:
       f"{teacher.fingerprint} {run.data.inputs['training_rows']}",
       lambda: predict(teacher.model, teacher.params, rows),
     )
-    rows = rows.remove_columns("labels").add_column("teacher_logits", list(logits))
+    rows = rows.remove_columns("labels").add_column("teacher_logits", logits)
     best, tried = None, []
     for recipe in recipes:
       title = f"batch{recipe.batch_size}-rate{recipe.learning_rate:g}"
       result = fit(run, work / title, student.model, student.params, loss_fn, rows, recipe, f"prediction {title}")
-      tried.append(dataclasses.asdict(recipe) | dict(result.metrics))
+      tried.append(recipe.as_inputs() | dict(result.metrics))
       if best is None or result.metrics["score"] > best.metrics["score"]:
         best = result
     about = dict(best.metrics) | ({"sweep": tried} if options.sweep else {})
@@ -138,7 +150,7 @@ def make_prediction(run: Run, teacher: Finished, student: Finished) -> Finished:
   inputs = {
     "teacher": teacher.fingerprint,
     "student": student.fingerprint,
-    "recipes": [dataclasses.asdict(recipe) for recipe in recipes],
+    "recipes": [recipe.as_inputs() for recipe in recipes],
     "temperature": options.temperature,
   }
   about = f"A student for GLUE's {run.task.name}, distilled in both stages of TinyBERT (arXiv:1909.10351)."
@@ -157,7 +169,7 @@ def make_labels(run: Run, student: Pretrained) -> Finished:
     result = fit(run, work, model, student.params, distill.fine_tuning(model), run.data.train, recipe, "labels")
     return Made(student.config, result.params, result.metrics)
 
-  inputs = {"student": fingerprint.of_model(student.config, student.params), **dataclasses.asdict(recipe)}
+  inputs = {"student": fingerprint.of_model(student.config, student.params), **recipe.as_inputs()}
   return run.stage("labels", inputs, make, f"A student for GLUE's {run.task.name} trained on its labels alone.")
 
 
@@ -191,6 +203,7 @@ def fit(
     batch_size=recipe.batch_size,
     lengths=bucket_lengths(row_length(rows)),
     epochs=recipe.epochs,
+    steps=recipe.steps,
     seed=run.options.seed,
     pad_id=model.config.pad_token_id,
   )
@@ -201,7 +214,9 @@ def fit(
     teacher_params or {},
     recipe.batch_size,
   )
-  twice_an_epoch = -(-source.steps_per_epoch // 2)
+  # Of the task's own rows, also where augmented ones are many times as many.
+  own_epoch = -(-len(run.data.texts) // recipe.batch_size)
+  twice_an_epoch = -(-own_epoch // 2)
   return train(
     directory,
     update,

@@ -60,6 +60,7 @@ class BatchSource:
     batch_size: int,
     lengths: Sequence[int],
     epochs: int = 1,
+    steps: int | None = None,
     seed: int = 0,
     shuffle: bool = True,
     pad_id: int = 0,
@@ -69,6 +70,7 @@ class BatchSource:
       batch_size: rows in a batch.
       lengths: of the buckets, rising; see `bucket_lengths`.
       epochs: passes over the rows.
+      steps: batches of the run, in place of `epochs`.
       seed: of the shuffling.
       shuffle: or go by rising length, the same in every epoch.
       pad_id: the token that fills up `input_ids`.
@@ -79,11 +81,12 @@ class BatchSource:
     if not len(rows):
       raise InputError("there are no rows to make batches from")
     self.rows, self.batch_size, self.lengths = rows, batch_size, tuple(lengths)
-    self.epochs, self.seed, self.shuffle, self.pad_id = epochs, seed, shuffle, pad_id
+    self.seed, self.shuffle, self.pad_id = seed, shuffle, pad_id
     row_lengths = row_length(rows)
     if row_lengths.max() > self.lengths[-1]:
       raise InputError(f"a row of {row_lengths.max()} tokens does not fit the longest bucket, {self.lengths[-1]}")
     self._bucket = np.searchsorted(self.lengths, row_lengths)
+    self._steps = epochs * self.steps_per_epoch if steps is None else steps
     self._plan = functools.lru_cache(maxsize=2)(self._plan_epoch)
 
   @property
@@ -91,7 +94,7 @@ class BatchSource:
     return -(-len(self.rows) // self.batch_size)
 
   def __len__(self) -> int:
-    return self.epochs * self.steps_per_epoch
+    return self._steps
 
   def __getitem__(self, step: int) -> NumpyBatch:
     epoch, index = divmod(step, self.steps_per_epoch)

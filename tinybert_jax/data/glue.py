@@ -1,12 +1,13 @@
 """The rows of the GLUE tasks, from the official files or the Hugging Face hub, and the leaderboard's files."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import datasets
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float
 
 from tinybert_jax.data.glue_tasks import TASKS, Task, spelling
@@ -15,6 +16,7 @@ from tinybert_jax.errors import InputError
 HUB = "nyu-mll/glue"
 SCORES = (0.0, 5.0)  # the range of STS-B's
 _TEXT = ("text", "pair")
+_NO_CELL = str.maketrans("\t\n\r", "   ")
 
 
 class Rows(NamedTuple):
@@ -66,15 +68,8 @@ def find_folder(task: Task, directory: Path) -> Path | None:
 
 def read_tsv(task: Task, split: str, path: Path) -> Rows:
   """Returns the rows of one official file: tab-separated, without quoting; see `load_rows`."""
-  # Not the csv module, nor text mode: quotes are text here, and so are U+2028 and its like, which would end a line.
-  try:
-    lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-  except FileNotFoundError as error:
-    raise InputError(f"{path}: no such file, and {task.name} needs it") from error
-  cells = [(number, _cells(line, path, number)) for number, line in enumerate(lines, start=1) if line.strip(b"\r")]
-  has_labels = task.label is not None and not split.startswith("test")
-  headerless = bool(task.headerless) and has_labels
-  header = list(task.headerless) if headerless else cells.pop(0)[1] if cells else []
+  header, cells = _table(task, split, path)
+  has_labels = _has_labels(task, split)
   needed = [*task.texts, task.label] if has_labels else list(task.texts)
   if missing := [name for name in needed if name not in header]:
     raise InputError(
@@ -87,7 +82,7 @@ def read_tsv(task: Task, split: str, path: Path) -> Rows:
   made, skipped = [], 0
   for number, row in cells:
     if len(row) != len(header):
-      if task.skip_incomplete and has_labels:
+      if _may_be_incomplete(task, split):
         skipped += 1
         continue
       raise InputError(f"{path}, line {number}: {len(row)} cells, and {len(header)} are needed ({', '.join(header)})")
@@ -111,6 +106,60 @@ def write_predictions(path: Path, task: Task, index: Sequence[str], logits: Floa
   path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def write_augmented(path: Path, task: Task, directory: Path | None, tables: Iterable[pa.Table]) -> None:
+  """Writes augmented training rows in the official layout, with the header, the ids and all other cells of the source.
+
+  Args:
+    path: the file to write.
+    task: whose rows these are.
+    directory: of the official files that the rows come from; None for the hub, whose rows give the columns of index,
+      texts and label alone.
+    tables: of the columns `index`, `text`, `pair` and `label`, from `augmented.read_parts`.
+  """
+  if directory is None:
+    header, sources = list(task.headerless) or ["index", *task.texts, task.label], None
+  else:
+    header, cells = _table(task, "train", find_folder(task, directory) / task.files["train"])
+    sources = [row for _, row in cells if len(row) == len(header)]
+  columns = [header.index(name) for name in task.texts]
+  label = header.index(task.label)
+  new = path.with_suffix(".new")
+  with open(new, "w", encoding="utf-8", newline="\n") as file:
+    if not task.headerless:
+      file.write("\t".join(header) + "\n")
+    for table in tables:
+      for row in table.to_pylist():
+        cells = list(sources[int(row["index"])]) if sources else [row["index"], *[""] * (len(header) - 1)]
+        if not sources:
+          cells[label] = f"{row['label']:g}" if task.is_regression else task.written[row["label"]]
+        for column, name in zip(columns, _TEXT, strict=False):
+          # The layout has no quoting, so these cannot stand in a cell.
+          cells[column] = row[name].translate(_NO_CELL)
+        file.write("\t".join(cells) + "\n")
+  new.replace(path)
+
+
+def _table(task: Task, split: str, path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+  """Returns the header of an official file, and each line's number and cells."""
+  # Not the csv module, nor text mode: quotes are text here, and so are U+2028 and its like, which would end a line.
+  try:
+    lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+  except FileNotFoundError as error:
+    raise InputError(f"{path}: no such file, and {task.name} needs it") from error
+  cells = [(number, _cells(line, path, number)) for number, line in enumerate(lines, start=1) if line.strip(b"\r")]
+  if task.headerless and _has_labels(task, split):
+    return list(task.headerless), cells
+  return cells.pop(0)[1] if cells else [], cells
+
+
+def _has_labels(task: Task, split: str) -> bool:
+  return task.label is not None and not split.startswith("test")
+
+
+def _may_be_incomplete(task: Task, split: str) -> bool:
+  return task.skip_incomplete and _has_labels(task, split)
+
+
 def _from_hub(task: Task, split: str) -> Rows:
   hub_split = {"dev": "validation", "test": "test"}.get(split, split.replace("dev_", "validation_"))
   if "dev_mismatched" in task.files and "_" not in split and split != "train":
@@ -124,7 +173,7 @@ def _from_hub(task: Task, split: str) -> Rows:
     ) from error
   columns = {name: list(rows[column]) for name, column in zip(_TEXT, task.hub_texts or task.texts, strict=False)}
   columns["index"] = [str(i) for i in rows["idx"]]
-  if task.label is not None and not split.startswith("test"):
+  if _has_labels(task, split):
     columns["label"] = list(rows["label"])
     if not task.is_regression:
       number = {name: task.labels.index(name) for name in task.labels}

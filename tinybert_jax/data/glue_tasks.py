@@ -23,6 +23,8 @@ class Task:
     metrics: names from `metrics.METRICS`.
     max_length: tokens that a text or pair is cut to (64 and 128, as in the paper).
     intermediate_epochs: passes of intermediate distillation (the paper's).
+    copies: that data augmentation draws of each text (the original program's).
+    is_augmented: whether it is augmented by default; the paper's STS-B is not.
     hub_texts: the columns of the texts on the hub, where they differ.
     files: the official file of each split; a dev split besides "dev" is measured as well.
     leaderboard: the file that the GLUE server takes for each test split.
@@ -40,6 +42,8 @@ class Task:
   metrics: tuple[str, ...]
   max_length: int = 128
   intermediate_epochs: int = 20
+  copies: int = 30
+  is_augmented: bool = True
   hub_texts: tuple[str, ...] = ()
   files: Mapping[str, str] = dataclasses.field(default_factory=lambda: _FILES)
   leaderboard: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -89,6 +93,7 @@ _TABLE = (
     written=_BINARY,
     metrics=("accuracy",),
     max_length=64,
+    copies=20,
   ),
   Task(
     "MRPC",
@@ -101,7 +106,14 @@ _TABLE = (
     metrics=("f1", "accuracy"),
   ),
   Task(
-    "STS-B", "stsb", texts=_PAIR, label="score", labels=("similarity",), written=(), metrics=("spearman", "pearson")
+    "STS-B",
+    "stsb",
+    texts=_PAIR,
+    label="score",
+    labels=("similarity",),
+    written=(),
+    metrics=("spearman", "pearson"),
+    is_augmented=False,
   ),
   Task(
     "QQP",
@@ -112,6 +124,7 @@ _TABLE = (
     written=_BINARY,
     metrics=("f1", "accuracy"),
     intermediate_epochs=10,
+    copies=10,
     skip_incomplete=True,
   ),
   Task(
@@ -124,6 +137,7 @@ _TABLE = (
     written=_NLI,
     metrics=("accuracy",),
     intermediate_epochs=10,
+    copies=10,
     files={
       "train": "train.tsv",
       "dev": "dev_matched.tsv",
@@ -142,6 +156,7 @@ _TABLE = (
     written=_TWO_WAY_NLI,
     metrics=("accuracy",),
     intermediate_epochs=10,
+    copies=20,
   ),
   Task("RTE", "rte", texts=_PAIR, label="label", labels=_TWO_WAY_NLI, written=_TWO_WAY_NLI, metrics=("accuracy",)),
   Task(

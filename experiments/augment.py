@@ -1,0 +1,271 @@
+"""Data augmentation of a GLUE task's training rows: `python -m experiments.augment --task cola`."""
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import datasets
+import jax
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from experiments import command_line, stage_folder
+from tinybert_jax import fingerprint
+from tinybert_jax.augment import CANDIDATES, REPLACED, Augmenter, Context, MaskedWords
+from tinybert_jax.data import augmented
+from tinybert_jax.data.glue import load_rows, write_augmented
+from tinybert_jax.data.glue_tasks import Task, find_task
+from tinybert_jax.errors import InputError
+from tinybert_jax.model import MaskedLanguageModel, count_parameters
+from tinybert_jax.pretrained import load_pretrained, load_tokenizer
+from tinybert_jax.word_vectors import load_word_vectors
+
+STAGE = "augmented"
+TSV = "train.tsv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Augment a GLUE task's training rows: each again and again, with words replaced by others that fit (Algorithm 1 of
+  TinyBERT).
+
+  Words of one piece are replaced by what a masked language model expects in their place, words of several pieces by
+  their nearest neighbours among word vectors. The same command goes on where it stopped.
+  """
+
+  task: str
+  """cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte or wnli."""
+  data: Path | None = None
+  """Folder of GLUE's official TSV files, one folder a task; by default the hub's nyu-mll/glue."""
+  out: Path = Path("runs/glue")
+  """Everything is written to a folder of the task's name in here, as experiments.glue reads it."""
+  mlm: str | None = "bert-base-uncased"
+  """Model directory or hub id of a masked language model; None leaves every word to --glove."""
+  glove: Path | None = None
+  """Word vectors: glove.*.txt, word2vec's text format, or a directory of *_emb.npy and *_index.parquet; by default
+  words of several pieces stay."""
+  glove_words: int = 100_000
+  """The most frequent words of --glove that are read."""
+  copies: int | None = None
+  """Copies that are drawn of each text; by default 10 for MNLI and QQP, 20 for QNLI and SST-2, else 30."""
+  candidates: int = CANDIDATES
+  """Candidates for a word (the paper's K)."""
+  replaced: float = REPLACED
+  """Probability that a word is replaced (the paper's p)."""
+  context: Context = "masked"
+  """What the masked language model reads: the masked sentence alone, as in the paper, or a pair of it and the unmasked
+  one, as in the original program."""
+  max_length: int = 128
+  """Tokens that the masked language model reads; of longer sentences, those around the masked word."""
+  max_train_examples: int | None = None
+  """Take only so many training rows, for a trial."""
+  seed: int = 0
+  """Of drawing."""
+  batch_size: int | None = None
+  """Masked sentences in a batch, over all devices; by default 64 on a CPU, else 1024. It changes the speed and no
+  word."""
+  tsv: bool = False
+  """Write train.tsv in the official layout too."""
+  process_id: int = 0
+  """Number of this process, where several share the work in one --out; the first puts the result in its place."""
+  num_processes: int = 1
+  """How many there are."""
+  debug: bool = False
+  """Show the traceback of an error."""
+
+
+class NoHeadError(InputError):
+  """A model's weights have no masked language model's head."""
+
+
+class Source(NamedTuple):
+  """What finds candidates, and what the result depends on because of it."""
+
+  augmenter: Augmenter
+  inputs: dict[str, Any]
+
+
+def main(options: Options) -> None:
+  """Writes the stage `augmented` of a task."""
+  datasets.disable_progress_bars()
+  check_numbers(options)
+  task = find_task(options.task)
+  loaded = load_rows(task, "train", options.data)
+  rows = first_examples(loaded.rows, options.max_train_examples, options.seed)
+  print(f"{task.name:13} {len(rows):,} training rows; writes {options.out / task.name / STAGE}")
+  if loaded.skipped:
+    print(f"{'':13} {loaded.skipped:,} incomplete rows of train are left out")
+  source = load_source(options)
+  run = Augmentation(
+    rows,
+    copies=options.copies or task.copies,
+    replaced=options.replaced,
+    seed=options.seed,
+    process=options.process_id,
+    processes=options.num_processes,
+  )
+  folder = options.out / task.name / STAGE
+  if make(folder, task, run, source) is None:
+    return
+  record = stage_folder.read_record(folder, task.name)
+  print(f"{record['rows']:,} rows of {record['source_rows']:,} are in {folder}")
+  if options.tsv:
+    write_augmented(folder / TSV, task, options.data, augmented.read_parts(folder))
+    print(f"and as {folder / TSV}")
+
+
+def check_numbers(options: Options) -> None:
+  """Raises InputError for an option that is no size, share or process number."""
+  for name in ("glove_words", "copies", "candidates", "max_train_examples", "batch_size", "num_processes"):
+    value = getattr(options, name)
+    if value is not None and value < 1:
+      raise InputError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
+  if options.max_length < 8:
+    raise InputError(f"--max-length {options.max_length}: it must be at least 8")
+  if not 0 <= options.replaced <= 1:
+    raise InputError(f"--replaced {options.replaced}: it must be from 0 to 1")
+  if not 0 <= options.process_id < options.num_processes:
+    raise InputError(f"--process-id {options.process_id}: it must be from 0 to {options.num_processes - 1}")
+
+
+def first_examples(rows: datasets.Dataset, number: int | None, seed: int) -> datasets.Dataset:
+  """Returns `number` rows drawn by the seed; all of them where it is None."""
+  if number is None or number >= len(rows):
+    return rows
+  return rows.select(np.random.default_rng(seed).permutation(len(rows))[:number])
+
+
+def load_source(options: Options) -> Source:
+  """Returns what finds candidates; prints which words that leaves alone.
+
+  `options` needs the fields mlm, glove, glove_words, candidates, context, max_length and batch_size.
+  """
+  if options.mlm is None and options.glove is None:
+    raise InputError("data augmentation needs --mlm, a masked language model, or --glove, word vectors")
+  vectors = load_word_vectors(options.glove, options.glove_words) if options.glove else None
+  tokenizer, masked = None, None
+  inputs = {"candidates": options.candidates, "masked_language_model": None, "word_vectors": None}
+  if options.mlm is None:
+    print(f"{'':13} no masked language model: every word is replaced by its neighbours in {options.glove}")
+  else:
+    tokenizer = load_tokenizer(options.mlm)
+    masked = load_masked_words(options, tokenizer)
+    inputs |= {
+      "masked_language_model": fingerprint.of_model(masked.model.config, masked.params),
+      "tokenizer": _digest(tokenizer.backend_tokenizer.to_str()),
+      "context": options.context,
+      "max_length": options.max_length,
+    }
+    print(f"{'':13} words of one piece by {options.mlm}, {count_parameters(masked.params):,} parameters", end="")
+    print(f", on {', '.join(map(str, jax.local_devices()))}")
+    print(f"{'':13} words of several pieces " + (f"by {options.glove}" if vectors else "stay: no --glove"), flush=True)
+  if vectors:
+    inputs["word_vectors"] = f"{fingerprint.of_params({'vectors': vectors.vectors})} {_digest(' '.join(vectors.words))}"
+  return Source(Augmenter(tokenizer, masked, vectors, number=options.candidates), inputs)
+
+
+def load_masked_words(options: Options, tokenizer: PreTrainedTokenizerBase) -> MaskedWords:
+  """Returns the masked language model of the options; InputError where the weights have no such head."""
+  loaded = load_pretrained(options.mlm, MaskedLanguageModel)
+  if any(not path.startswith("encoder/") for path in loaded.initialized):
+    raise NoHeadError(
+      f"{options.mlm}: no masked language model's head in its weights; experiments.mlm trains one, and --glove serves "
+      "every word where there is none"
+    )
+  return MaskedWords(
+    MaskedLanguageModel(loaded.config),
+    loaded.params,
+    tokenizer,
+    number=options.candidates,
+    context=options.context,
+    max_length=options.max_length,
+    batch_size=options.batch_size,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+  """What is augmented, and how much."""
+
+  rows: datasets.Dataset
+  copies: int
+  replaced: float = REPLACED
+  seed: int = 0
+  process: int = 0
+  processes: int = 1
+
+
+def make(folder: Path, task: Task, run: Augmentation, source: Source) -> Path | None:
+  """Returns `folder`, with the augmented rows as Parquet files and `stage.json`, made now if need be.
+
+  None in any process but the first, which puts all processes' parts in their place.
+  """
+  inputs = {
+    "task": task.name,
+    "stage": STAGE,
+    "training_rows": fingerprint.of_rows(run.rows),
+    "copies": run.copies,
+    "replaced": run.replaced,
+    "seed": run.seed,
+    **source.inputs,
+  }
+
+  def write_parts(work: Path) -> None:
+    augmented.write_parts(
+      work,
+      run.rows,
+      source.augmenter,
+      copies=run.copies,
+      seed=run.seed,
+      replaced=run.replaced,
+      process=run.process,
+      processes=run.processes,
+      title=f"{task.name} {STAGE}",
+    )
+
+  def build(work: Path) -> Callable[[Path], Mapping[str, Any]]:
+    write_parts(work)
+    _wait(lambda: not augmented.missing_parts(work, len(run.rows)), "the other processes' parts")
+
+    def put(new: Path) -> Mapping[str, Any]:
+      for part in work.glob("part-*.parquet"):
+        _link(part, new / part.name)
+      return {"source_rows": len(run.rows), "rows": sum(len(table) for table in augmented.read_parts(new))}
+
+    return put
+
+  if run.process == 0:
+    stage_folder.build(folder, inputs, build)
+    return folder
+  work = stage_folder.unfinished(folder)
+  _wait(lambda: any(stage_folder.is_made_from(place, inputs) for place in (work, folder)), "the first process")
+  if not stage_folder.is_made_from(folder, inputs):
+    write_parts(work)
+  return None
+
+
+def _wait(is_there: Callable[[], bool], what: str) -> None:
+  if not is_there():
+    print(f"{'':13} waits for {what}", flush=True)
+  while not is_there():
+    time.sleep(0.5)
+
+
+def _link(source: Path, target: Path) -> None:
+  try:
+    os.link(source, target)
+  except OSError:  # a file system without hard links
+    shutil.copy2(source, target)
+
+
+def _digest(text: str) -> str:
+  return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+if __name__ == "__main__":
+  command_line.run(main, Options, "python -m experiments.augment")

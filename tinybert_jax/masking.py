@@ -1,0 +1,89 @@
+"""Batches for training a masked language model, masked anew in every epoch."""
+
+from typing import Any
+
+import datasets
+import numpy as np
+from jaxtyping import Bool, Int
+from transformers import PreTrainedTokenizerBase
+
+from tinybert_jax.data.batches import BatchSource, NumpyBatch
+
+MASKED = 0.15  # BERT's share of the tokens
+
+
+class MaskedBatches(BatchSource):
+  """`BatchSource` with tokens masked as BERT's pretraining does: of those chosen, 80% become the mask, 10% another
+  token, and 10% stay.
+
+  A batch has besides `masked_positions` (B×Q), `masked_ids` (what stood there), and `masked_weight` (1, and 0 where a
+  row has fewer). Of n tokens in a row, special ones aside, max(1, round(n · share)) are chosen. A batch depends on the
+  seed and its number alone.
+  """
+
+  def __init__(
+    self,
+    rows: datasets.Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    share: float = MASKED,
+    whole_words: bool = False,
+    **options: Any,
+  ):
+    """Args:
+    rows: with the column `input_ids`.
+    tokenizer: whose tokens these are.
+    share: of the tokens that are chosen.
+    whole_words: choose all pieces of a word (`##…`) or none; words are taken in random order as long as they fit.
+    **options: of `BatchSource`.
+    """
+    super().__init__(rows, pad_id=tokenizer.pad_token_id, **options)
+    self.share, self.whole_words = share, whole_words
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    self._continues = np.array([token.startswith("##") for token in tokens])
+    self._special = np.zeros(len(tokens), bool)
+    self._special[tokenizer.all_special_ids] = True
+    self._ordinary = np.flatnonzero(~self._special)
+    self._mask_id = tokenizer.mask_token_id
+
+  def __getitem__(self, step: int) -> NumpyBatch:
+    batch = super().__getitem__(step)
+    rng = np.random.default_rng((self.seed, 1, step))  # the order of the rows is drawn from (seed, epoch)
+    ids = batch["input_ids"]
+    most = self._number(ids.shape[1] - 2)
+    chosen = {
+      "masked_positions": np.zeros((len(ids), most), np.int32),
+      "masked_ids": np.zeros((len(ids), most), np.int32),
+      "masked_weight": np.zeros((len(ids), most), np.float32),
+    }
+    for row in range(len(ids)):
+      positions = self._choose(ids[row], batch["attention_mask"][row].astype(bool), rng)[:most]
+      number = len(positions)
+      chosen["masked_positions"][row, :number] = positions
+      chosen["masked_ids"][row, :number] = ids[row, positions]
+      chosen["masked_weight"][row, :number] = batch["example_weight"][row]
+      kind = rng.random(number)
+      others = rng.choice(self._ordinary, number)
+      ids[row, positions] = np.where(kind < 0.8, self._mask_id, np.where(kind < 0.9, others, ids[row, positions]))
+    return batch | chosen
+
+  def _number(self, tokens: int) -> int:
+    return max(1, round(tokens * self.share))
+
+  def _choose(self, ids: Int[np.ndarray, "L"], valid: Bool[np.ndarray, "L"], rng: np.random.Generator) -> np.ndarray:
+    """Returns the positions of a row to be masked, in their order."""
+    positions = np.flatnonzero(valid & ~self._special[ids])
+    if not len(positions):
+      return positions
+    number = self._number(len(positions))
+    if not self.whole_words:
+      return np.sort(rng.permutation(positions)[:number])
+    word_of = np.cumsum(~self._continues[ids[positions]])
+    sizes = np.bincount(word_of)
+    chosen = []
+    for word in rng.permutation(np.unique(word_of)):
+      if not chosen or len(chosen) + sizes[word] <= number:
+        chosen += positions[word_of == word][:number].tolist()
+      if len(chosen) >= number:
+        break
+    return np.sort(chosen)

@@ -1,0 +1,128 @@
+"""Word vectors such as GloVe's, and the words nearest to a word by cosine."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Array, Float, Int
+
+from tinybert_jax.errors import InputError
+
+_AT_ONCE = 256  # words whose cosines with all others are one product
+_SPARE = 8  # further words that the exact comparison chooses from
+
+
+class WordVectors(NamedTuple):
+  """Unit vectors of words.
+
+  Attributes:
+    words: in lower case, the most frequent first.
+    vectors: of length 1, in the same order.
+  """
+
+  words: tuple[str, ...]
+  vectors: Float[np.ndarray, "N D"]
+
+
+def load_word_vectors(path: str | Path, number: int = 100_000) -> WordVectors:
+  """Returns the first `number` word vectors at `path`, which files of word vectors have by falling frequency.
+
+  Words that differ in case alone count once, and vectors of zeros not at all.
+
+  Args:
+    path: GloVe's text format (`glove.*.txt`: a word and its numbers on each line), word2vec's (the same after a line of
+      two counts), or a directory of `*_emb.npy` (N×D) and `*_index.parquet` (the words in the column `index`).
+    number: how many to read.
+
+  Raises:
+    InputError: no such file, or a malformed one; it names the line.
+  """
+  path = Path(path)
+  read = _read_directory if path.is_dir() else _read_text
+  numbers = {}
+  for word, vector in read(path, number):
+    numbers.setdefault(word.lower(), vector)
+  if not numbers:
+    raise InputError(f"{path}: no word vectors there")
+  vectors = np.stack(list(numbers.values())).astype(np.float32)
+  norms = np.linalg.norm(vectors, axis=1)
+  some = np.isfinite(norms) & (norms > 0)
+  words = tuple(word for word, is_some in zip(numbers, some, strict=True) if is_some)
+  return WordVectors(words, vectors[some] / norms[some, None])
+
+
+def nearest_words(vectors: WordVectors, words: Sequence[str], number: int) -> dict[str, tuple[str, ...]]:
+  """Returns the `number` words of the highest cosine to each of `words`, the nearest first, without the word itself.
+
+  Words that have no vector are left out. Any number of words in any order gives each the same result: the device
+  proposes a few more than asked for, and the choice among these is made in float64.
+  """
+  index = {word: i for i, word in enumerate(vectors.words)}
+  known = sorted({word for word in words if word in index}, key=index.__getitem__)
+  proposed = min(number + 1 + _SPARE, len(vectors.words))
+  matrix = jax.device_put(vectors.vectors)
+  result = {}
+  for start in range(0, len(known), _AT_ONCE):
+    part = known[start : start + _AT_ONCE]
+    rows = np.array([index[word] for word in part])
+    neighbours = np.asarray(_highest_cosines(matrix, np.pad(rows, (0, _AT_ONCE - len(rows))), proposed))[: len(rows)]
+    cosines = np.einsum(
+      "wnd,wd->wn", vectors.vectors[neighbours].astype(np.float64), vectors.vectors[rows].astype(np.float64)
+    )
+    for word, row, its, cosine in zip(part, rows, neighbours, cosines, strict=True):
+      order = np.lexsort((its, -cosine))  # the more frequent word first where cosines are equal
+      result[word] = tuple(vectors.words[i] for i in its[order] if i != row)[:number]
+  return result
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _highest_cosines(vectors_NxD: Float[Array, "N D"], rows_W: Int[Array, "W"], number: int) -> Int[Array, "W number"]:
+  cosines_WxN = jnp.matmul(vectors_NxD[rows_W], vectors_NxD.T, precision=jax.lax.Precision.HIGHEST)
+  return jax.lax.top_k(cosines_WxN, number)[1]
+
+
+def _read_directory(path: Path, number: int) -> Iterator[tuple[str, np.ndarray]]:
+  arrays, indices = sorted(path.glob("*_emb.npy")), sorted(path.glob("*_index.parquet"))
+  if len(arrays) != 1 or len(indices) != 1:
+    raise InputError(f"{path}: one *_emb.npy and one *_index.parquet are needed; give a file of word vectors otherwise")
+  try:
+    vectors = np.load(arrays[0], mmap_mode="r")
+    words = pq.read_table(indices[0], columns=["index"])["index"]
+  except (ValueError, OSError, EOFError, pa.ArrowException) as error:
+    raise InputError(f"{path}: word vectors that cannot be read ({error})") from error
+  if vectors.ndim != 2 or len(vectors) != len(words):
+    raise InputError(f"{path}: {len(words)} words, and an array of vectors of the shape {vectors.shape}")
+  return zip(words.slice(0, number).to_pylist(), vectors, strict=False)
+
+
+def _read_text(path: Path, number: int) -> Iterator[tuple[str, np.ndarray]]:
+  try:
+    file = open(path, "rb")  # noqa: SIM115, closed below
+  except FileNotFoundError as error:
+    raise InputError(f"{path}: no such file or directory of word vectors") from error
+  width, read = None, 0
+  with file:
+    # Not text mode: U+2028 and its like, which are among the words, would end a line there.
+    for line_number, line in enumerate(file, start=1):
+      cells = line.decode("utf-8", errors="replace").rstrip(" \r\n").split(" ")
+      if line_number == 1 and len(cells) == 2 and all(cell.isdecimal() for cell in cells):
+        width = int(cells[1])
+        continue
+      width = width or len(cells) - 1
+      # A few of GloVe's words hold spaces, so the numbers are counted from the end.
+      try:
+        if len(cells) <= width or width < 2:
+          raise ValueError
+        vector = np.array(cells[-width:], np.float32)
+      except ValueError as error:
+        raise InputError(f"{path}, line {line_number}: a word and {width} numbers are needed") from error
+      yield " ".join(cells[:-width]), vector
+      read += 1
+      if read == number:
+        return
