@@ -69,6 +69,8 @@ class Options:
   batch_size: int | None = None
   """Masked sentences in a batch, over all devices; by default 64 on a CPU, else 1024. It changes the speed and no
   word."""
+  show: int | None = None
+  """Print the words and candidates of so many rows, drawn by the seed, and write nothing."""
   tsv: bool = False
   """Write train.tsv in the official layout too."""
   process_id: int = 0
@@ -97,10 +99,14 @@ def main(options: Options) -> None:
   task = find_task(options.task)
   loaded = load_rows(task, "train", options.data)
   rows = first_examples(loaded.rows, options.max_train_examples, options.seed)
-  print(f"{task.name:13} {len(rows):,} training rows; writes {options.out / task.name / STAGE}")
+  writes = "writes nothing" if options.show else f"writes {options.out / task.name / STAGE}"
+  print(f"{task.name:13} {len(rows):,} training rows; {writes}")
   if loaded.skipped:
     print(f"{'':13} {loaded.skipped:,} incomplete rows of train are left out")
   source = load_source(options)
+  if options.show:
+    print("\n" + show_candidates(first_examples(rows, options.show, options.seed), source.augmenter))
+    return
   run = Augmentation(
     rows,
     copies=options.copies or task.copies,
@@ -121,7 +127,7 @@ def main(options: Options) -> None:
 
 def check_numbers(options: Options) -> None:
   """Raises InputError for an option that is no size, share or process number."""
-  for name in ("glove_words", "copies", "candidates", "max_train_examples", "batch_size", "num_processes"):
+  for name in ("glove_words", "copies", "candidates", "max_train_examples", "batch_size", "show", "num_processes"):
     value = getattr(options, name)
     if value is not None and value < 1:
       raise InputError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
@@ -157,7 +163,7 @@ def load_source(options: Options) -> Source:
     masked = load_masked_words(options, tokenizer)
     inputs |= {
       "masked_language_model": fingerprint.of_model(masked.model.config, masked.params),
-      "tokenizer": _digest(tokenizer.backend_tokenizer.to_str()),
+      "tokenizer": fingerprint.of_tokenizer(tokenizer),
       "context": options.context,
       "max_length": options.max_length,
     }
@@ -186,6 +192,18 @@ def load_masked_words(options: Options, tokenizer: PreTrainedTokenizerBase) -> M
     max_length=options.max_length,
     batch_size=options.batch_size,
   )
+
+
+def show_candidates(rows: datasets.Dataset, augmenter: Augmenter) -> str:
+  """Returns each row's texts, and below them each word that may be replaced with its candidates, the best first."""
+  lines = []
+  for side in ("text", "pair"):
+    for text, candidates in augmenter(rows[side][:]) if side in rows.column_names else ():
+      lines.append(text.text)
+      for word, words in zip(text.words, candidates, strict=True):
+        by = "" if word.is_one_piece and augmenter.masked else " (by vectors)"
+        lines.append(f"  {text.text[word.start : word.end]}{by}: {', '.join(words) or 'stays'}")
+  return "\n".join(lines)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 import datasets
 import numpy as np
 import pytest
+from small_mlm import make_tokenizer
 
 from tinybert_jax import fingerprint
 from tinybert_jax.config import EncoderConfig
@@ -40,3 +41,12 @@ def test_models_by_parameters_names_and_settings():
   assert fingerprint.of_model(EncoderConfig(hidden_act="relu"), params) != same
   for other in ({"a": {"b": np.ones(2, np.float32)}}, {"a": {"c": np.zeros(2, np.float32)}}, {"a": np.zeros((2, 1))}):
     assert fingerprint.of_model(config, other) != same
+
+
+def test_a_tokenizers_fingerprint_is_of_its_rules_and_not_of_its_calls():
+  tokenizer, other = make_tokenizer(), make_tokenizer()
+  before = fingerprint.of_tokenizer(tokenizer)
+  tokenizer(["fox dog"], truncation=True, padding=True, max_length=4)
+  assert fingerprint.of_tokenizer(tokenizer) == before
+  other.add_tokens(["sparrow"])
+  assert fingerprint.of_tokenizer(other) != before

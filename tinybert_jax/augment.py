@@ -163,7 +163,8 @@ class MaskedWords:
         f"sentences of {max_length} tokens: the masked language model has positions for "
         f"{model.config.max_position_embeddings} only"
       )
-    self.model, self.tokenizer, self.number = model, tokenizer, min(number, model.config.vocab_size - 1)
+    self.model, self.params, self.tokenizer = model, params, tokenizer
+    self.number = min(number, model.config.vocab_size - 1)
     self.context, self.max_length = context, max_length
     self._lengths = [*(length for length in _LENGTHS if length < max_length), max_length]
     self._tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))

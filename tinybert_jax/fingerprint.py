@@ -1,6 +1,7 @@
 """Fingerprints of models and rows: equal for equal content, so that what was made from them can be trusted."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import datasets
 import jax
 import numpy as np
 import pyarrow as pa
+from transformers import PreTrainedTokenizerBase
 
 from tinybert_jax.config import EncoderConfig
 
@@ -25,6 +27,13 @@ def of_params(params: Mapping[str, Any]) -> str:
 def of_model(config: EncoderConfig, params: Mapping[str, Any]) -> str:
   """Returns the fingerprint of a model: of its shape, settings, label names and parameters."""
   return hashlib.blake2b(f"{config} {of_params(params)}".encode(), digest_size=16).hexdigest()
+
+
+def of_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
+  """Returns the fingerprint of a tokenizer: of its vocabulary and rules, not of what it was last called with."""
+  rules = json.loads(tokenizer.backend_tokenizer.to_str())
+  kept = {name: value for name, value in rules.items() if name not in ("truncation", "padding")}
+  return hashlib.blake2b(json.dumps(kept).encode(), digest_size=16).hexdigest()
 
 
 def of_rows(rows: datasets.Dataset) -> str:

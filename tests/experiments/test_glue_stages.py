@@ -24,7 +24,7 @@ from experiments.glue import training
 from experiments.glue.options import Options
 from tinybert_jax.config import EncoderConfig, config_to_dict
 from tinybert_jax.errors import InputError
-from tinybert_jax.model import Encoder, SequenceClassifier, initialize
+from tinybert_jax.model import Encoder, MaskedLanguageModel, SequenceClassifier, initialize
 from tinybert_jax.pretrained import save_pretrained
 
 TEACHER = EncoderConfig(
@@ -57,6 +57,7 @@ def made(tmp_path_factory):
     out=root / "out",
     pretrained=write_encoder(root / "encoder", TEACHER),
     student=write_config(root / "student.json", STUDENT),
+    augment=False,
     teacher_epochs=4,
     teacher_batch_size=8,
     teacher_learning_rate=1e-2,
@@ -223,6 +224,70 @@ def test_many_devices_give_one_devices_numbers(options, monkeypatch):
     assert ours.get("loss", 0) == pytest.approx(theirs.get("loss", 0), rel=1e-5)
 
 
+def augmenting(options, tmp_path, **changes):
+  """The options with augmentation by a small masked language model and word vectors."""
+  model = MaskedLanguageModel(TEACHER)
+  save_pretrained(
+    tmp_path / "mlm", TEACHER, initialize(model, jax.random.key(3), kernels="glorot"), tokenizer=word_tokenizer()
+  )
+  (tmp_path / "glove.txt").write_text("hello 1 2\nworld 2 1\ncafé 1 1\n", encoding="utf-8")
+  given = {"mlm": str(tmp_path / "mlm"), "glove": tmp_path / "glove.txt"}
+  return changed(options, **({"augment": None, "copies": 3, **given} | changes))
+
+
+def test_both_stages_learn_from_augmented_rows_and_the_teacher_does_not(options, tmp_path, capsys):
+  given = augmenting(options, tmp_path, stages=("augmented", "teacher", "intermediate", "prediction", "labels"))
+  program.main(given)
+  folder = options.out / "RTE"
+  record = stage_folder.read_record(folder / "augmented", "RTE")
+  assert record["source_rows"] == 120 < record["rows"] <= 120 * 7
+  assert f"{record['rows']:,} rows, 120 before augmentation" in capsys.readouterr().out
+  assert len(np.load(folder / "teacher_logits.npz")["logits"]) == record["rows"]
+  rows = {name: stage_folder.read_record(folder / name, "RTE")["inputs"]["training_rows"]
+          for name in ("teacher", "intermediate", "prediction", "labels")}  # fmt: skip
+  assert rows["teacher"] == rows["labels"] != rows["intermediate"] == rows["prediction"]
+
+  program.main(given)
+  assert capsys.readouterr().out.count("reused from") == 5
+  program.main(changed(given, copies=2, stages=("augmented", "prediction")))
+  out = capsys.readouterr().out
+  assert "augmented     done again: copies was 3 and is 2" in out
+  assert "prediction    done again: training rows changed" in out
+  program.main(changed(given, stages=("prediction",), augment=False))
+  assert "prediction    done again: training rows changed" in capsys.readouterr().out
+
+
+def test_steps_take_the_place_of_epochs(finished):
+  program.main(changed(finished, intermediate_steps=3, prediction_steps=4, stages=("intermediate", "prediction")))
+  for stage, number in (("intermediate/training", 3), ("prediction/training/batch8-rate0.01", 4)):
+    rows = (finished.out / "RTE" / stage / "log.jsonl").read_text().splitlines()
+    assert json.loads(rows[-1])["step"] == number
+
+
+def test_augmentation_without_what_it_needs_is_refused_before_anything_trains(options, tmp_path):
+  with pytest.raises(InputError, match=r"no masked language model's head in its weights.*--no-augment distils over"):
+    program.main(changed(options, augment=None))
+  assert not list((options.out / "RTE").glob("teacher*"))
+  with pytest.raises(InputError, match="RTE/augmented: not there yet; run that stage first"):
+    program.main(changed(options, augment=True, stages=("teacher", "intermediate")))
+  with pytest.raises(InputError, match=r"glove.txt: no such file"):
+    program.main(changed(options, augment=True, glove=tmp_path / "glove.txt"))
+
+
+def test_word_vectors_serve_where_the_encoder_has_no_head(options, tmp_path, capsys):
+  program.main(augmenting(options, tmp_path, mlm=None, stages=("augmented",)))
+  assert "no masked language model: every word is replaced by its neighbours in" in capsys.readouterr().out
+  assert stage_folder.read_record(options.out / "RTE" / "augmented", "RTE")["rows"] > 120
+
+
+def test_sts_b_is_augmented_on_demand_alone(options, tmp_path):
+  write_task(tmp_path, "STS-B")
+  program.main(augmenting(options, tmp_path, task="stsb", data=tmp_path, stages=("augmented", "teacher")))
+  assert not (options.out / "STS-B" / "augmented").exists()
+  program.main(augmenting(options, tmp_path, task="stsb", data=tmp_path, stages=("augmented",), augment=True))
+  assert (options.out / "STS-B" / "augmented").exists()
+
+
 def bad_students():
   yield {"num_attention_heads": 4}, "4 attention heads, and the teacher has 2; attention scores are compared head by"
   yield {"vocab_size": 9}, "its vocabulary has 9 tokens, and the teacher's 7"
@@ -276,6 +341,8 @@ def test_teachers_that_do_not_fit_are_refused(options, tmp_path):
     ({"teacher_epochs": 0}, "--teacher-epochs 0: it must be at least 1"),
     ({"intermediate_epochs": 0}, "--intermediate-epochs 0"),
     ({"student": "tinybert-4l-312d", "student_layers": 0}, "--student-layers 0"),
+    ({"intermediate_steps": 0}, "--intermediate-steps 0: it must be at least 1"),
+    ({"copies": 0}, "--copies 0: it must be at least 1"),
     ({"max_length": 2}, "--max-length 2: it must be at least 8"),
     ({"temperature": 0.0}, "--temperature 0.0: it must be above 0"),
     ({"labels_learning_rate": 3.0}, "--labels-learning-rate 3.0: it must be above 0 and below 1"),

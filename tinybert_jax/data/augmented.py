@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from tinybert_jax import fingerprint
 from tinybert_jax.augment import REPLACED, Augmenter, Candidates, Text, draw_copies, row_generator
 from tinybert_jax.errors import InputError
 
@@ -115,7 +116,7 @@ def tokenize_parts(
     max_length: tokens that a row is cut to.
     made_from: JSON values that tell what the texts were made from.
   """
-  key = json.dumps([made_from, tokenizer.backend_tokenizer.to_str(), max_length], sort_keys=True)
+  key = json.dumps([made_from, fingerprint.of_tokenizer(tokenizer), max_length], sort_keys=True)
   key = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
   if not (path.is_file() and _stored_key(path) == key):
     new = path.with_suffix(".new")

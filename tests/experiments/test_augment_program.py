@@ -1,0 +1,180 @@
+"""`experiments.augment` on small files in GLUE's layout."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import pyarrow as pa
+import pytest
+from glue_files import write_task
+from small_mlm import CONFIG, make_tokenizer, write_model, write_vectors
+
+from experiments import augment, stage_folder
+from experiments.augment import Options
+from tinybert_jax.data import augmented
+from tinybert_jax.data.glue import load_rows
+from tinybert_jax.data.glue_tasks import find_task
+from tinybert_jax.errors import InputError
+from tinybert_jax.model import Encoder, initialize
+from tinybert_jax.pretrained import save_pretrained
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+  root = tmp_path_factory.mktemp("augment")
+  write_task(root / "data", "MRPC", rows=30)
+  write_task(root / "data", "CoLA", rows=30)
+  return Options(
+    task="mrpc",
+    data=root / "data",
+    out=root / "out",
+    mlm=write_model(root / "mlm"),
+    glove=write_vectors(root / "glove.txt"),
+    copies=4,
+    candidates=5,
+    max_length=32,
+    batch_size=16,
+  )
+
+
+@pytest.fixture
+def options(made, tmp_path, monkeypatch):
+  one = jax.local_devices()[:1]
+  monkeypatch.setattr(jax, "local_devices", lambda: one)
+  return dataclasses.replace(made, out=tmp_path / "out")
+
+
+def rows_of(folder):
+  return pa.concat_tables(augmented.read_parts(folder)).to_pylist()
+
+
+def test_one_command_writes_rows_and_the_official_layout_and_is_reused(options, capsys):
+  augment.main(dataclasses.replace(options, tsv=True))
+  folder = options.out / "MRPC" / "augmented"
+  rows = rows_of(folder)
+  record = stage_folder.read_record(folder, "MRPC")
+  assert (record["source_rows"], record["rows"]) == (30, len(rows))
+  again = load_rows(find_task("mrpc"), "train", folder).rows
+  assert again["text"][:] == [row["text"] for row in rows]
+  out = capsys.readouterr().out
+  assert f"{len(rows):,} rows of 30 are in {folder}" in out and "words of several pieces by" in out
+  augment.main(options)
+  assert "augmented     reused from" in capsys.readouterr().out
+  augment.main(dataclasses.replace(options, seed=1))
+  assert "augmented     done again: seed was 0 and is 1" in capsys.readouterr().out
+  assert rows_of(folder) != rows
+  augment.main(dataclasses.replace(options, batch_size=3))
+  assert rows_of(folder) == rows
+
+
+def test_a_trial_shows_candidates_and_writes_nothing(options, capsys):
+  augment.main(dataclasses.replace(options, show=20))
+  out = capsys.readouterr().out
+  assert "hello: " in out and not options.out.exists()
+
+
+def test_a_killed_run_goes_on_and_several_processes_share_the_work(options, monkeypatch):
+  monkeypatch.setattr(augmented, "ROWS_IN_PART", 4)
+  augment.main(options)
+  expected = rows_of(options.out / "MRPC" / "augmented")
+  write, written = augmented._write_part, []
+
+  def stop(path, *args):
+    if len(written) == 2:
+      raise KeyboardInterrupt
+    write(path, *args)
+    written.append(path)
+
+  killed = dataclasses.replace(options, out=options.out / "killed")
+  monkeypatch.setattr(augmented, "_write_part", stop)
+  with pytest.raises(KeyboardInterrupt):
+    augment.main(killed)
+  monkeypatch.setattr(augmented, "_write_part", write)
+  assert not (killed.out / "MRPC" / "augmented").exists()
+  assert len(list((killed.out / "MRPC" / "augmented.unfinished").glob("part-*.parquet"))) == 2
+  augment.main(killed)
+  assert rows_of(killed.out / "MRPC" / "augmented") == expected
+  assert not list((killed.out / "MRPC").glob("*.unfinished*"))
+
+
+def arguments(options):
+  given = dataclasses.asdict(options).items()
+  return [f"--{name.replace('_', '-')}={value}" for name, value in given if value != getattr(Options("x"), name)]
+
+
+def test_processes_of_their_own_and_a_kill(options, tmp_path):
+  """Two processes share the work; the second is killed as soon as the work is under way, and started again."""
+  small = [sys.executable, "-c", "from tinybert_jax.data import augmented; augmented.ROWS_IN_PART = 4; "
+           "from experiments import augment, command_line; "
+           "command_line.run(augment.main, augment.Options, 'python -m experiments.augment')"]  # fmt: skip
+
+  def start(out, *more):
+    command = [*small, *arguments(dataclasses.replace(options, out=out)), *more]
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+  both = ("--num-processes=2", "--process-id=1")
+  second = start(tmp_path / "two", *both)
+  first = start(tmp_path / "two", both[0], "--process-id=0")
+  work = tmp_path / "two" / "MRPC" / "augmented.unfinished"
+  deadline = time.monotonic() + 120
+  while not list(work.glob("part-*.parquet")) and time.monotonic() < deadline:
+    time.sleep(0.05)
+  second.send_signal(signal.SIGKILL)
+  second.wait()
+  again = start(tmp_path / "two", *both)
+  for process in (first, again):
+    _, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors
+  augment.main(dataclasses.replace(options, out=tmp_path / "one"))
+  assert rows_of(tmp_path / "two" / "MRPC" / "augmented") == rows_of(tmp_path / "one" / "MRPC" / "augmented")
+
+
+@pytest.mark.parametrize(
+  ("changes", "problem"),
+  [
+    ({"mlm": None, "glove": None}, "data augmentation needs --mlm, a masked language model, or --glove"),
+    ({"task": "sst3"}, "sst3: no such task"),
+    ({"replaced": 1.5}, "--replaced 1.5: it must be from 0 to 1"),
+    ({"copies": 0}, "--copies 0: it must be at least 1"),
+    ({"candidates": -1}, "--candidates -1: it must be at least 1"),
+    ({"show": 0}, "--show 0: it must be at least 1"),
+    ({"max_length": 4}, "--max-length 4: it must be at least 8"),
+    ({"max_length": 65}, "has positions for 64 only"),
+    ({"process_id": 1}, "--process-id 1: it must be from 0 to 0"),
+    ({"glove": Path("nowhere.txt")}, "nowhere.txt: no such file or directory of word vectors"),
+    ({"mlm": "nobody/has-this"}, "nobody/has-this: not a local directory"),
+    ({"task": "rte"}, "no folder RTE there"),
+  ],
+)
+def test_bad_input(options, changes, problem):
+  with pytest.raises(InputError, match=problem):
+    augment.main(dataclasses.replace(options, **changes))
+  assert not options.out.exists()
+
+
+def test_a_model_without_the_head_is_refused(options, tmp_path):
+  save_pretrained(
+    tmp_path / "encoder", CONFIG, initialize(Encoder(CONFIG), jax.random.key(0)), tokenizer=make_tokenizer()
+  )
+  with pytest.raises(InputError, match=r"no masked language model's head in its weights; experiments.mlm trains one"):
+    augment.main(dataclasses.replace(options, mlm=str(tmp_path / "encoder")))
+
+
+def test_another_tasks_folder_is_left_alone(options):
+  augment.main(options)
+  folder = options.out / "MRPC" / "augmented"
+  (options.out / "CoLA").mkdir()
+  shutil.copytree(folder, options.out / "CoLA" / "augmented")
+  with pytest.raises(InputError, match="holds a stage of the task MRPC, not of CoLA"):
+    augment.main(dataclasses.replace(options, task="cola"))
+  record = json.loads((folder / "stage.json").read_text())
+  assert record["inputs"]["task"] == "MRPC"
