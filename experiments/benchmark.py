@@ -21,7 +21,7 @@ from experiments.lengths import in_buckets, read_lengths
 from tinybert_jax import steps
 from tinybert_jax.augment import STOP_WORDS, Augmenter, MaskedWords, draw_copies, find_words, row_generator
 from tinybert_jax.config import PRESETS, EncoderConfig, config_to_dict
-from tinybert_jax.data.batches import BatchSource, bucket_lengths, pad_batch, row_length
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, pad_batch, row_length, with_teacher_logits
 from tinybert_jax.data.glue import load_rows
 from tinybert_jax.data.glue_tasks import find_task
 from tinybert_jax.distill import initialize_projections, intermediate_distillation, prediction_distillation
@@ -212,7 +212,7 @@ def _ours(
     return train
 
   def with_logits():
-    return rows.add_column("teacher_logits", list(predict(teacher_model, teacher_params, rows)))
+    return with_teacher_logits(rows, predict(teacher_model, teacher_params, rows))
 
   train_intermediate = trainer(
     params | {"projections": projections},

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from experiments import command_line, demo_data, report, stage_folder
 from tinybert_jax import distill, fingerprint, optim, steps
 from tinybert_jax.config import EncoderConfig, read_json
-from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length, with_teacher_logits
 from tinybert_jax.errors import InputError
 from tinybert_jax.evaluate import compare_costs, predict
 from tinybert_jax.layer_map import LayerMap, layer_map
@@ -132,7 +132,7 @@ def train_all(options: Options, data: demo_data.Data, pretrained: Pretrained) ->
     f"{fingerprint.of_params(tuned.params)} {fingerprint.of_rows(data.transfer)}",
     lambda: predict(teacher, tuned.params, data.transfer),
   )
-  rows = data.transfer.add_column("teacher_logits", list(logits))
+  rows = with_teacher_logits(data.transfer, logits)
   match_logits = distill.prediction_distillation(student, objective="logits")
   prediction = stage("prediction", student, intermediate.params, match_logits, rows, options.prediction_epochs)
 

@@ -58,7 +58,9 @@ def tasks_at_hand(directory: Path | None) -> list[Task]:
 def run_task(options: Options, task: Task) -> dict[str, Any]:
   """Returns what `metrics.json` holds, after running the stages that the options name; empty without evaluation."""
   folder = options.out / task.name
-  finished = None if "teacher" in options.stages else stage_folder.load(folder / "teacher", task.name)
+  only_augments = set(options.stages) == {augment.STAGE}
+  made_now = only_augments or "teacher" in options.stages
+  finished = None if made_now else stage_folder.load(folder / "teacher", task.name)
   tokenizer = load_tokenizer(folder / "teacher" if finished else options.teacher or options.pretrained)
   max_length = options.max_length or task.max_length
   rows = data.load(
@@ -71,6 +73,9 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
     with_test=options.leaderboard and "evaluate" in options.stages,
   )
   run = training.Run(options, task, rows, tokenizer, folder)
+  if only_augments:
+    with_augmented(run, max_length)
+    return {}
   teacher = finished.pretrained() if finished else models.load_teacher(options, task, tokenizer)
   announce(run, teacher, max_length)
   student, layers = None, ()

@@ -17,7 +17,7 @@ from experiments.glue.data import Data
 from experiments.glue.options import Options
 from experiments.stage_folder import Finished, Made
 from tinybert_jax import distill, fingerprint, optim, steps
-from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length, with_teacher_logits
 from tinybert_jax.data.glue_tasks import Task
 from tinybert_jax.evaluate import predict
 from tinybert_jax.layer_map import LayerMap
@@ -136,7 +136,7 @@ def make_prediction(run: Run, teacher: Finished, student: Finished) -> Finished:
       f"{teacher.fingerprint} {run.data.inputs['training_rows']}",
       lambda: predict(teacher.model, teacher.params, rows),
     )
-    rows = rows.remove_columns("labels").add_column("teacher_logits", logits)
+    rows = with_teacher_logits(rows.remove_columns("labels"), logits)
     best, tried = None, []
     for recipe in recipes:
       title = f"batch{recipe.batch_size}-rate{recipe.learning_rate:g}"

@@ -8,6 +8,8 @@ from typing import Any
 import datasets
 import grain
 import numpy as np
+import pyarrow as pa
+from jaxtyping import Float
 
 from tinybert_jax.errors import InputError
 
@@ -178,6 +180,12 @@ def _tokenize(
   if pair is not None:  # a single text is segment 0 throughout, the model's default
     columns["token_type_ids"] = encoded["token_type_ids"]
   return datasets.Dataset.from_dict(columns)
+
+
+def with_teacher_logits(rows: datasets.Dataset, logits: Float[np.ndarray, "N C"]) -> datasets.Dataset:
+  """Returns the rows with a column `teacher_logits`; neither is copied."""
+  column = pa.FixedSizeListArray.from_arrays(pa.array(logits.reshape(-1)), logits.shape[1])
+  return datasets.concatenate_datasets([rows, datasets.Dataset(pa.table({"teacher_logits": column}))], axis=1)
 
 
 def row_length(rows: datasets.Dataset) -> np.ndarray:
