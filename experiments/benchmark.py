@@ -73,7 +73,7 @@ class Options:
   """(task) Sentences in our epoch, of lengths evenly spaced in the sorted ones."""
   original_batches: int = 3
   """(task) Batches in the original's epoch. Fewer will do: padded to one length, they all take the same time."""
-  sentences: int = 512
+  sentences: int = 1000
   """(augment) Sentences that we augment."""
   original_sentences: int = 24
   """(augment) Sentences that the original augments; it takes them one by one."""

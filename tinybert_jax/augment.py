@@ -30,9 +30,9 @@ CANDIDATES = 15  # the paper's K
 Context = Literal["masked", "pair"]
 
 # The lengths that sentences are padded to: fixed, so that a sentence has the same one in any company.
-_LENGTHS = (*range(6, 40, 2), *range(40, 64, 4), *range(64, 128, 8), *range(128, 513, 32))
-# Logits of the last candidate and the first that is none, nearer than this: rounding could exchange them.
-_NEAR_TIE = 1e-4
+_LENGTHS = (*range(6, 24), *range(24, 40, 2), *range(40, 64, 4), *range(64, 128, 8), *range(128, 513, 32))
+# Logits of the last candidate and the first that is none, relatively nearer than this: rounding could exchange them.
+_NEAR_TIE = 1e-5
 _ALONE_MULTIPLE = 16
 
 # English words that carry grammar more than meaning, with the parts that tokenizers leave of "don't" and its like.
@@ -146,7 +146,7 @@ class MaskedWords:
       context: what the model reads: the "masked" sentence alone, as in the paper, or a "pair" of it and the unmasked
         one, as in the original program.
       max_length: tokens that it reads; of a longer sentence, those around the masked word.
-      batch_size: masked sentences in a batch, over all devices; by default 64 on a CPU, else 1024.
+      batch_size: masked sentences in a batch, over all devices; by default 32 on a CPU, else 1024.
 
     Raises:
       InputError: sizes that do not go together, or a tokenizer without a mask token or of another vocabulary.
@@ -175,7 +175,7 @@ class MaskedWords:
       for i, token in enumerate(self._tokens)
     ]
     devices = jax.local_devices()
-    batch_size = batch_size or (64 if devices[0].platform == "cpu" else 1024)
+    batch_size = batch_size or (32 if devices[0].platform == "cpu" else 1024)
     self._batch_size = -(-batch_size // len(devices)) * len(devices)
     if len(devices) == 1:
       self._place = jax.device_put
@@ -206,7 +206,7 @@ class MaskedWords:
     for indices, outputs in parts:
       logits, ids = jax.device_get(outputs)
       for i, its_logits, its_ids in zip(indices, logits, ids, strict=False):
-        if np.isfinite(its_logits[-1]) and its_logits[-2] - its_logits[-1] < _NEAR_TIE:
+        if _is_near_tie(*its_logits[-2:]):
           its_logits, its_ids = self._alone(rows[i])
         t, w = asked[i]
         result[t][w] = self._words(texts[t], texts[t].words[w], its_logits[:-1], its_ids[:-1])
@@ -323,6 +323,10 @@ def _as_candidates(word: str, candidates) -> tuple[str, ...]:
   """Returns the candidates in the word's case, without the word itself and without repetition."""
   cased = dict.fromkeys(match_case(word, candidate) for candidate in candidates)
   return tuple(candidate for candidate in cased if candidate.lower() != word.lower())
+
+
+def _is_near_tie(last: float, next_one: float) -> bool:
+  return bool(np.isfinite(next_one)) and last - next_one < _NEAR_TIE * max(1.0, abs(last))
 
 
 def _batch(rows: Sequence[dict], length: int, batch_size: int) -> dict[str, np.ndarray]:
