@@ -9,10 +9,14 @@ import jax
 import numpy as np
 import pytest
 import torch
+import transformers
 from glue_files import write_task
+from small_mlm import CONFIG as MLM_CONFIG
+from small_mlm import make_model, make_tokenizer, write_model
 from test_pretrained import word_tokenizer
 
 from experiments import benchmark, lengths, original
+from tinybert_jax.augment import MaskedWords, find_words
 from tinybert_jax.config import EncoderConfig
 from tinybert_jax.errors import InputError
 from tinybert_jax.model import Encoder, initialize
@@ -152,8 +156,9 @@ def test_bad_options_are_refused(monkeypatch):
   with pytest.raises(InputError, match="--max-length 600: the models have 512 positions"):
     benchmark.main(benchmark.Options(suite="task", max_length=600))
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-  with pytest.raises(InputError, match="pip install torch"):
-    benchmark.main(benchmark.Options(suite="task"))
+  for suite in ("task", "augment"):
+    with pytest.raises(InputError, match="pip install torch"):
+      benchmark.main(benchmark.Options(suite=suite))
 
 
 def test_the_lengths_suite_draws_every_task(capsys, tmp_path):
@@ -179,3 +184,37 @@ def test_lengths_of_any_task_from_its_files(tmp_path):
   assert (name, max_length) == ("RTE", 128)
   # é is a piece of no word, and every other word one; [CLS] and two [SEP] besides.
   assert found.tolist() == [len(a.split()) + len(b.split()) + 3 for _, a, b, _ in rows]
+
+
+def test_the_originals_candidates_are_ours_of_the_pair(tmp_path):
+  """Less what only we leave out (the word itself, special tokens), and what only it does (nothing here)."""
+  tokenizer = make_tokenizer()
+  model, params = make_model()
+  params["bias"] = params["bias"].at[len(tokenizer) :].set(-1e9)  # rows without a token, which the original has not
+  save_pretrained(tmp_path / "mlm", MLM_CONFIG, params)
+  peer = transformers.BertForMaskedLM.from_pretrained(tmp_path / "mlm").eval()
+  masked = MaskedWords(model, params, tokenizer, number=5, max_length=64, context="pair")
+  for sentence in ("the quick fox jumps, very lazy", "dog eats bread"):
+    theirs = original.masked_candidates(peer, tokenizer, sentence, len(tokenizer))
+    text = find_words(tokenizer, [sentence])[0]
+    ours = {text.words[w].first_token: words for w, words in masked([text])[0].items()}
+    assert ours.keys() == theirs.keys() and len(ours) > 2
+    pieces = tokenizer.tokenize(sentence)
+    for token, words in theirs.items():
+      kept = [word for word in words if word and word != pieces[token] and not word.startswith("[")]
+      assert tuple(kept[:5]) == ours[token]
+
+
+@pytest.mark.parametrize("from_data", [True, False])
+def test_the_augment_suite_measures_both_sides(tmp_path, capsys, from_data):
+  folder = write_task(tmp_path / "data", "CoLA", rows=12).parent if from_data else None
+  directory = write_model(tmp_path / "mlm")
+  lengths_file = tmp_path / "lengths.txt"
+  lengths_file.write_text("4 5 6 9")
+  options = benchmark.Options(
+    suite="augment", data=folder, lengths="cola" if from_data else str(lengths_file), tokenizer=directory, sentences=4,
+    original_sentences=2, repeats=1,
+  )  # fmt: skip
+  config = dataclasses.replace(MLM_CONFIG, max_position_embeddings=512)
+  assert benchmark.augment_suite(options, config) > 0
+  assert ("augmentation, CoLA: 4" if from_data else "as long as lengths.txt's: 4 sentences") in capsys.readouterr().out
