@@ -103,7 +103,10 @@ def main(options: Options) -> None:
   print(f"{task.name:13} {len(rows):,} training rows; {writes}")
   if loaded.skipped:
     print(f"{'':13} {loaded.skipped:,} incomplete rows of train are left out")
-  source = load_source(options)
+  try:
+    source = load_source(options)
+  except NoHeadError as error:
+    raise InputError(f"{error}; --mlm None with --glove leaves every word to word vectors") from error
   if options.show:
     print("\n" + show_candidates(first_examples(rows, options.show, options.seed), source.augmenter))
     return
@@ -179,10 +182,7 @@ def load_masked_words(options: Options, tokenizer: PreTrainedTokenizerBase) -> M
   """Returns the masked language model of the options; InputError where the weights have no such head."""
   loaded = load_pretrained(options.mlm, MaskedLanguageModel)
   if any(not path.startswith("encoder/") for path in loaded.initialized):
-    raise NoHeadError(
-      f"{options.mlm}: no masked language model's head in its weights; experiments.mlm trains one, and --glove serves "
-      "every word where there is none"
-    )
+    raise NoHeadError(f"{options.mlm}: no masked language model's head in its weights; experiments.mlm trains one")
   return MaskedWords(
     MaskedLanguageModel(loaded.config),
     loaded.params,

@@ -121,7 +121,8 @@ def _read_text(path: Path, number: int) -> Iterator[tuple[str, np.ndarray]]:
           raise ValueError
         vector = np.array(cells[-width:], np.float32)
       except ValueError as error:
-        raise InputError(f"{path}, line {line_number}: a word and {width} numbers are needed") from error
+        numbers = f"{width} numbers" if width > 1 else "its numbers"
+        raise InputError(f"{path}, line {line_number}: a word and {numbers} are needed") from error
       yield " ".join(cells[:-width]), vector
       read += 1
       if read == number:

@@ -131,7 +131,9 @@ def augmentation_source(options: Options) -> augment.Source:
   except augment.NoHeadError as error:
     if options.mlm is None and options.glove is not None:
       return augment.load_source(dataclasses.replace(chosen, mlm=None))
-    raise InputError(f"{error}; --no-augment distils over the data as it is") from error
+    raise InputError(
+      f"{error}; --glove leaves every word to word vectors, and --no-augment distils over the data as it is"
+    ) from error
 
 
 def announce(run: training.Run, teacher: Pretrained, max_length: int) -> None:
