@@ -106,7 +106,9 @@ def main(options: Options) -> None:
 
 
 def check_numbers(options: Options) -> None:
-  """Raises InputError for an option that is no size, share or rate."""
+  """Raises InputError for an option that is no size, share or rate, or where there is no text."""
+  if not options.text:
+    raise InputError("--text: no file is given")
   for name in ("max_train_examples", "held_out", "epochs", "batch_size"):
     value = getattr(options, name)
     if value is not None and value < 1:

@@ -92,6 +92,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(options, monkeypatch):
 @pytest.mark.parametrize(
   ("changes", "problem"),
   [
+    ({"text": ()}, "--text: no file is given"),
     ({"masked": 0.0}, "--masked 0.0: it must be above 0 and below 1"),
     ({"learning_rate": 2.0}, "--learning-rate 2.0"),
     ({"epochs": 0}, "--epochs 0: it must be at least 1"),
