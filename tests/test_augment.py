@@ -177,6 +177,14 @@ def test_which_words_may_be_replaced():
   assert [text[word.start : word.end] for word in plain.words] == [*spelled, "zebra", "café", "猫"]
 
 
+def test_progress_adds_up():
+  for augmenter in (Augmenter(make_tokenizer(), make_masked(), None), Augmenter(None, None, make_vectors())):
+    for texts in (sentences(12), ["..."]):
+      shares = []
+      augmenter(texts, shares.append)
+      assert sum(shares) == pytest.approx(1)
+
+
 def test_stop_words_are_lower_case_words():
   assert all(word.isalpha() and word.islower() for word in STOP_WORDS)
   assert {"the", "and", "not", "it"} <= STOP_WORDS

@@ -8,7 +8,7 @@ nearest neighbours among word vectors. `Augmenter` finds these candidates for ma
 import functools
 import itertools
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import jax
@@ -70,6 +70,7 @@ class Text(NamedTuple):
   words: tuple[Word, ...]
 
 
+Done = Callable[[float], None]
 Candidates = tuple[tuple[str, ...], ...]  # of each word of a text, the best first
 
 
@@ -186,11 +187,15 @@ class MaskedWords:
       self._params = jax.device_put((params, self._allowed_V), steps.replicated(mesh))
       self._params_alone = jax.device_put((params, self._allowed_V), devices[0])
 
-  def __call__(self, texts: Sequence[Text]) -> list[dict[int, tuple[str, ...]]]:
-    """Returns the candidates of each text's words of one piece, by the number of the word, the most probable first."""
+  def __call__(self, texts: Sequence[Text], done: Done = lambda share: None) -> list[dict[int, tuple[str, ...]]]:
+    """Returns the candidates of each text's words of one piece, by the number of the word, the most probable first.
+
+    `done` is told each share of the work that is done, of 1 in all.
+    """
     asked = [(t, w) for t, text in enumerate(texts) for w, word in enumerate(text.words) if word.is_one_piece]
     result = [{} for _ in texts]
     if not asked:
+      done(1.0)
       return result
     rows = [self._masked_row(texts[t], texts[t].words[w].first_token) for t, w in asked]
     # From the longest down, so that batches are of similar lengths and what does not fill one is short.
@@ -210,6 +215,7 @@ class MaskedWords:
           its_logits, its_ids = self._alone(rows[i])
         t, w = asked[i]
         result[t][w] = self._words(texts[t], texts[t].words[w], its_logits[:-1], its_ids[:-1])
+      done(len(indices) / len(rows))
     return result
 
   def _masked_row(self, text: Text, masked: int) -> dict:
@@ -267,10 +273,13 @@ class Augmenter:
     self.tokenizer, self.masked, self.vectors, self.number = tokenizer, masked, vectors, number
     self._nearest: dict[str, tuple[str, ...]] = {}
 
-  def __call__(self, texts: Sequence[str]) -> list[tuple[Text, Candidates]]:
-    """Returns each text with its words and their candidates, the best first; equal texts are computed once."""
+  def __call__(self, texts: Sequence[str], done: Done = lambda share: None) -> list[tuple[Text, Candidates]]:
+    """Returns each text with its words and their candidates, the best first; equal texts are computed once.
+
+    `done` is told each share of the work that is done, of 1 in all.
+    """
     found = find_words(self.tokenizer, list(dict.fromkeys(texts)))
-    by_mask = self.masked(found) if self.masked else [{} for _ in found]
+    by_mask = self.masked(found, done) if self.masked else [{} for _ in found]
     if self.vectors:
       wanted = {
         _spelled(text, word).lower()
@@ -285,6 +294,8 @@ class Augmenter:
       spelled = [_spelled(text, word) for word in text.words]
       near = [_as_candidates(word, self._nearest.get(word.lower(), ())) for word in spelled]
       by_text[text.text] = text, tuple(has.get(w, words) for w, words in enumerate(near))
+    if not self.masked:
+      done(1.0)
     return [by_text[text] for text in texts]
 
 

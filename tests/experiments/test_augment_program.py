@@ -165,7 +165,9 @@ def test_a_model_without_the_head_is_refused(options, tmp_path):
   save_pretrained(
     tmp_path / "encoder", CONFIG, initialize(Encoder(CONFIG), jax.random.key(0)), tokenizer=make_tokenizer()
   )
-  with pytest.raises(InputError, match=r"no masked language model's head in its weights; experiments.mlm trains one; --mlm None"):
+  with pytest.raises(
+    InputError, match=r"no masked language model's head in its weights; experiments.mlm trains one; --mlm None"
+  ):
     augment.main(dataclasses.replace(options, mlm=str(tmp_path / "encoder")))
 
 

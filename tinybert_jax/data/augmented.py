@@ -1,5 +1,6 @@
 """Augmented data sets on disk: written part by part, gone on with after a kill, read without loading them whole."""
 
+import functools
 import hashlib
 import json
 import math
@@ -55,21 +56,27 @@ def write_parts(
     title: on the progress bar.
   """
   parts = range(process, number_of_parts(len(rows)), processes)
-  written = None
-  total = sum(len(_rows_of_part(number, len(rows))) for number in parts)
-  with tqdm(desc=title, total=total, unit="row") as bar, ThreadPoolExecutor(1) as writer:
+  sizes = {number: len(_rows_of_part(number, len(rows))) for number in parts}
+  sides = [side for side in _SIDES if side in rows.column_names]
+  written, done = None, 0.0
+  with tqdm(desc=title, total=sum(sizes.values()), unit="row") as bar, ThreadPoolExecutor(1) as writer:
+
+    def add(share: float, size: int) -> None:
+      nonlocal done
+      done += share * size / len(sides)
+      bar.update(round(done) - bar.n)
+
     for number in parts:
       if _part(directory, number).exists():
-        bar.update(len(_rows_of_part(number, len(rows))))
+        add(len(sides), sizes[number])
         continue
       numbers = _rows_of_part(number, len(rows))
       part = rows.select(numbers)
-      found = {side: augmenter(part[side][:]) for side in _SIDES if side in part.column_names}
+      found = {side: augmenter(part[side][:], functools.partial(add, size=sizes[number])) for side in sides}
       if written is not None:
         written.result()
       # The next part's candidates are computed while this one is drawn and written.
       written = writer.submit(_write_part, _part(directory, number), part, numbers.start, found, copies, seed, replaced)
-      bar.update(len(numbers))
     if written is not None:
       written.result()
 
