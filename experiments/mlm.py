@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from experiments import command_line, figures
 from tinybert_jax import distill, optim, steps
-from tinybert_jax.data.batches import bucket_lengths, row_length
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.errors import InputError
 from tinybert_jax.masking import MASKED, MaskedBatches
 from tinybert_jax.model import Batch, MaskedLanguageModel, count_parameters
@@ -161,11 +161,12 @@ def fit(
   tokenizer: PreTrainedTokenizerBase,
 ) -> Any:
   """Returns the result of training: the parameters of the lowest loss on what is held out."""
-  settings = {"share": options.masked, "whole_words": options.whole_words, "batch_size": options.batch_size}
   lengths = bucket_lengths(row_length(training))
-  source = MaskedBatches(training, tokenizer, lengths=lengths, epochs=options.epochs, seed=options.seed, **settings)
-  held_out_lengths = [length for length in lengths if length < options.max_length] + [options.max_length]
-  fixed = MaskedBatches(held_out, tokenizer, lengths=held_out_lengths, shuffle=False, **settings)
+  batches = functools.partial(BatchSource, batch_size=options.batch_size, pad_id=tokenizer.pad_token_id)
+  mask = functools.partial(MaskedBatches, tokenizer=tokenizer, share=options.masked, whole_words=options.whole_words)
+  source = mask(batches(training, lengths=lengths, epochs=options.epochs, seed=options.seed))
+  to_longest = [length for length in lengths if length < options.max_length] + [options.max_length]
+  fixed = mask(batches(held_out, lengths=to_longest, shuffle=False))
   optimizer = optim.adamw(optim.schedule(options.learning_rate, len(source)))
   loss_fn = distill.masked_language_modelling(model)
   update, state, frozen, place = steps.data_parallel(

@@ -5,6 +5,7 @@ import pytest
 from small_mlm import CONFIG, VOCABULARY, make_model, make_tokenizer
 
 from tinybert_jax import optim, steps
+from tinybert_jax.data.batches import BatchSource
 from tinybert_jax.distill import masked_language_modelling, total_loss
 from tinybert_jax.masking import MaskedBatches
 
@@ -16,8 +17,9 @@ def make_rows(number=64, seed=0, words=(4, 14)):
   )
 
 
-def make_source(rows=None, **options):
-  return MaskedBatches(rows or make_rows(), make_tokenizer(), **({"batch_size": 16, "lengths": (8, 16)} | options))
+def make_source(rows=None, share=0.15, whole_words=False, **options):
+  source = BatchSource(rows or make_rows(), **({"batch_size": 16, "lengths": (8, 16)} | options))
+  return MaskedBatches(source, make_tokenizer(), share=share, whole_words=whole_words)
 
 
 def chosen(batch):
@@ -28,9 +30,8 @@ def chosen(batch):
 
 def test_masked_tokens_are_those_that_stood_there_and_no_others_change():
   rows, source = make_rows(), make_source()
-  plain = super(MaskedBatches, source).__getitem__
   for step in range(len(source)):
-    batch, before = source[step], plain(step)["input_ids"]
+    batch, before = source[step], source.source[step]["input_ids"]
     r, positions, ids = chosen(batch)
     assert (before[r, positions] == ids).all() and (ids >= 6).all()
     restored = batch["input_ids"].copy()

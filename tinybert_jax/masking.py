@@ -1,44 +1,40 @@
 """Batches for training a masked language model, masked anew in every epoch."""
 
-from typing import Any
+from collections.abc import Iterator
 
-import datasets
 import numpy as np
 from jaxtyping import Bool, Int
 from transformers import PreTrainedTokenizerBase
 
-from tinybert_jax.data.batches import BatchSource, NumpyBatch
+from tinybert_jax.data.batches import BatchSource, NumpyBatch, read_ahead
 
 MASKED = 0.15  # BERT's share of the tokens
 
 
-class MaskedBatches(BatchSource):
-  """`BatchSource` with tokens masked as BERT's pretraining does: of those chosen, 80% become the mask, 10% another
-  token, and 10% stay.
+class MaskedBatches:
+  """The batches of a source with tokens masked as BERT's pretraining does: of those chosen, 80% become the mask, 10%
+  another token, and 10% stay.
 
   A batch has besides `masked_positions` (B×Q), `masked_ids` (what stood there), and `masked_weight` (1, and 0 where a
   row has fewer). Of n tokens in a row, special ones aside, max(1, round(n · share)) are chosen. A batch depends on the
-  seed and its number alone.
+  source's seed and its number alone.
   """
 
   def __init__(
     self,
-    rows: datasets.Dataset,
+    source: BatchSource,
     tokenizer: PreTrainedTokenizerBase,
     *,
     share: float = MASKED,
     whole_words: bool = False,
-    **options: Any,
   ):
     """Args:
-    rows: with the column `input_ids`.
+    source: of batches of tokens.
     tokenizer: whose tokens these are.
     share: of the tokens that are chosen.
     whole_words: choose all pieces of a word (`##…`) or none; words are taken in random order as long as they fit.
-    **options: of `BatchSource`.
     """
-    super().__init__(rows, pad_id=tokenizer.pad_token_id, **options)
-    self.share, self.whole_words = share, whole_words
+    self.source, self.share, self.whole_words = source, share, whole_words
     tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     self._continues = np.array([token.startswith("##") for token in tokens])
     self._special = np.zeros(len(tokens), bool)
@@ -46,9 +42,20 @@ class MaskedBatches(BatchSource):
     self._ordinary = np.flatnonzero(~self._special)
     self._mask_id = tokenizer.mask_token_id
 
+  @property
+  def steps_per_epoch(self) -> int:
+    return self.source.steps_per_epoch
+
+  def __len__(self) -> int:
+    return len(self.source)
+
+  def __iter__(self) -> Iterator[NumpyBatch]:
+    """Returns an iterator as `BatchSource` does."""
+    return read_ahead(self)
+
   def __getitem__(self, step: int) -> NumpyBatch:
-    batch = super().__getitem__(step)
-    rng = np.random.default_rng((self.seed, 1, step))  # the order of the rows is drawn from (seed, epoch)
+    batch = self.source[step]
+    rng = np.random.default_rng((self.source.seed, 1, step))  # the order of the rows is drawn from (seed, epoch)
     ids = batch["input_ids"]
     most = self._number(ids.shape[1] - 2)
     chosen = {

@@ -20,6 +20,7 @@ from tinybert_jax.checkpoints import Checkpoints
 from tinybert_jax.data.batches import BatchSource
 from tinybert_jax.distill import Params
 from tinybert_jax.errors import InputError, RunStopped
+from tinybert_jax.masking import MaskedBatches
 from tinybert_jax.model import Batch
 from tinybert_jax.steps import TrainState, Update
 
@@ -63,7 +64,7 @@ def train(
   update: Update,
   state: TrainState,
   teacher_params: Params,
-  source: BatchSource,
+  source: BatchSource | MaskedBatches,
   *,
   evaluate: Evaluate | None = None,
   best_metric: str | None = None,

@@ -110,8 +110,7 @@ class BatchSource:
 
   def __iter__(self) -> Iterator[NumpyBatch]:
     """Returns a Grain iterator that reads ahead in a thread, and has `get_state` and `set_state`."""
-    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=8)
-    return iter(grain.MapDataset.source(self).to_iter_dataset(options))
+    return read_ahead(self)
 
   def _plan_epoch(self, epoch: int) -> list[tuple[int, np.ndarray]]:
     rng = np.random.default_rng((self.seed, epoch))
@@ -125,6 +124,12 @@ class BatchSource:
     if len(left):
       plan.append((longest, left))
     return [plan[i] for i in rng.permutation(len(plan))] if self.shuffle else plan
+
+
+def read_ahead(source: Any) -> Iterator[NumpyBatch]:
+  """Returns a Grain iterator over the batches of a source, by number; see `BatchSource.__iter__`."""
+  options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=8)
+  return iter(grain.MapDataset.source(source).to_iter_dataset(options))
 
 
 def pad_batch(rows: Mapping[str, Any], length: int, batch_size: int, pad_id: int = 0) -> NumpyBatch:
