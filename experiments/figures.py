@@ -96,7 +96,10 @@ def _save(figure: plt.Figure, path: Path) -> None:
 def masked_losses(path: Path, history: History, steps_per_epoch: int) -> None:
   """Draws a masked language model's losses, in training and on what is held out, against the passes."""
   figure, axis = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
-  for name, label, style in (("loss", "training", "-"), ("held_out_loss", "held out", "o-")):
+  for name, label, style in (
+    ("loss", "training, mean over batches", "-"),
+    ("held_out_loss", "held out, mean over tokens", "o-"),
+  ):
     rows = [row for row in history if name in row]
     color = STUDENT if name == "held_out_loss" else PLAIN
     axis.plot(

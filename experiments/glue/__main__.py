@@ -23,6 +23,8 @@ def main(options: Options) -> None:
   is_all = options.task.casefold() == "all"
   if options.teacher_labels and not options.teacher:
     raise InputError("--teacher-labels names the classes of --teacher, which is not given")
+  if options.augment and options.no_augment:
+    raise InputError("--augment and --no-augment: give one of them")
   if is_all and options.teacher:
     raise InputError("--teacher is fine-tuned for one task, and does not go with --task all; give --pretrained")
   tasks = tasks_at_hand(options.data) if is_all else [find_task(options.task)]
@@ -106,7 +108,7 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
 def with_augmented(run: training.Run, max_length: int) -> training.Run:
   """Returns the run whose training rows are those that both stages of distillation learn from."""
   options, folder = run.options, run.folder / augment.STAGE
-  if not (run.task.is_augmented if options.augment is None else options.augment):
+  if options.no_augment or not (options.augment or run.task.is_augmented):
     return run
   if augment.STAGE in options.stages:
     copies = options.copies or run.task.copies

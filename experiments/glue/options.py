@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+import tyro
+
 from tinybert_jax.augment import Context
 
 Stage = Literal["augmented", "teacher", "intermediate", "prediction", "labels", "evaluate"]
@@ -40,8 +42,10 @@ class Options:
   """Dropout of the student; by default its configuration's."""
   layer_map: str = "uniform"
   """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
-  augment: bool | None = None
-  """Distil over augmented data; by default, as in the paper, in all tasks but STS-B."""
+  augment: tyro.conf.FlagCreatePairsOff[bool] = False
+  """Distil over augmented data in any task; by default in all but STS-B, as in the paper."""
+  no_augment: tyro.conf.FlagCreatePairsOff[bool] = False
+  """Distil over the data as it is in any task."""
   mlm: str | None = None
   """Model directory or hub id of the masked language model that augments; by default --pretrained, where that has such
   a head."""

@@ -57,7 +57,7 @@ def made(tmp_path_factory):
     out=root / "out",
     pretrained=write_encoder(root / "encoder", TEACHER),
     student=write_config(root / "student.json", STUDENT),
-    augment=False,
+    no_augment=True,
     teacher_epochs=4,
     teacher_batch_size=8,
     teacher_learning_rate=1e-2,
@@ -232,7 +232,7 @@ def augmenting(options, tmp_path, **changes):
   )
   (tmp_path / "glove.txt").write_text("hello 1 2\nworld 2 1\ncafé 1 1\n", encoding="utf-8")
   given = {"mlm": str(tmp_path / "mlm"), "glove": tmp_path / "glove.txt"}
-  return changed(options, **({"augment": None, "copies": 3, **given} | changes))
+  return changed(options, **({"no_augment": False, "copies": 3, **given} | changes))
 
 
 def test_both_stages_learn_from_augmented_rows_and_the_teacher_does_not(options, tmp_path, capsys):
@@ -253,7 +253,7 @@ def test_both_stages_learn_from_augmented_rows_and_the_teacher_does_not(options,
   out = capsys.readouterr().out
   assert "augmented     done again: copies was 3 and is 2" in out
   assert "prediction    done again: training rows changed" in out
-  program.main(changed(given, stages=("prediction",), augment=False))
+  program.main(changed(given, stages=("prediction",), no_augment=True))
   assert "prediction    done again: training rows changed" in capsys.readouterr().out
 
 
@@ -266,12 +266,12 @@ def test_steps_take_the_place_of_epochs(finished):
 
 def test_augmentation_without_what_it_needs_is_refused_before_anything_trains(options, tmp_path):
   with pytest.raises(InputError, match=r"no masked language model's head in its weights.*--no-augment distils over"):
-    program.main(changed(options, augment=None))
+    program.main(changed(options, no_augment=False))
   assert not list((options.out / "RTE").glob("teacher*"))
   with pytest.raises(InputError, match="RTE/augmented: not there yet; run that stage first"):
-    program.main(changed(options, augment=True, stages=("teacher", "intermediate")))
+    program.main(changed(options, no_augment=False, stages=("teacher", "intermediate")))
   with pytest.raises(InputError, match=r"glove.txt: no such file"):
-    program.main(changed(options, augment=True, glove=tmp_path / "glove.txt"))
+    program.main(changed(options, no_augment=False, glove=tmp_path / "glove.txt"))
 
 
 def test_word_vectors_serve_where_the_encoder_has_no_head(options, tmp_path, capsys):
@@ -342,6 +342,7 @@ def test_teachers_that_do_not_fit_are_refused(options, tmp_path):
     ({"intermediate_epochs": 0}, "--intermediate-epochs 0"),
     ({"student": "tinybert-4l-312d", "student_layers": 0}, "--student-layers 0"),
     ({"intermediate_steps": 0}, "--intermediate-steps 0: it must be at least 1"),
+    ({"augment": True}, "--augment and --no-augment: give one of them"),
     ({"copies": 0}, "--copies 0: it must be at least 1"),
     ({"max_length": 2}, "--max-length 2: it must be at least 8"),
     ({"temperature": 0.0}, "--temperature 0.0: it must be above 0"),
@@ -416,9 +417,9 @@ def test_a_kill_in_each_stage_changes_nothing(made, options, tmp_path):
   out = tmp_path / "killed"
   arguments = [
     f"--{name.replace('_', '-')}={value}"
-    for name, value in dataclasses.asdict(changed(options, out=out)).items()
+    for name, value in dataclasses.asdict(changed(options, out=out, no_augment=False)).items()
     if value != getattr(Options("x"), name)
-  ]
+  ] + ["--no-augment"]
   for stage in ("teacher", "intermediate", "prediction", ""):
     done = subprocess.run(
       [sys.executable, str(HERE.parent / "killed_glue.py"), stage, *arguments], capture_output=True, text=True
