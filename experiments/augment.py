@@ -1,4 +1,4 @@
-"""Data augmentation of a GLUE task's training rows: `python -m experiments.augment --task cola`."""
+"""Data augmentation of a GLUE task or of any texts: `python -m experiments.augment --task cola`."""
 
 import dataclasses
 import hashlib
@@ -18,32 +18,36 @@ from experiments import command_line, stage_folder
 from tinybert_jax import fingerprint
 from tinybert_jax.augment import CANDIDATES, REPLACED, Augmenter, Context, MaskedWords
 from tinybert_jax.data import augmented
-from tinybert_jax.data.glue import load_rows, write_augmented
-from tinybert_jax.data.glue_tasks import Task, find_task
+from tinybert_jax.data.corpus import read_lines
+from tinybert_jax.data.glue import Rows, load_rows, write_augmented
+from tinybert_jax.data.glue_tasks import find_task
 from tinybert_jax.errors import InputError
 from tinybert_jax.model import MaskedLanguageModel, count_parameters
 from tinybert_jax.pretrained import load_pretrained, load_tokenizer
 from tinybert_jax.word_vectors import load_word_vectors
 
 STAGE = "augmented"
+COPIES = 30  # of a text that is of no task
 TSV = "train.tsv"
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Augment a GLUE task's training rows: each again and again, with words replaced by others that fit (Algorithm 1 of
-  TinyBERT).
+  """Augment a GLUE task's training rows, or the lines of a text file: each again and again, with words replaced by
+  others that fit (Algorithm 1 of TinyBERT).
 
   Words of one piece are replaced by what a masked language model expects in their place, words of several pieces by
   their nearest neighbours among word vectors. The same command goes on where it stopped.
   """
 
-  task: str
+  task: str | None = None
   """cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte or wnli."""
+  text: Path | None = None
+  """Instead of --task, a text file, a text a line."""
   data: Path | None = None
   """Folder of GLUE's official TSV files, one folder a task; by default the hub's nyu-mll/glue."""
   out: Path = Path("runs/glue")
-  """Everything is written to a folder of the task's name in here, as experiments.glue reads it."""
+  """Everything is written to a folder of the task's or the file's name in here, as experiments.glue reads it."""
   mlm: str | None = "bert-base-uncased"
   """Model directory or hub id of a masked language model; None leaves every word to --glove."""
   glove: Path | None = None
@@ -96,11 +100,12 @@ def main(options: Options) -> None:
   """Writes the stage `augmented` of a task."""
   datasets.disable_progress_bars()
   check_numbers(options)
-  task = find_task(options.task)
-  loaded = load_rows(task, "train", options.data)
+  task = find_task(options.task) if options.task else None
+  name = task.name if task else options.text.stem
+  loaded = load_rows(task, "train", options.data) if task else read_text(options.text)
   rows = first_examples(loaded.rows, options.max_train_examples, options.seed)
-  writes = "writes nothing" if options.show else f"writes {options.out / task.name / STAGE}"
-  print(f"{task.name:13} {len(rows):,} training rows; {writes}")
+  folder = options.out / name / STAGE
+  print(f"{name:13} {len(rows):,} training rows; writes {'nothing' if options.show else folder}")
   if loaded.skipped:
     print(f"{'':13} {loaded.skipped:,} incomplete rows of train are left out")
   try:
@@ -112,24 +117,35 @@ def main(options: Options) -> None:
     return
   run = Augmentation(
     rows,
-    copies=options.copies or task.copies,
+    copies=options.copies or (task.copies if task else COPIES),
     replaced=options.replaced,
     seed=options.seed,
     process=options.process_id,
     processes=options.num_processes,
   )
-  folder = options.out / task.name / STAGE
-  if make(folder, task, run, source) is None:
+  if make(folder, name, run, source) is None:
     return
-  record = stage_folder.read_record(folder, task.name)
+  record = stage_folder.read_record(folder, name)
   print(f"{record['rows']:,} rows of {record['source_rows']:,} are in {folder}")
   if options.tsv:
     write_augmented(folder / TSV, task, options.data, augmented.read_parts(folder))
     print(f"and as {folder / TSV}")
 
 
+def read_text(path: Path) -> Rows:
+  """Returns the lines of a text file as rows."""
+  lines = read_lines(path)
+  if not lines:
+    raise InputError(f"{path}: no text there")
+  return Rows(datasets.Dataset.from_dict({"index": [str(i) for i in range(len(lines))], "text": lines}))
+
+
 def check_numbers(options: Options) -> None:
-  """Raises InputError for an option that is no size, share or process number."""
+  """Raises InputError for options that do not go together, or one that is no size, share or process number."""
+  if (options.task is None) == (options.text is None):
+    raise InputError("--task or --text: one of them is needed, and not both")
+  if options.tsv and options.text:
+    raise InputError("--tsv writes the official layout of a --task, and --text has none")
   for name in ("glove_words", "copies", "candidates", "max_train_examples", "batch_size", "show", "num_processes"):
     value = getattr(options, name)
     if value is not None and value < 1:
@@ -218,13 +234,13 @@ class Augmentation:
   processes: int = 1
 
 
-def make(folder: Path, task: Task, run: Augmentation, source: Source) -> Path | None:
+def make(folder: Path, name: str, run: Augmentation, source: Source) -> Path | None:
   """Returns `folder`, with the augmented rows as Parquet files and `stage.json`, made now if need be.
 
   None in any process but the first, which puts all processes' parts in their place.
   """
   inputs = {
-    "task": task.name,
+    "task": name,
     "stage": STAGE,
     "training_rows": fingerprint.of_rows(run.rows),
     "copies": run.copies,
@@ -243,7 +259,7 @@ def make(folder: Path, task: Task, run: Augmentation, source: Source) -> Path | 
       replaced=run.replaced,
       process=run.process,
       processes=run.processes,
-      title=f"{task.name} {STAGE}",
+      title=f"{name} {STAGE}",
     )
 
   def build(work: Path) -> Callable[[Path], Mapping[str, Any]]:

@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from experiments import command_line, figures
 from tinybert_jax import distill, optim, steps
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.data.corpus import read_lines
 from tinybert_jax.errors import InputError
 from tinybert_jax.masking import MASKED, MaskedBatches
 from tinybert_jax.model import Batch, MaskedLanguageModel, count_parameters
@@ -125,15 +126,7 @@ def read_rows(paths: tuple[Path, ...], tokenizer: PreTrainedTokenizerBase, max_l
   """Returns the tokens of the lines of text files, in rows of at most `max_length`, of 8 at least."""
   rows = []
   for path in paths:
-    try:
-      lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8").split("\n")
-    except FileNotFoundError as error:
-      raise InputError(f"{path}: no such file") from error
-    except UnicodeDecodeError as error:
-      raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start + 1})") from error
-    for ids in tokenizer([line for line in lines if line.strip()] or [""], add_special_tokens=False, verbose=False)[
-      "input_ids"
-    ]:
+    for ids in tokenizer(read_lines(path) or [""], add_special_tokens=False, verbose=False)["input_ids"]:
       for start in range(0, len(ids), max_length - 2):
         part = ids[start : start + max_length - 2]
         if len(part) >= 6:

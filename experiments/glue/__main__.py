@@ -113,7 +113,7 @@ def with_augmented(run: training.Run, max_length: int) -> training.Run:
   if augment.STAGE in options.stages:
     copies = options.copies or run.task.copies
     plan = augment.Augmentation(run.data.texts, copies=copies, seed=options.seed)
-    augment.make(folder, run.task, plan, augmentation_source(options))
+    augment.make(folder, run.task.name, plan, augmentation_source(options))
   if not {"intermediate", "prediction"} & set(options.stages):
     return run
   record = stage_folder.read_record(folder, run.task.name)

@@ -82,6 +82,18 @@ def test_a_trial_shows_candidates_and_writes_nothing(options, capsys):
   assert "hello: " in out and not options.out.exists()
 
 
+def test_the_lines_of_a_text_file(options, tmp_path):
+  (tmp_path / "my.txt").write_text("the quick fox\r\n\n  \na dog eats bread\n", encoding="utf-8")
+  given = dataclasses.replace(options, task=None, data=None, text=tmp_path / "my.txt", replaced=0.9)
+  augment.main(given)
+  rows = rows_of(options.out / "my" / "augmented")
+  assert [row["text"] for row in rows if not row["copy"]] == ["the quick fox", "a dog eats bread"]
+  assert len(rows) > 4
+  (tmp_path / "my.txt").write_text("\n")
+  with pytest.raises(InputError, match=r"my.txt: no text there"):
+    augment.main(given)
+
+
 def test_a_killed_run_goes_on_and_several_processes_share_the_work(options, monkeypatch):
   monkeypatch.setattr(augmented, "ROWS_IN_PART", 4)
   augment.main(options)
@@ -108,7 +120,7 @@ def test_a_killed_run_goes_on_and_several_processes_share_the_work(options, monk
 
 def arguments(options):
   given = dataclasses.asdict(options).items()
-  return [f"--{name.replace('_', '-')}={value}" for name, value in given if value != getattr(Options("x"), name)]
+  return [f"--{name.replace('_', '-')}={value}" for name, value in given if value != getattr(Options(), name)]
 
 
 def test_processes_of_their_own_and_a_kill(options, tmp_path):
@@ -142,6 +154,10 @@ def test_processes_of_their_own_and_a_kill(options, tmp_path):
   ("changes", "problem"),
   [
     ({"mlm": None, "glove": None}, "data augmentation needs --mlm, a masked language model, or --glove"),
+    ({"task": None}, "--task or --text: one of them is needed, and not both"),
+    ({"text": Path("x.txt")}, "--task or --text: one of them is needed, and not both"),
+    ({"task": None, "text": Path("x.txt")}, "x.txt: no such file"),
+    ({"task": None, "text": Path("x.txt"), "tsv": True}, "--tsv writes the official layout of a --task"),
     ({"task": "sst3"}, "sst3: no such task"),
     ({"replaced": 1.5}, "--replaced 1.5: it must be from 0 to 1"),
     ({"copies": 0}, "--copies 0: it must be at least 1"),
