@@ -20,7 +20,7 @@ from tinybert_jax.augment import CANDIDATES, REPLACED, Augmenter, Context, Maske
 from tinybert_jax.data import augmented
 from tinybert_jax.data.corpus import read_lines
 from tinybert_jax.data.glue import Rows, load_rows, write_augmented
-from tinybert_jax.data.glue_tasks import find_task
+from tinybert_jax.data.glue_tasks import TASKS, find_task, spelling
 from tinybert_jax.errors import InputError
 from tinybert_jax.model import MaskedLanguageModel, count_parameters
 from tinybert_jax.pretrained import load_pretrained, load_tokenizer
@@ -47,7 +47,8 @@ class Options:
   data: Path | None = None
   """Folder of GLUE's official TSV files, one folder a task; by default the hub's nyu-mll/glue."""
   out: Path = Path("runs/glue")
-  """Everything is written to a folder of the task's or the file's name in here, as experiments.glue reads it."""
+  """Everything is written to a folder of the task's or the file's name in here. experiments.glue with the same --out
+  uses it as it is where augmented is not among its --stages."""
   mlm: str | None = "bert-base-uncased"
   """Model directory or hub id of a masked language model; None leaves every word to --glove."""
   glove: Path | None = None
@@ -64,8 +65,9 @@ class Options:
   context: Context = "masked"
   """What the masked language model reads: the masked sentence alone, as in the paper, or a pair of it and the unmasked
   one, as in the original program."""
-  max_length: int = 128
-  """Tokens that the masked language model reads; of longer sentences, those around the masked word."""
+  max_length: int | None = None
+  """Tokens that the masked language model reads; of longer sentences, those around the masked word. By default 128, or
+  as many as the model has positions for."""
   max_train_examples: int | None = None
   """Take only so many training rows, for a trial."""
   seed: int = 0
@@ -97,7 +99,7 @@ class Source(NamedTuple):
 
 
 def main(options: Options) -> None:
-  """Writes the stage `augmented` of a task."""
+  """Writes the stage `augmented` of a task or a text."""
   datasets.disable_progress_bars()
   check_numbers(options)
   task = find_task(options.task) if options.task else None
@@ -123,6 +125,12 @@ def main(options: Options) -> None:
     process=options.process_id,
     processes=options.num_processes,
   )
+  if (
+    options.text
+    and folder.exists()
+    and not stage_folder.read_record(folder, name)["inputs"]["training_rows"] == (fingerprint.of_rows(rows))
+  ):
+    raise InputError(f"{folder}: holds another text than {options.text}; give another --out")
   if make(folder, name, run, source) is None:
     return
   record = stage_folder.read_record(folder, name)
@@ -144,13 +152,17 @@ def check_numbers(options: Options) -> None:
   """Raises InputError for options that do not go together, or one that is no size, share or process number."""
   if (options.task is None) == (options.text is None):
     raise InputError("--task or --text: one of them is needed, and not both")
+  if options.text and spelling(options.text.stem) in {spelling(name) for name in TASKS}:
+    raise InputError(f"--text {options.text}: named like a task, whose folder it would take; rename it")
   if options.tsv and options.text:
     raise InputError("--tsv writes the official layout of a --task, and --text has none")
   for name in ("glove_words", "copies", "candidates", "max_train_examples", "batch_size", "show", "num_processes"):
     value = getattr(options, name)
     if value is not None and value < 1:
       raise InputError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
-  if options.max_length < 8:
+  if options.seed < 0:
+    raise InputError(f"--seed {options.seed}: it must be at least 0")
+  if options.max_length is not None and options.max_length < 8:
     raise InputError(f"--max-length {options.max_length}: it must be at least 8")
   if not 0 <= options.replaced <= 1:
     raise InputError(f"--replaced {options.replaced}: it must be from 0 to 1")
@@ -166,13 +178,9 @@ def first_examples(rows: datasets.Dataset, number: int | None, seed: int) -> dat
 
 
 def load_source(options: Options) -> Source:
-  """Returns what finds candidates; prints which words that leaves alone.
-
-  `options` needs the fields mlm, glove, glove_words, candidates, context, max_length and batch_size.
-  """
+  """Returns what finds candidates; prints which words that leaves alone."""
   if options.mlm is None and options.glove is None:
     raise InputError("data augmentation needs --mlm, a masked language model, or --glove, word vectors")
-  vectors = load_word_vectors(options.glove, options.glove_words) if options.glove else None
   tokenizer, masked = None, None
   inputs = {"candidates": options.candidates, "masked_language_model": None, "word_vectors": None}
   if options.mlm is None:
@@ -184,13 +192,16 @@ def load_source(options: Options) -> Source:
       "masked_language_model": fingerprint.of_model(masked.model.config, masked.params),
       "tokenizer": fingerprint.of_tokenizer(tokenizer),
       "context": options.context,
-      "max_length": options.max_length,
+      "max_length": masked.max_length,
     }
     print(f"{'':13} words of one piece by {options.mlm}, {count_parameters(masked.params):,} parameters", end="")
     print(f", on {', '.join(map(str, jax.local_devices()))}")
-    print(f"{'':13} words of several pieces " + (f"by {options.glove}" if vectors else "stay: no --glove"), flush=True)
+    print(
+      f"{'':13} words of several pieces " + (f"by {options.glove}" if options.glove else "stay: no --glove"), flush=True
+    )
+  vectors = load_word_vectors(options.glove, options.glove_words) if options.glove else None
   if vectors:
-    inputs["word_vectors"] = f"{fingerprint.of_params({'vectors': vectors.vectors})} {_digest(' '.join(vectors.words))}"
+    inputs["word_vectors"] = _digest(f"{fingerprint.of_params({'': vectors.vectors})} {' '.join(vectors.words)}")
   return Source(Augmenter(tokenizer, masked, vectors, number=options.candidates), inputs)
 
 
@@ -205,7 +216,7 @@ def load_masked_words(options: Options, tokenizer: PreTrainedTokenizerBase) -> M
     tokenizer,
     number=options.candidates,
     context=options.context,
-    max_length=options.max_length,
+    max_length=options.max_length or min(128, loaded.config.max_position_embeddings),
     batch_size=options.batch_size,
   )
 
@@ -217,7 +228,8 @@ def show_candidates(rows: datasets.Dataset, augmenter: Augmenter) -> str:
     for text, candidates in augmenter(rows[side][:]) if side in rows.column_names else ():
       lines.append(text.text)
       for word, words in zip(text.words, candidates, strict=True):
-        by = "" if word.is_one_piece and augmenter.masked else " (by vectors)"
+        by_mask = augmenter.masked and word.is_one_piece
+        by = "" if by_mask or not augmenter.vectors else " (by vectors)"
         lines.append(f"  {text.text[word.start : word.end]}{by}: {', '.join(words) or 'stays'}")
   return "\n".join(lines)
 
@@ -269,7 +281,7 @@ def make(folder: Path, name: str, run: Augmentation, source: Source) -> Path | N
     def put(new: Path) -> Mapping[str, Any]:
       for part in work.glob("part-*.parquet"):
         _link(part, new / part.name)
-      return {"source_rows": len(run.rows), "rows": sum(len(table) for table in augmented.read_parts(new))}
+      return {"source_rows": len(run.rows), "rows": augmented.count_rows(new)}
 
     return put
 
@@ -277,7 +289,10 @@ def make(folder: Path, name: str, run: Augmentation, source: Source) -> Path | N
     stage_folder.build(folder, inputs, build)
     return folder
   work = stage_folder.unfinished(folder)
-  _wait(lambda: any(stage_folder.is_made_from(place, inputs) for place in (work, folder)), "the first process")
+  _wait(
+    lambda: any(stage_folder.is_made_from(place, inputs) for place in (work, folder)),
+    "the first process, with the same options",
+  )
   if not stage_folder.is_made_from(folder, inputs):
     write_parts(work)
   return None

@@ -14,7 +14,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from experiments import command_line, figures
-from tinybert_jax import distill, optim, steps
+from tinybert_jax import distill, fingerprint, optim, steps
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.data.corpus import read_lines
 from tinybert_jax.errors import InputError
@@ -116,6 +116,8 @@ def check_numbers(options: Options) -> None:
       raise InputError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
   if options.max_length < 8:
     raise InputError(f"--max-length {options.max_length}: it must be at least 8")
+  if options.seed < 0:
+    raise InputError(f"--seed {options.seed}: it must be at least 0")
   for name in ("masked", "learning_rate"):
     value = getattr(options, name)
     if not 0 < value < 1:
@@ -183,7 +185,8 @@ def fit(
     evaluate=evaluate,
     best_metric="score",
     every=Every(evaluate=-(-source.steps_per_epoch // 4), checkpoint=min(1000, -(-source.steps_per_epoch // 4))),
-    config=command_line.as_json(options),
+    config=command_line.as_json(options)
+    | {"rows": fingerprint.of_rows(training), "start": fingerprint.of_params({**frozen, **params})},
     title="mlm",
     place=place,
   )

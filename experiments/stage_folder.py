@@ -179,7 +179,9 @@ def _work_directory(folder: Path, inputs: Mapping[str, Any]) -> Path:
     work.rename(aside)
     print(f"{folder.name:13} an unfinished run is kept in {aside}: {_changes(before, inputs)}", flush=True)
   work.mkdir(parents=True)
-  note.write_text(json.dumps(inputs, indent=2) + "\n", encoding="utf-8")
+  new = note.with_suffix(".new")
+  new.write_text(json.dumps(inputs, indent=2) + "\n", encoding="utf-8")
+  new.replace(note)  # other processes may read it at any time
   return work
 
 
@@ -189,6 +191,9 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _change(name: str, before: Any, now: Any) -> str:
-  if all(isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value) for value in (before, now)):
+  is_digest = [isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value) for value in (before, now)]
+  if any(is_digest) and None in (before, now):
+    return f"{name} {'added' if before is None else 'left out'}"
+  if all(is_digest):
     return f"{name} changed"  # fingerprints tell a reader nothing
   return f"{name} was {before} and is {now}"

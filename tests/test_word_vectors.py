@@ -12,10 +12,10 @@ GLOVE = "the 1 0 0\nfox 0 2 0\n. . 3 0 4\nThe 9 9 9\n\u2028 1 1 1\nnothing 0 0 0
 def test_the_formats(tmp_path):
   (tmp_path / "glove.txt").write_text(GLOVE, encoding="utf-8")
   vectors = load_word_vectors(tmp_path / "glove.txt")
-  # A word of two parts, one that a text file's reader would take for the end of a line; no zeros, no second "the".
-  assert vectors.words == ("the", "fox", ". .", "\u2028", "dog")
+  # No word of two parts, none that is a line's end to some; no zeros, no second "the".
+  assert vectors.words == ("the", "fox", "dog")
   np.testing.assert_allclose(np.linalg.norm(vectors.vectors, axis=1), 1, rtol=1e-6)
-  np.testing.assert_allclose(vectors.vectors[2], [0.6, 0, 0.8], rtol=1e-6)
+  np.testing.assert_allclose(vectors.vectors[2], [0, 0.5**0.5, 0.5**0.5], rtol=1e-6)
   assert load_word_vectors(tmp_path / "glove.txt", 2).words == ("the", "fox")
 
   (tmp_path / "word2vec.txt").write_text("7 3\n" + GLOVE, encoding="utf-8")
@@ -36,6 +36,8 @@ def test_the_formats(tmp_path):
     ("the 1 2 3\nfox 1 2\n", "line 2: a word and 3 numbers are needed"),
     ("\n", "line 1: a word and"),
     ("", "no word vectors there"),
+    ("the 0 0\nfox 0 0\n", "no word vectors there"),
+    ("2 3\nthe 1 2 3 4\nfox 1 2 3 4\n", "no word vectors there"),
     (None, "no such file or directory of word vectors"),
   ],
 )
@@ -52,6 +54,13 @@ def test_malformed_directories(tmp_path):
   np.save(tmp_path / "x_emb.npy", np.ones((3, 2)))
   pq.write_table(pa.table({"index": ["the", "fox"]}), tmp_path / "x_index.parquet")
   with pytest.raises(InputError, match=r"2 words, and an array of vectors of the shape \(3, 2\)"):
+    load_word_vectors(tmp_path)
+  pq.write_table(pa.table({"index": [0, 1, 2]}), tmp_path / "x_index.parquet")
+  with pytest.raises(InputError, match=r"the column index of x_index.parquet holds other things than words \(int64\)"):
+    load_word_vectors(tmp_path)
+  pq.write_table(pa.table({"index": ["a", "b", "c"]}), tmp_path / "x_index.parquet")
+  np.save(tmp_path / "x_emb.npy", np.array([["x"]] * 3))
+  with pytest.raises(InputError, match=r"x_emb.npy holds no numbers with a fraction"):
     load_word_vectors(tmp_path)
   (tmp_path / "x_emb.npy").write_bytes(b"not an array")
   with pytest.raises(InputError, match="word vectors that cannot be read"):

@@ -29,10 +29,10 @@ REPLACED = 0.4  # the paper's p_t
 CANDIDATES = 15  # the paper's K
 Context = Literal["masked", "pair"]
 
-# The lengths that sentences are padded to: fixed, so that a sentence has the same one in any company.
+# The lengths that a batch may be padded to, that of its longest sentence or the next.
 _LENGTHS = (*range(6, 24), *range(24, 40, 2), *range(40, 64, 4), *range(64, 128, 8), *range(128, 513, 32))
 # Logits of the last candidate and the first that is none, relatively nearer than this: rounding could exchange them.
-_NEAR_TIE = 1e-5
+_NEAR_TIE = 5e-5
 _ALONE_MULTIPLE = 16
 
 # English words that carry grammar more than meaning, with the parts that tokenizers leave of "don't" and its like.
@@ -354,6 +354,7 @@ def _most_probable(
   model: MaskedLanguageModel, number: int, params: Params, allowed_V: Bool[Array, "V"], batch: Batch
 ) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
   """Returns the highest logits at each row's position among the allowed tokens but its own, and their ids."""
-  logits_BxV = model.apply({"params": params}, batch, positions=batch["position"][:, None]).logits[:, 0]
+  with jax.default_matmul_precision("highest"):  # less would make near ties of many more candidates
+    logits_BxV = model.apply({"params": params}, batch, positions=batch["position"][:, None]).logits[:, 0]
   may_be = allowed_V & (jnp.arange(allowed_V.size) != batch["own"][:, None])
   return jax.lax.top_k(jnp.where(may_be, logits_BxV, -jnp.inf), number)

@@ -16,8 +16,8 @@ class MaskedBatches:
   another token, and 10% stay.
 
   A batch has besides `masked_positions` (B×Q), `masked_ids` (what stood there), and `masked_weight` (1, and 0 where a
-  row has fewer). Of n tokens in a row, special ones aside, max(1, round(n · share)) are chosen. A batch depends on the
-  source's seed and its number alone.
+  row has fewer). Of n tokens in a row, special ones aside, max(1, round(n · share)) are chosen, or with whole words
+  at most so many. A batch depends on the source's seed and its number alone.
   """
 
   def __init__(

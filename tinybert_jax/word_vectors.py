@@ -33,7 +33,7 @@ class WordVectors(NamedTuple):
 def load_word_vectors(path: str | Path, number: int = 100_000) -> WordVectors:
   """Returns the first `number` word vectors at `path`, which files of word vectors have by falling frequency.
 
-  Words that differ in case alone count once, and vectors of zeros not at all.
+  Words that differ in case alone count once, vectors of zeros and words that hold a space not at all.
 
   Args:
     path: GloVe's text format (`glove.*.txt`: a word and its numbers on each line), word2vec's (the same after a line of
@@ -47,13 +47,14 @@ def load_word_vectors(path: str | Path, number: int = 100_000) -> WordVectors:
   read = _read_directory if path.is_dir() else _read_text
   numbers = {}
   for word, vector in read(path, number):
-    numbers.setdefault(word.lower(), vector)
-  if not numbers:
-    raise InputError(f"{path}: no word vectors there")
-  vectors = np.stack(list(numbers.values())).astype(np.float32)
+    if len(word.split()) == 1:
+      numbers.setdefault(word.lower(), vector)
+  vectors = np.stack(list(numbers.values())).astype(np.float32) if numbers else np.zeros((0, 1), np.float32)
   norms = np.linalg.norm(vectors, axis=1)
   some = np.isfinite(norms) & (norms > 0)
   words = tuple(word for word, is_some in zip(numbers, some, strict=True) if is_some)
+  if not words:
+    raise InputError(f"{path}: no word vectors there")
   return WordVectors(words, vectors[some] / norms[some, None])
 
 
@@ -65,6 +66,8 @@ def nearest_words(vectors: WordVectors, words: Sequence[str], number: int) -> di
   """
   index = {word: i for i, word in enumerate(vectors.words)}
   known = sorted({word for word in words if word in index}, key=index.__getitem__)
+  if not known:
+    return {}
   proposed = min(number + 1 + _SPARE, len(vectors.words))
   matrix = jax.device_put(vectors.vectors)
   result = {}
@@ -96,6 +99,10 @@ def _read_directory(path: Path, number: int) -> Iterator[tuple[str, np.ndarray]]
     words = pq.read_table(indices[0], columns=["index"])["index"]
   except (ValueError, OSError, EOFError, pa.ArrowException) as error:
     raise InputError(f"{path}: word vectors that cannot be read ({error})") from error
+  if (not pa.types.is_string(words.type) and not pa.types.is_large_string(words.type)) or words.null_count:
+    raise InputError(f"{path}: the column index of {indices[0].name} holds other things than words ({words.type})")
+  if not np.issubdtype(vectors.dtype, np.floating):
+    raise InputError(f"{path}: {arrays[0].name} holds no numbers with a fraction ({vectors.dtype})")
   if vectors.ndim != 2 or len(vectors) != len(words):
     raise InputError(f"{path}: {len(words)} words, and an array of vectors of the shape {vectors.shape}")
   return zip(words.slice(0, number).to_pylist(), vectors, strict=False)

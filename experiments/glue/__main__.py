@@ -10,6 +10,7 @@ import jax
 from experiments import augment, command_line, stage_folder
 from experiments.glue import data, evaluation, models, training
 from experiments.glue.options import Options
+from tinybert_jax import fingerprint
 from tinybert_jax.data.glue import find_folder
 from tinybert_jax.data.glue_tasks import TASKS, Task, find_task
 from tinybert_jax.errors import InputError
@@ -38,9 +39,9 @@ def main(options: Options) -> None:
 def check_numbers(options: Options) -> None:
   """Raises InputError for an option that is no size, rate or temperature."""
   for name, value in dataclasses.asdict(options).items():
-    if isinstance(value, bool | None) or not isinstance(value, int | float) or name == "seed":
+    if isinstance(value, bool | None) or not isinstance(value, int | float):
       continue
-    least = 8 if name == "max_length" else 1
+    least = {"max_length": 8, "seed": 0}.get(name, 1)
     if isinstance(value, int) and value < least:
       raise InputError(f"--{name.replace('_', '-')} {value}: it must be at least {least}")
     if name.endswith("learning_rate") and not 0 < value < 1:
@@ -108,7 +109,10 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
 def with_augmented(run: training.Run, max_length: int) -> training.Run:
   """Returns the run whose training rows are those that both stages of distillation learn from."""
   options, folder = run.options, run.folder / augment.STAGE
-  if options.no_augment or not (options.augment or run.task.is_augmented):
+  if options.no_augment:
+    return run
+  if not (options.augment or run.task.is_augmented):
+    print(f"{augment.STAGE:13} not in {run.task.name} by default, as in the paper; --augment does it", flush=True)
     return run
   if augment.STAGE in options.stages:
     copies = options.copies or run.task.copies
@@ -117,6 +121,8 @@ def with_augmented(run: training.Run, max_length: int) -> training.Run:
   if not {"intermediate", "prediction"} & set(options.stages):
     return run
   record = stage_folder.read_record(folder, run.task.name)
+  if record["inputs"]["training_rows"] != fingerprint.of_rows(run.data.texts):
+    raise InputError(f"{folder}: made from other training rows than these; run that stage again (--stages augmented …)")
   print(f"{'':13} {record['rows']:,} rows, {record['source_rows']:,} before augmentation", flush=True)
   tokens = run.folder / f"{augment.STAGE}_tokens.arrow"
   augmented = data.with_augmented(run.data, folder, tokens, run.tokenizer, max_length=max_length)

@@ -65,7 +65,8 @@ class Recipe:
 
   def as_inputs(self) -> dict[str, Any]:
     """Returns what a stage's result depends on."""
-    return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+    left_out = "steps" if self.steps is None else "epochs"
+    return {name: value for name, value in dataclasses.asdict(self).items() if name != left_out}
 
 
 def make_teacher(run: Run, start: Pretrained) -> Finished:

@@ -89,6 +89,11 @@ def test_the_lines_of_a_text_file(options, tmp_path):
   rows = rows_of(options.out / "my" / "augmented")
   assert [row["text"] for row in rows if not row["copy"]] == ["the quick fox", "a dog eats bread"]
   assert len(rows) > 4
+  (tmp_path / "other").mkdir()
+  (tmp_path / "other" / "my.txt").write_text("a cat\n")
+  with pytest.raises(InputError, match=r"my/augmented: holds another text than .*other/my.txt; give another --out"):
+    augment.main(dataclasses.replace(given, text=tmp_path / "other" / "my.txt"))
+  assert rows_of(options.out / "my" / "augmented") == rows
   (tmp_path / "my.txt").write_text("\n")
   with pytest.raises(InputError, match=r"my.txt: no text there"):
     augment.main(given)
@@ -159,6 +164,8 @@ def test_processes_of_their_own_and_a_kill(options, tmp_path):
     ({"task": None, "text": Path("x.txt")}, "x.txt: no such file"),
     ({"task": None, "text": Path("x.txt"), "tsv": True}, "--tsv writes the official layout of a --task"),
     ({"task": "sst3"}, "sst3: no such task"),
+    ({"seed": -1}, "--seed -1: it must be at least 0"),
+    ({"task": None, "text": Path("sst2.txt")}, "sst2.txt: named like a task, whose folder it would take"),
     ({"replaced": 1.5}, "--replaced 1.5: it must be from 0 to 1"),
     ({"copies": 0}, "--copies 0: it must be at least 1"),
     ({"candidates": -1}, "--candidates -1: it must be at least 1"),

@@ -253,6 +253,8 @@ def test_both_stages_learn_from_augmented_rows_and_the_teacher_does_not(options,
   out = capsys.readouterr().out
   assert "augmented     done again: copies was 3 and is 2" in out
   assert "prediction    done again: training rows changed" in out
+  with pytest.raises(InputError, match="RTE/augmented: made from other training rows than these"):
+    program.main(changed(given, copies=2, stages=("prediction",), max_train_examples=50))
   program.main(changed(given, stages=("prediction",), no_augment=True))
   assert "prediction    done again: training rows changed" in capsys.readouterr().out
 
@@ -280,10 +282,11 @@ def test_word_vectors_serve_where_the_encoder_has_no_head(options, tmp_path, cap
   assert stage_folder.read_record(options.out / "RTE" / "augmented", "RTE")["rows"] > 120
 
 
-def test_sts_b_is_augmented_on_demand_alone(options, tmp_path):
+def test_sts_b_is_augmented_on_demand_alone(options, tmp_path, capsys):
   write_task(tmp_path, "STS-B")
   program.main(augmenting(options, tmp_path, task="stsb", data=tmp_path, stages=("augmented", "teacher")))
   assert not (options.out / "STS-B" / "augmented").exists()
+  assert "augmented     not in STS-B by default" in capsys.readouterr().out
   program.main(augmenting(options, tmp_path, task="stsb", data=tmp_path, stages=("augmented",), augment=True))
   assert (options.out / "STS-B" / "augmented").exists()
 
@@ -343,6 +346,7 @@ def test_teachers_that_do_not_fit_are_refused(options, tmp_path):
     ({"student": "tinybert-4l-312d", "student_layers": 0}, "--student-layers 0"),
     ({"intermediate_steps": 0}, "--intermediate-steps 0: it must be at least 1"),
     ({"augment": True}, "--augment and --no-augment: give one of them"),
+    ({"seed": -1}, "--seed -1: it must be at least 0"),
     ({"copies": 0}, "--copies 0: it must be at least 1"),
     ({"max_length": 2}, "--max-length 2: it must be at least 8"),
     ({"temperature": 0.0}, "--temperature 0.0: it must be above 0"),

@@ -84,6 +84,11 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(options, monkeypatch):
   monkeypatch.setattr(train_module._Log, "add", add)
   with pytest.raises(InputError, match=r"holds a run with other options.*epochs 4 then and 5 now"):
     mlm.main(dataclasses.replace(stopped, epochs=5))
+  text = options.text[0].read_text(encoding="utf-8")
+  options.text[0].write_text(text.replace("fox", "dog"), encoding="utf-8")
+  with pytest.raises(InputError, match=r"holds a run with other options \(rows"):
+    mlm.main(stopped)
+  options.text[0].write_text(text, encoding="utf-8")
   mlm.main(stopped)
   ours, theirs = (load_pretrained(o.out / "model", MaskedLanguageModel).params for o in (options, stopped))
   jax.tree.map(np.testing.assert_array_equal, ours, theirs)
@@ -93,6 +98,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(options, monkeypatch):
   ("changes", "problem"),
   [
     ({"text": ()}, "--text: no file is given"),
+    ({"seed": -1}, "--seed -1: it must be at least 0"),
     ({"masked": 0.0}, "--masked 0.0: it must be above 0 and below 1"),
     ({"learning_rate": 2.0}, "--learning-rate 2.0"),
     ({"epochs": 0}, "--epochs 0: it must be at least 1"),

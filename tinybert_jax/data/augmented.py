@@ -91,6 +91,11 @@ def missing_parts(directory: Path, rows: int) -> int:
   return sum(not _part(directory, number).exists() for number in range(number_of_parts(rows)))
 
 
+def count_rows(directory: Path) -> int:
+  """Returns the number of rows in the Parquet files in `directory`."""
+  return sum(pq.read_metadata(path).num_rows for path in directory.glob("part-*.parquet"))
+
+
 def read_parts(directory: Path) -> Iterator[pa.Table]:
   """Returns the tables of the Parquet files in `directory`, in the order of the source's rows."""
   paths = sorted(directory.glob("part-*.parquet"))
@@ -129,7 +134,7 @@ def tokenize_parts(
     new = path.with_suffix(".new")
     with open(new, "wb") as file:
       writer = None
-      for table in _pieces(directory):
+      for table in tqdm(_pieces(directory), desc="tokens", unit=f"×{_TOKENIZED_AT_ONCE} rows", mininterval=1):
         encoded = _tokenize(tokenizer, table, max_length)
         if writer is None:
           writer = pa.ipc.new_stream(file, encoded.schema.with_metadata({_MADE_FROM: key}))

@@ -188,7 +188,7 @@ def _tokenize(
 
 
 def with_teacher_logits(rows: datasets.Dataset, logits: Float[np.ndarray, "N C"]) -> datasets.Dataset:
-  """Returns the rows with a column `teacher_logits`; neither is copied."""
+  """Returns the rows with a column `teacher_logits`; memory-mapped rows stay on disk."""
   column = pa.FixedSizeListArray.from_arrays(pa.array(logits.reshape(-1)), logits.shape[1])
   return datasets.concatenate_datasets([rows, datasets.Dataset(pa.table({"teacher_logits": column}))], axis=1)
 
