@@ -16,12 +16,13 @@ from transformers import PreTrainedTokenizerBase
 
 from experiments import command_line, stage_folder
 from tinybert_jax import fingerprint
-from tinybert_jax.augment import CANDIDATES, REPLACED, Augmenter, Context, MaskedWords
+from tinybert_jax.augment import REPLACED, Augmenter
 from tinybert_jax.data import augmented
 from tinybert_jax.data.corpus import read_lines
 from tinybert_jax.data.glue import Rows, load_rows, write_augmented
 from tinybert_jax.data.glue_tasks import TASKS, find_task, spelling
 from tinybert_jax.errors import InputError
+from tinybert_jax.masked_words import CANDIDATES, Context, MaskedWords
 from tinybert_jax.model import MaskedLanguageModel, count_parameters
 from tinybert_jax.pretrained import load_pretrained, load_tokenizer
 from tinybert_jax.word_vectors import load_word_vectors
@@ -230,7 +231,7 @@ def show_candidates(rows: datasets.Dataset, augmenter: Augmenter) -> str:
       for word, words in zip(text.words, candidates, strict=True):
         by_mask = augmenter.masked and word.is_one_piece
         by = "" if by_mask or not augmenter.vectors else " (by vectors)"
-        lines.append(f"  {text.text[word.start : word.end]}{by}: {', '.join(words) or 'stays'}")
+        lines.append(f"  {text.spelled(word)}{by}: {', '.join(words) or 'stays'}")
   return "\n".join(lines)
 
 

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from experiments import command_line, lengths
 from experiments.lengths import in_buckets, read_lengths
 from tinybert_jax import steps
-from tinybert_jax.augment import STOP_WORDS, Augmenter, MaskedWords, draw_copies, find_words, row_generator
+from tinybert_jax.augment import Augmenter, draw_copies, row_generator
 from tinybert_jax.config import PRESETS, EncoderConfig, config_to_dict
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, pad_batch, row_length, with_teacher_logits
 from tinybert_jax.data.glue import load_rows
@@ -28,9 +28,11 @@ from tinybert_jax.distill import initialize_projections, intermediate_distillati
 from tinybert_jax.errors import InputError
 from tinybert_jax.evaluate import median_seconds, predict
 from tinybert_jax.layer_map import layer_map
+from tinybert_jax.masked_words import MaskedWords
 from tinybert_jax.model import MaskedLanguageModel, SequenceClassifier, dropout, initialize
 from tinybert_jax.optim import adamw, schedule
 from tinybert_jax.pretrained import load_tokenizer
+from tinybert_jax.words import STOP_WORDS, find_words
 
 PREDICTION_EPOCHS = 3
 STAGES = INTERMEDIATE, PREDICTION = "intermediate, one epoch", f"prediction, {PREDICTION_EPOCHS} epochs"

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from tinybert_jax.augment import CANDIDATES, REPLACED, STOP_WORDS
+from tinybert_jax.augment import REPLACED
 from tinybert_jax.config import EncoderConfig
+from tinybert_jax.masked_words import CANDIDATES
+from tinybert_jax.words import STOP_WORDS
 
 MASKED = -100.0  # scores at or below it are the mask's doing, and both sides' are set to 0
 

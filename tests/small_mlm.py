@@ -6,6 +6,7 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from tinybert_jax.config import EncoderConfig
+from tinybert_jax.masked_words import MaskedWords
 from tinybert_jax.model import MaskedLanguageModel, initialize
 from tinybert_jax.pretrained import save_pretrained
 from tinybert_jax.word_vectors import WordVectors
@@ -76,3 +77,14 @@ def write_text(rng, words):
     word.capitalize() if rng.random() < 0.2 else word.upper() if rng.random() < 0.1 else word for word in chosen
   ]
   return "".join(word + str(rng.choice([" ", " ", " ", ", ", "  ", " - ", "! "])) for word in chosen)
+
+
+def make_masked(**options):
+  """Returns `MaskedWords` of that model, five candidates a word."""
+  return MaskedWords(*make_model(), make_tokenizer(), **({"number": 5, "max_length": 48} | options))
+
+
+def write_sentences(number=24, longest=8):
+  """Returns sentences of one to `longest` words."""
+  rng = np.random.default_rng(0)
+  return [write_text(rng, int(words)) for words in rng.integers(1, longest + 1, number)]

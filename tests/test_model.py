@@ -165,3 +165,17 @@ def test_initialisation_is_berts_or_glorots():
   assert not layer(glorot)["bias"].any()
   np.testing.assert_array_equal(glorot["encoder"]["embeddings"]["layer_norm"]["scale"], 1)
   assert abs(glorot["encoder"]["embeddings"]["word_embeddings"]["embedding"].std() - 0.02) < 0.001
+
+
+def test_logits_at_positions_are_those_of_the_whole_model():
+  model = MaskedLanguageModel(CONFIG)
+  params = initialize(model, jax.random.key(3), kernels="glorot")
+  batch = {
+    "input_ids": jax.random.randint(jax.random.key(4), (3, 9), 0, CONFIG.vocab_size),
+    "attention_mask": (jnp.arange(9) < jnp.array([[9], [6], [4]])).astype(jnp.int32),
+  }
+  positions = jnp.array([[1, 5], [0, 3], [2, 2]])
+  whole = model.apply({"params": params}, batch).logits
+  part = model.apply({"params": params}, batch, positions=positions).logits
+  assert part.shape == (3, 2, CONFIG.vocab_size)
+  np.testing.assert_allclose(part, jnp.take_along_axis(whole, positions[..., None], axis=1), atol=1e-5)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import tyro
 
-from tinybert_jax.augment import Context
+from tinybert_jax.masked_words import Context
 
 Stage = Literal["augmented", "teacher", "intermediate", "prediction", "labels", "evaluate"]
 

@@ -16,11 +16,12 @@ from small_mlm import make_model, make_tokenizer, write_model
 from test_pretrained import word_tokenizer
 
 from experiments import benchmark, lengths, original
-from tinybert_jax.augment import MaskedWords, find_words
 from tinybert_jax.config import EncoderConfig
 from tinybert_jax.errors import InputError
+from tinybert_jax.masked_words import MaskedWords
 from tinybert_jax.model import Encoder, initialize
 from tinybert_jax.pretrained import save_pretrained
+from tinybert_jax.words import find_words
 
 # Small random models run through the authors' PyTorch release: teacher 4 × 16, student 2 × 12, 2 heads.
 ORIGINAL = np.load(Path(__file__).parents[1] / "fixtures" / "original_tinybert.npz")

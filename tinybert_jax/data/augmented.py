@@ -16,8 +16,9 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from tinybert_jax import fingerprint
-from tinybert_jax.augment import REPLACED, Augmenter, Candidates, Text, draw_copies, row_generator
+from tinybert_jax.augment import REPLACED, Augmenter, Candidates, draw_copies, row_generator
 from tinybert_jax.errors import InputError
+from tinybert_jax.words import Text
 
 ROWS_IN_PART = 1000  # of the source
 _SIDES = ("text", "pair")
