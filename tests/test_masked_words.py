@@ -51,7 +51,7 @@ def test_long_sentences_are_read_around_the_masked_word():
       read = row["input_ids"][1 : 1 + room]
       read[at - start] = row["own"]
       assert read == found.input_ids[start : start + room]
-  assert all(len(words) == K for words in make_masked()([found])[0].values())
+  assert all(len(words) == 5 for words in make_masked()([found])[0].values())
 
 
 def test_no_pieces_special_tokens_or_the_word_itself():
