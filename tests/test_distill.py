@@ -34,7 +34,7 @@ def batch():
 class ReluClassifier(SequenceClassifier):
   """The original program's classifier, with a ReLU on the pooled output."""
 
-  def __call__(self, batch, **options):
+  def __call__(self, batch, *, first_token=False, **options):
     outputs = self.encoder(batch, **options)
     return outputs._replace(logits=self.classifier(jax.nn.relu(outputs.pooled)))
 
