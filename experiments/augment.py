@@ -126,11 +126,7 @@ def main(options: Options) -> None:
     process=options.process_id,
     processes=options.num_processes,
   )
-  if (
-    options.text
-    and folder.exists()
-    and not stage_folder.read_record(folder, name)["inputs"]["training_rows"] == (fingerprint.of_rows(rows))
-  ):
+  if options.text and folder.exists() and stage_folder.made_from_rows(folder, name) != fingerprint.of_rows(rows):
     raise InputError(f"{folder}: holds another text than {options.text}; give another --out")
   if make(folder, name, run, source) is None:
     return

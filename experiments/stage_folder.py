@@ -136,6 +136,11 @@ def read_record(folder: Path, task: str) -> dict[str, Any]:
   return record
 
 
+def made_from_rows(folder: Path, task: str) -> str:
+  """Returns the fingerprint of the training rows that the stage in `folder` was made from; errors as `read_record`."""
+  return read_record(folder, task)["inputs"]["training_rows"]
+
+
 def unfinished(folder: Path) -> Path:
   """Returns the directory of the work under way for a stage."""
   return folder.with_name(f"{folder.name}.unfinished")

@@ -121,7 +121,7 @@ def with_augmented(run: training.Run, max_length: int) -> training.Run:
   if not {"intermediate", "prediction"} & set(options.stages):
     return run
   record = stage_folder.read_record(folder, run.task.name)
-  if record["inputs"]["training_rows"] != fingerprint.of_rows(run.data.texts):
+  if stage_folder.made_from_rows(folder, run.task.name) != fingerprint.of_rows(run.data.texts):
     raise InputError(f"{folder}: made from other training rows than these; run that stage again (--stages augmented …)")
   print(f"{'':13} {record['rows']:,} rows, {record['source_rows']:,} before augmentation", flush=True)
   tokens = run.folder / f"{augment.STAGE}_tokens.arrow"

@@ -123,6 +123,8 @@ def test_what_is_not_there_or_damaged_is_said(tmp_path):
   (tmp_path / "part-000000.parquet").write_bytes(b"no parquet")
   with pytest.raises(InputError, match=r"part-000000.parquet: not a readable Parquet file"):
     list(augmented.read_parts(tmp_path))
+  with pytest.raises(InputError, match=r"part-000000.parquet: not a readable Parquet file"):
+    augmented.tokenize_parts(tmp_path, tmp_path / "t.arrow", make_tokenizer(), max_length=8, made_from={})
 
 
 @pytest.mark.parametrize("name", sorted(LAYOUTS))

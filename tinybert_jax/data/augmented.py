@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ def missing_parts(directory: Path, rows: int) -> int:
 
 def count_rows(directory: Path) -> int:
   """Returns the number of rows in the Parquet files in `directory`."""
-  return sum(pq.read_metadata(path).num_rows for path in directory.glob("part-*.parquet"))
+  return sum(_read(path, pq.read_metadata).num_rows for path in directory.glob("part-*.parquet"))
 
 
 def read_parts(directory: Path) -> Iterator[pa.Table]:
@@ -103,10 +103,7 @@ def read_parts(directory: Path) -> Iterator[pa.Table]:
   if not paths:
     raise InputError(f"{directory}: no part-*.parquet there")
   for path in paths:
-    try:
-      yield pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-      raise InputError(f"{path}: not a readable Parquet file ({error})") from error
+    yield _read(path, pq.read_table)
 
 
 def tokenize_parts(
@@ -133,16 +130,24 @@ def tokenize_parts(
   key = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
   if not (path.is_file() and _stored_key(path) == key):
     new = path.with_suffix(".new")
-    with open(new, "wb") as file:
+    with open(new, "wb") as file, tqdm(desc="tokens", total=count_rows(directory), unit="row") as bar:
       writer = None
-      for table in tqdm(_pieces(directory), desc="tokens", unit=f"×{_TOKENIZED_AT_ONCE} rows", mininterval=1):
+      for table in _pieces(directory):
         encoded = _tokenize(tokenizer, table, max_length)
         if writer is None:
           writer = pa.ipc.new_stream(file, encoded.schema.with_metadata({_MADE_FROM: key}))
         writer.write_table(encoded)
+        bar.update(len(table))
       writer.close()
     new.replace(path)
   return datasets.Dataset.from_file(str(path))
+
+
+def _read(path: Path, read: Callable[[Path], Any]) -> Any:
+  try:
+    return read(path)
+  except (pa.ArrowException, OSError) as error:
+    raise InputError(f"{path}: not a readable Parquet file ({error})") from error
 
 
 def _rows_of_part(number: int, rows: int) -> range:
