@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
+import jax
 import tyro
 
 from tinybert_jax.errors import InputError, RunStopped
 
 Options = TypeVar("Options")
+_GOES_ON = "the same command goes on from the last checkpoint"
 
 
 def run(main: Callable[[Options], None], options_class: type[Options], prog: str) -> None:
@@ -35,11 +37,18 @@ def run(main: Callable[[Options], None], options_class: type[Options], prog: str
       raise
     print(f"{_sentence(error)}", file=sys.stderr)
     sys.exit(2)
+  except jax.errors.JaxRuntimeError as error:
+    if options.debug or jax.process_count() == 1:
+      raise
+    reason = str(error).splitlines()[0]
+    print(f"stopped, likely because another process of this run has ended ({reason}); {_GOES_ON}", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(2)  # an ordinary exit would wait for that process
 
 
 def _sentence(error: BaseException) -> str:
   if isinstance(error, KeyboardInterrupt):
-    return "stopped; the same command goes on from the last checkpoint"
+    return f"stopped; {_GOES_ON}"
   if isinstance(error, OSError):
     where = f" {error.filename}" if error.filename else ""
     full = "; free some space and run the same command again" if error.errno == errno.ENOSPC else ""

@@ -1,4 +1,4 @@
-"""The quickstart's pictures."""
+"""Pictures of runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +16,7 @@ from tinybert_jax.model import SequenceClassifier
 
 TEACHER, STUDENT, PLAIN = "#4063a8", "#d9742b", "#8a8a8a"
 History = Sequence[Mapping[str, float]]
+_TERMS = {"embedding": "embedding", "hidden": "hidden states", "attention": "attention scores"}
 
 
 def loss_curves(path: Path, histories: Mapping[str, History]) -> None:
@@ -108,4 +109,24 @@ def masked_losses(path: Path, history: History, steps_per_epoch: int) -> None:
   axis.set(xlabel="epoch", ylabel="cross-entropy of masked tokens, nats")
   axis.grid(alpha=0.3)
   axis.legend(frameon=False)
+  _save(figure, path)
+
+
+def general_losses(path: Path, history: History) -> None:
+  """Draws each layer's losses against the steps: lines in training, dots on held-out text."""
+  terms = sorted({name for row in history for name in row if name.split("_")[0] in _TERMS})
+  figure, axes = plt.subplots(1, len(_TERMS), figsize=(3.9 * len(_TERMS), 3.4), layout="constrained")
+  for axis, (kind, title) in zip(axes, _TERMS.items(), strict=True):
+    names = [name for name in terms if name.split("_")[0] == kind]
+    colors = plt.cm.viridis(np.linspace(0, 0.8, len(names)))
+    for name, color in zip(names, colors, strict=True):
+      for key, style in ((name, "-"), (f"held_out_{name}", "o")):
+        rows = [row for row in history if key in row]
+        label = f"layer {name.split('_')[1]}" if "_" in name and style == "-" else None
+        axis.plot([row["step"] for row in rows], [row[key] for row in rows], style, color=color, label=label, ms=3.5)
+    axis.set(title=title, xlabel="step", yscale="log")
+    axis.grid(alpha=0.3)
+    if len(names) > 1:
+      axis.legend(frameon=False, fontsize="small")
+  axes[0].set_ylabel("mean squared error (dots: held out)")
   _save(figure, path)

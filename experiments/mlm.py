@@ -20,6 +20,7 @@ from tinybert_jax.data.corpus import read_lines
 from tinybert_jax.errors import InputError
 from tinybert_jax.masking import MASKED, MaskedBatches
 from tinybert_jax.model import Batch, MaskedLanguageModel, count_parameters
+from tinybert_jax.parallel import data_parallel
 from tinybert_jax.pretrained import load_pretrained, load_tokenizer, save_pretrained
 from tinybert_jax.train import Every, train
 
@@ -164,8 +165,8 @@ def fit(
   fixed = mask(batches(held_out, lengths=to_longest, shuffle=False))
   optimizer = optim.adamw(optim.schedule(options.learning_rate, len(source)))
   loss_fn = distill.masked_language_modelling(model)
-  update, state, frozen, place = steps.data_parallel(
-    steps.make_update(loss_fn, optimizer, dropout=False),  # the masks are noise enough
+  update, state, frozen, place = data_parallel(
+    functools.partial(steps.make_update, loss_fn, optimizer, dropout=False),  # the masks are noise enough
     steps.create_state(params, optimizer, steps.random_key(options.seed)),
     frozen,
     options.batch_size,

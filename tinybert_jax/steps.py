@@ -147,26 +147,6 @@ def pmap_update(make: Callable[..., Update], **options: Any) -> Update:
   return jax.pmap(make(axis_name=AXIS, **options), axis_name=AXIS, donate_argnums=0)
 
 
-def data_parallel(
-  update: Update, state: TrainState, teacher_params: Params, batch_size: int
-) -> tuple[Update, TrainState, Params, Callable[[Batch], Batch]]:
-  """Returns the compiled update, its placed state and teacher, and what places a batch: on all devices there are.
-
-  One device where the batch cannot be divided among all of them.
-  """
-  devices = jax.device_count()
-  if devices == 1 or batch_size % devices:
-    return jit_update(update), state, jax.device_put(teacher_params), jax.device_put
-  mesh = data_mesh()
-  sharding = state_sharding(state, mesh)
-  return (
-    mesh_update(update, mesh, sharding),
-    jax.device_put(state, sharding),
-    jax.device_put(teacher_params, replicated(mesh)),
-    functools.partial(jax.device_put, device=batch_sharding(mesh)),
-  )
-
-
 def data_mesh(devices: list[jax.Device] | None = None) -> Mesh:
   """Returns a mesh of one axis, "data", over `devices`, by default all."""
   devices = devices or jax.devices()

@@ -3,18 +3,12 @@
 import contextlib
 import dataclasses
 import json
-import signal
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
-from tensorboardX import SummaryWriter
-from tqdm import tqdm
+import jax.numpy as jnp
 
 from tinybert_jax.checkpoints import Checkpoints
 from tinybert_jax.data.batches import BatchSource
@@ -22,7 +16,9 @@ from tinybert_jax.distill import Params
 from tinybert_jax.errors import InputError, RunStopped
 from tinybert_jax.masking import MaskedBatches
 from tinybert_jax.model import Batch
+from tinybert_jax.run_log import RunLog, read_log
 from tinybert_jax.steps import TrainState, Update
+from tinybert_jax.stopping import stop_signals
 
 Evaluate = Callable[[Params], Mapping[str, float]]
 
@@ -77,7 +73,8 @@ def train(
   """Returns the result of running `update` over every batch of `source`.
 
   `directory` gets `log.jsonl`, TensorBoard events and `checkpoints/`; a call with the same arguments on a
-  directory that a killed run left goes on, and ends as if it had not been killed.
+  directory that a killed run left goes on, and ends as if it had not been killed. Of several processes all call it, on
+  the same directory; the first writes the log, and all stop where one is told to.
 
   Args:
     directory: of this run.
@@ -103,7 +100,7 @@ def train(
   total, batches = len(source), iter(source)
   evaluate_every = every.evaluate or source.steps_per_epoch
   checkpoint_every = every.checkpoint or evaluate_every
-  teacher_params = jax.device_put(teacher_params)
+  teacher_params = jax.tree.map(jnp.asarray, teacher_params)  # not moved in every step
   best, history, step = {}, [], 0
   with contextlib.closing(Checkpoints(directory / "checkpoints")) as checkpoints:
     restored = checkpoints.restore_latest(state)
@@ -111,7 +108,7 @@ def train(
       state, record = restored
       if record["config"] != config:
         raise InputError(_other_options(directory, record["config"], config))
-      best, history = record["best"], _read_log(directory, record["log_rows"])
+      best, history = record["best"], read_log(directory, record["log_rows"])
       batches.set_state(record["batches"])
       step = int(state.step)
 
@@ -119,7 +116,7 @@ def train(
       record = {"config": config, "best": best, "log_rows": len(history), "batches": batches.get_state()}
       checkpoints.save_latest(step, state, record)
 
-    with _Log(directory, history, title, total, step) as log, _stop_signals() as stop:
+    with RunLog(directory, history, title, total, step) as log, stop_signals() as stop:
       while step < total:
         state, metrics = update(state, teacher_params, place(next(batches)))
         step += 1
@@ -139,9 +136,10 @@ def train(
           if best_metric and (not best or scores[best_metric] > best["metrics"][best_metric]):
             best = {"step": step, "metrics": scores}
             checkpoints.save_best(step, state.params, best)
-        if stop() or step % checkpoint_every == 0 or step == total:
+        stopped = stop()
+        if stopped or step % checkpoint_every == 0 or step == total:
           save()
-        if stop() and step < total:
+        if stopped and step < total:
           checkpoints.wait()
           raise RunStopped(
             f"{title}: stopped at step {step} of {total}, which is saved in {directory}; the same command goes on there"
@@ -149,76 +147,6 @@ def train(
     checkpoints.wait()
     params = checkpoints.restore_best(state.params)[0] if best else state.params
   return TrainResult(params, best.get("metrics", {}), history, state)
-
-
-class _Log:
-  """Means of the metrics to `log.jsonl`, TensorBoard and the progress bar; never waits for the device between rows."""
-
-  def __init__(self, directory: Path, history: list[dict[str, float]], title: str, total: int, step: int):
-    self._path, self._history, self._pending = directory / "log.jsonl", history, []
-    new = self._path.with_suffix(".new")
-    new.write_text("".join(json.dumps(row) + "\n" for row in history), encoding="utf-8")
-    new.replace(self._path)
-    self._events = SummaryWriter(str(directory), purge_step=step + 1 if step else None)
-    seconds = 0.1 if sys.stderr.isatty() else 30
-    self._bar = tqdm(desc=title, total=total, initial=step, unit="step", mininterval=seconds, dynamic_ncols=True)
-    self._start = time.perf_counter()
-
-  def __enter__(self) -> "_Log":
-    return self
-
-  def __exit__(self, *_) -> None:
-    self._bar.close()
-    self._events.close()
-
-  def add(self, metrics: Mapping[str, Any]) -> None:
-    self._pending.append(metrics)
-    self._bar.update()
-
-  def write_means(self, step: int) -> dict[str, float]:
-    """Returns and writes the means of what was added since the last time; the counters' last values."""
-    fetched = jax.device_get(self._pending)
-    row = {name: float(np.mean([metrics[name] for metrics in fetched])) for name in fetched[-1]}
-    row |= {name: float(fetched[-1][name]) for name in ("skipped", "skipped_in_a_row")}
-    now = time.perf_counter()
-    row["seconds"], self._start, self._pending = now - self._start, now, []
-    self.write(step, row)
-    self._bar.set_postfix(loss=f"{row['loss']:.4g}")
-    return row
-
-  def write(self, step: int, row: Mapping[str, float]) -> None:
-    self._history.append({"step": step, **row})
-    with open(self._path, "a", encoding="utf-8") as file:
-      file.write(json.dumps(self._history[-1]) + "\n")
-    for name, value in row.items():
-      self._events.add_scalar(name, value, step)
-
-
-def _read_log(directory: Path, rows: int) -> list[dict[str, float]]:
-  """Returns the first `rows` rows of the log: those that the checkpoint knows of."""
-  path = directory / "log.jsonl"
-  return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:rows]] if path.exists() else []
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-  """Gives a function that tells whether Ctrl-C or SIGTERM has come; a second one stops at once."""
-  received = []
-  if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-    yield lambda: False
-    return
-
-  def handle(number, frame):
-    if received:
-      raise KeyboardInterrupt
-    received.append(number)
-
-  before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-  try:
-    yield lambda: bool(received)
-  finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)
 
 
 def _other_options(directory: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import datasets
 import jax
 
-from experiments import augment, command_line, stage_folder
+from experiments import augment, command_line, stage_folder, students
 from experiments.glue import data, evaluation, models, training
 from experiments.glue.options import Options
 from tinybert_jax import fingerprint
@@ -85,7 +85,7 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
   if {"intermediate", "labels"} & set(options.stages):
     # A student that does not go with the teacher is refused before anything trains.
     student = models.load_student(options, task, teacher.config, tokenizer)
-    layers = models.check_pair(options, student.config, teacher.config, max_length)
+    layers = students.match_layers(options.student, options.layer_map, student.config, teacher.config, max_length)
     size = count_parameters(student.params)
     print(f"{'':13} student {size:,} parameters; its layers learn from the teacher's {layers}", flush=True)
 

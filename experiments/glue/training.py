@@ -23,6 +23,7 @@ from tinybert_jax.evaluate import predict
 from tinybert_jax.layer_map import LayerMap
 from tinybert_jax.metrics import score
 from tinybert_jax.model import SequenceClassifier
+from tinybert_jax.parallel import data_parallel
 from tinybert_jax.pretrained import Pretrained
 from tinybert_jax.train import Every, TrainResult, train
 
@@ -209,8 +210,8 @@ def fit(
     pad_id=model.config.pad_token_id,
   )
   optimizer = optim.adamw(optim.schedule(recipe.learning_rate, len(source)))
-  update, state, teacher_params, place = steps.data_parallel(
-    steps.make_update(loss_fn, optimizer),
+  update, state, teacher_params, place = data_parallel(
+    functools.partial(steps.make_update, loss_fn, optimizer),
     steps.create_state(params, optimizer, steps.random_key(run.options.seed)),
     teacher_params or {},
     recipe.batch_size,

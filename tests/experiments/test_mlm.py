@@ -11,10 +11,10 @@ from small_mlm import CONFIG, make_tokenizer, write_text
 
 from experiments import mlm
 from experiments.mlm import Options
-from tinybert_jax import train as train_module
 from tinybert_jax.errors import InputError, RunStopped
 from tinybert_jax.model import Encoder, MaskedLanguageModel, initialize
 from tinybert_jax.pretrained import load_pretrained, save_pretrained
+from tinybert_jax.run_log import RunLog
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_with_the_body_and_whole_words_and_a_head_that_is_trained_further(option
 def test_a_stopped_run_ends_as_if_it_had_not_been(options, monkeypatch):
   mlm.main(options)
   stopped = dataclasses.replace(options, out=options.out / "stopped")
-  add, steps = train_module._Log.add, []
+  add, steps = RunLog.add, []
 
   def stop(self, metrics):
     steps.append(1)
@@ -78,10 +78,10 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(options, monkeypatch):
       raise KeyboardInterrupt
     add(self, metrics)
 
-  monkeypatch.setattr(train_module._Log, "add", stop)
+  monkeypatch.setattr(RunLog, "add", stop)
   with pytest.raises((KeyboardInterrupt, RunStopped)):
     mlm.main(stopped)
-  monkeypatch.setattr(train_module._Log, "add", add)
+  monkeypatch.setattr(RunLog, "add", add)
   with pytest.raises(InputError, match=r"holds a run with other options.*epochs 4 then and 5 now"):
     mlm.main(dataclasses.replace(stopped, epochs=5))
   text = options.text[0].read_text(encoding="utf-8")

@@ -66,6 +66,8 @@ class BatchSource:
     seed: int = 0,
     shuffle: bool = True,
     pad_id: int = 0,
+    process: int = 0,
+    processes: int = 1,
   ):
     """Args:
       rows: with the column `input_ids` and any of those above.
@@ -76,12 +78,18 @@ class BatchSource:
       seed: of the shuffling.
       shuffle: or go by rising length, the same in every epoch.
       pad_id: the token that fills up `input_ids`.
+      process: this process's number, of several that train together.
+      processes: how many there are. Each reads its share of the rows of every batch: the rows of the whole batch,
+        and so the run's, do not depend on how many share them.
 
     Raises:
-      InputError: no rows, or a row longer than the last bucket.
+      InputError: no rows, a row longer than the last bucket, or a batch that the processes cannot share.
     """
     if not len(rows):
       raise InputError("there are no rows to make batches from")
+    if batch_size % processes:
+      raise InputError(f"batches of {batch_size} rows cannot be shared by {processes} processes")
+    self._share, self._process = batch_size // processes, process
     self.rows, self.batch_size, self.lengths = rows, batch_size, tuple(lengths)
     self.seed, self.shuffle, self.pad_id = seed, shuffle, pad_id
     row_lengths = row_length(rows)
@@ -101,10 +109,11 @@ class BatchSource:
   def __getitem__(self, step: int) -> NumpyBatch:
     epoch, index = divmod(step, self.steps_per_epoch)
     length, indices = self._plan(epoch)[index]
-    return pad_batch(self.rows[indices], length, self.batch_size, self.pad_id)
+    own = indices[self._process * self._share :][: self._share]
+    return pad_batch(self.rows[own], length, self._share, self.pad_id)
 
   def indices(self, step: int) -> np.ndarray:
-    """Returns the numbers of the data set's rows in batch `step`, in their order."""
+    """Returns the numbers of the data set's rows in batch `step`, in their order; all processes' shares."""
     epoch, index = divmod(step, self.steps_per_epoch)
     return self._plan(epoch)[index][1]
 
@@ -140,13 +149,14 @@ def pad_batch(rows: Mapping[str, Any], length: int, batch_size: int, pad_id: int
     "attention_mask": np.zeros((batch_size, length), np.int32),
     "example_weight": (np.arange(batch_size) < number).astype(np.float32),
   }
-  for row, ids in enumerate(rows["input_ids"]):
-    batch["input_ids"][row, : len(ids)] = ids
-    batch["attention_mask"][row, : len(ids)] = 1
+  lengths = np.zeros(batch_size, np.int32)
+  lengths[:number] = [len(ids) for ids in rows["input_ids"]]
+  valid = np.arange(length) < lengths[:, None]
+  batch["attention_mask"][valid] = 1
   if "token_type_ids" in rows:
     batch["token_type_ids"] = np.zeros((batch_size, length), np.int32)
-    for row, ids in enumerate(rows["token_type_ids"]):
-      batch["token_type_ids"][row, : len(ids)] = ids
+  for name in batch.keys() & {"input_ids", "token_type_ids"} if number else ():
+    batch[name][valid] = np.concatenate(rows[name])
   for name in ("labels", "teacher_logits"):
     if name in rows:
       values = np.asarray(rows[name])

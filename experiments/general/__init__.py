@@ -1,0 +1,1 @@
+"""General distillation: a pretrained BERT and raw text in, a general student out."""

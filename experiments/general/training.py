@@ -1,0 +1,175 @@
+"""The training of a general student, and its losses on held-out text."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import datasets
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.general.options import Options
+from tinybert_jax import distill, fingerprint, optim, steps
+from tinybert_jax.config import EncoderConfig
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.errors import InputError
+from tinybert_jax.layer_map import LayerMap
+from tinybert_jax.losses import WeightedSum
+from tinybert_jax.model import Batch, Encoder
+from tinybert_jax.parallel import Form, data_parallel, gather
+from tinybert_jax.pretrained import Pretrained
+from tinybert_jax.train import Every, TrainResult, train
+
+HELD_OUT_ROWS = 2048  # that the losses are measured on, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequences:
+  """Training rows, held-out rows or None, and the fingerprint of both."""
+
+  training: datasets.Dataset
+  held_out: datasets.Dataset | None
+  fingerprint: str
+
+
+def fit(
+  options: Options, teacher: Pretrained, student: Pretrained, layers: LayerMap, sequences: Sequences
+) -> TrainResult:
+  """Returns the result of training `student` on `teacher`, its last parameters whole on every device."""
+  dtype = compute_dtype(options)
+  model, teacher_model = Encoder(student.config, dtype), Encoder(teacher.config, dtype)
+  batch_size = global_batch_size(options)
+  batches = functools.partial(
+    BatchSource,
+    batch_size=batch_size,
+    lengths=buckets(options, sequences.training, batch_size),
+    pad_id=student.config.pad_token_id,
+    process=jax.process_index(),
+    processes=jax.process_count(),
+  )
+  source = batches(sequences.training, epochs=options.epochs, steps=options.steps, seed=options.seed)
+  projections = distill.initialize_projections(student.config, teacher.config, jax.random.key(options.seed + 1))
+  loss_fn = distill.intermediate_distillation(model, teacher_model, layers)
+  optimizer = optim.adamw(
+    optim.schedule(options.learning_rate, len(source), warmup=options.warmup, decay=options.decay)
+  )
+  update, state, teacher_params, place = data_parallel(
+    functools.partial(steps.make_update, loss_fn, optimizer, accumulate=options.accumulate),
+    steps.create_state({**student.params, "projections": projections}, optimizer, steps.random_key(options.seed)),
+    teacher.params,
+    batch_size,
+    parallel_form(options),
+  )
+  evaluate = None
+  if sequences.held_out is not None:
+    rows = sequences.held_out.select(range(min(len(sequences.held_out), HELD_OUT_ROWS)))
+    # In one length and one shape: the losses are sums over tokens, which padding does not change.
+    fixed = batches(rows, lengths=(options.max_length,), shuffle=False)
+    evaluate = held_out_losses(loss_fn, teacher_params, fixed, place)
+  twentieth = math.ceil(len(source) / 20)
+  result = train(
+    options.out / "training",
+    update,
+    state,
+    teacher_params,
+    source,
+    evaluate=evaluate,
+    every=Every(
+      log=options.log_every,
+      evaluate=options.evaluate_every or min(twentieth, 5000),
+      checkpoint=options.checkpoint_every or min(twentieth, 1000),
+    ),
+    config=inputs(options, teacher.config, teacher.params, student, layers, sequences, batch_size),
+    title="general",
+    place=place,
+  )
+  return result._replace(params=gather(result.params))
+
+
+def held_out_losses(
+  loss_fn: distill.LossFn, teacher_params: distill.Params, batches: BatchSource, place: Callable[[Batch], Batch]
+) -> Callable[[distill.Params], Mapping[str, float]]:
+  """Returns the function of the parameters that gives their losses without dropout, means over all of `batches`."""
+  terms = jax.jit(lambda params, teacher_params, batch: loss_fn(params, teacher_params, batch, None))
+
+  def evaluate(params: distill.Params) -> dict[str, float]:
+    # Fetched at the end, so that the device has the next batch before its result of this one is read.
+    parts = jax.device_get([terms(params, teacher_params, place(batch)) for batch in batches])
+    means = {
+      f"held_out_{name}": float(sum((part[name] for part in parts), WeightedSum(np.zeros(()), np.zeros(()))).mean())
+      for name in parts[0]
+    }
+    return {"held_out_loss": sum(means.values()), **means}
+
+  return evaluate
+
+
+def inputs(
+  options: Options,
+  teacher: EncoderConfig,
+  teacher_params: distill.Params,
+  student: Pretrained,
+  layers: LayerMap,
+  sequences: Sequences,
+  batch_size: int,
+) -> dict[str, Any]:
+  """Returns what a run's numbers depend on, which are not how it is laid out over devices."""
+  return {
+    "teacher": fingerprint.of_model(teacher, teacher_params),
+    "student": fingerprint.of_model(student.config, student.params),
+    "sequences": sequences.fingerprint,
+    "layer_map": layers,
+    "batch_size": batch_size,
+    "epochs": options.epochs if options.steps is None else None,
+    "steps": options.steps,
+    "dtype": jnp.dtype(compute_dtype(options)).name,
+    **{name: getattr(options, name) for name in ("learning_rate", "warmup", "decay", "seed")},
+  }
+
+
+def buckets(options: Options, rows: datasets.Dataset, batch_size: int) -> tuple[int, ...]:
+  """Returns the lengths to pad to: packed text is mostly of full length, so few are worth a program."""
+  sample = row_length(rows)[:: max(1, len(rows) // 100_000)]
+  lengths = bucket_lengths(sample, number=1 if len(rows) < 20 * batch_size else 3)
+  return (*(length for length in lengths if length < options.max_length), options.max_length)
+
+
+def global_batch_size(options: Options) -> int:
+  """Returns the sequences in a batch of all devices; InputError where the devices and parts cannot share them."""
+  devices = jax.device_count()
+  size = options.batch_size_per_device * devices if options.batch_size_per_device else options.batch_size
+  parts = devices * options.accumulate
+  if size % parts:
+    raise InputError(
+      f"--batch-size {size}: it must be a multiple of {parts}, the number of devices ({devices}) times "
+      f"--accumulate ({options.accumulate})"
+    )
+  return size
+
+
+def parallel_form(options: Options) -> Form:
+  """Returns how the devices share the work; InputError for options that contradict each other."""
+  if options.shard_params and options.parallel == "pmap":
+    raise InputError("--shard-params goes with --parallel mesh: pmap keeps all parameters on every device")
+  return "sharded" if options.shard_params else options.parallel
+
+
+def compute_dtype(options: Options) -> jnp.dtype:
+  """Returns the dtype of matrix products."""
+  if options.dtype == "auto":
+    return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+  return jnp.dtype(options.dtype)
+
+
+def by_term(losses: Mapping[str, float]) -> str:
+  """Returns the last losses summed over the layers, in words: those on held-out text where there are any."""
+  kinds = ("embedding", "hidden", "attention")
+  prefix = "held_out_" if "held_out_loss" in losses else ""
+  sums = {
+    kind: sum(value for name, value in losses.items() if name == prefix + kind or name.startswith(f"{prefix}{kind}_"))
+    for kind in kinds
+  }
+  return ", ".join(f"{kind} {value:.4f}" for kind, value in sums.items())

@@ -1,0 +1,99 @@
+"""The devices and processes of a run: the backend that is asked for, and hosts that find each other."""
+
+import dataclasses
+
+import jax
+import tyro
+from jax.experimental import multihost_utils
+
+from tinybert_jax.errors import InputError
+
+_SILENT_SECONDS = 30  # after which a process that gives no sign of life counts as dead, and the others end
+
+
+@dataclasses.dataclass(frozen=True)
+class Hosts:
+  """Where a run computes. Under TPU pods, SLURM and the other launchers that JAX knows, processes find each other."""
+
+  tpu: tyro.conf.FlagCreatePairsOff[bool] = False
+  """Run on TPUs, and end where there are none."""
+  gpu: tyro.conf.FlagCreatePairsOff[bool] = False
+  """Run on GPUs, and end where there are none."""
+  cpu: tyro.conf.FlagCreatePairsOff[bool] = False
+  """Run on the CPU."""
+  coordinator: str | None = None
+  """HOST:PORT of the first of several processes, where no launcher tells; goes with the next two."""
+  process_id: int | None = None
+  """This process's number, from 0."""
+  num_processes: int | None = None
+  """How many processes there are."""
+
+
+def join(hosts: Hosts) -> None:
+  """Makes this process one of the run's, on the backend asked for; to be called before JAX computes anything.
+
+  Raises:
+    InputError: the backend is not there, the options contradict each other, or the coordinator does not answer.
+  """
+  asked = [name for name in ("tpu", "gpu", "cpu") if getattr(hosts, name)]
+  if len(asked) > 1:
+    raise InputError(f"{' and '.join(f'--{name}' for name in asked)}: one of them at most")
+  if hosts.cpu:
+    jax.config.update("jax_platforms", "cpu")
+  _find_others(hosts)
+  try:
+    found = jax.default_backend()
+  except RuntimeError as error:
+    raise InputError(f"JAX finds no device: {' '.join(str(error).split())}") from error
+  if asked and found != asked[0]:
+    install = {"tpu": "jax[tpu]", "gpu": "jax[cuda13] or jax[rocm]"}[asked[0]]
+    raise InputError(
+      f"--{asked[0]}: there is none that JAX can use; it found {describe()} (is {install} installed, and the device "
+      "free?)"
+    )
+
+
+def describe() -> str:
+  """Returns the run's devices in words: how many of what kind, and in how many processes."""
+  kinds = sorted({device.device_kind for device in jax.devices()})
+  processes = f", {jax.process_count()} processes" if jax.process_count() > 1 else ""
+  number = jax.device_count()
+  return f"{number} {jax.default_backend()} device{'s' if number > 1 else ''} ({', '.join(kinds)}{processes})"
+
+
+def wait_for_all() -> None:
+  """Returns when every process has come here."""
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices("end")
+
+
+def say(*words: object) -> None:
+  """Prints on the first process alone."""
+  if jax.process_index() == 0:
+    print(*words, flush=True)
+
+
+def _find_others(hosts: Hosts) -> None:
+  given = (hosts.coordinator, hosts.num_processes, hosts.process_id)
+  if given != (None, None, None):
+    if None in given:
+      raise InputError("--coordinator, --num-processes and --process-id go together")
+    if not 0 <= hosts.process_id < hosts.num_processes:
+      last = hosts.num_processes - 1
+      raise InputError(
+        f"--process-id {hosts.process_id}: with --num-processes {hosts.num_processes} it must be 0 to {last}"
+      )
+  if jax.distributed.is_initialized():
+    return
+  try:
+    jax.distributed.initialize(
+      *given, heartbeat_timeout_seconds=_SILENT_SECONDS, shutdown_timeout_seconds=2 * _SILENT_SECONDS
+    )
+  except ValueError as error:
+    if given != (None, None, None):
+      raise InputError(f"--coordinator {hosts.coordinator}: {error}") from error
+    # Else there is no launcher that JAX knows, and this process is the run.
+  except RuntimeError as error:
+    reason = " ".join(str(error).split())
+    if "must be called before" not in reason:  # as in a notebook, where JAX has begun already
+      raise InputError(f"the processes of this run did not find each other ({reason})") from error

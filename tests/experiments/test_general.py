@@ -1,0 +1,155 @@
+"""`experiments.general` on a small teacher and text, in this process."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+import transformers
+from small_general import STUDENT, TEACHER, write_inputs
+
+from experiments.general import __main__ as program
+from experiments.general import training
+from experiments.general.options import Options
+from experiments.hosts import Hosts
+from tinybert_jax.config import config_to_dict
+from tinybert_jax.errors import InputError
+from tinybert_jax.model import Encoder
+from tinybert_jax.pretrained import load_pretrained
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+  """One finished run on all devices, made once."""
+  root = tmp_path_factory.mktemp("general")
+  write_inputs(root)
+  options = Options(
+    corpus=(str(root / "text.txt"),),
+    held_out=0.1,
+    cache=root / "cache",
+    pretrained=str(root / "teacher"),
+    student=str(root / "student.json"),
+    out=root / "out",
+    max_length=32,
+    epochs=2,
+    batch_size=16,
+    learning_rate=1e-2,
+    log_every=4,
+  )
+  program.main(options)
+  return options
+
+
+def changed(options, **changes):
+  return dataclasses.replace(options, **changes)
+
+
+def history(options):
+  return [json.loads(line) for line in (options.out / "training" / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_run_ends_with_a_student_its_losses_and_their_picture(made):
+  config = transformers.AutoConfig.from_pretrained(made.out / "model")
+  assert (config.hidden_size, config.num_hidden_layers) == (STUDENT.hidden_size, STUDENT.num_hidden_layers)
+  model = transformers.AutoModel.from_pretrained(made.out / "model")
+  assert set(dict(model.named_parameters())) > {"encoder.layer.0.attention.self.query.weight"}
+  assert not load_pretrained(made.out / "model", Encoder).initialized
+  rows = history(made)
+  terms = {"embedding", "hidden_1", "attention_1"}
+  assert any(terms <= row.keys() for row in rows)
+  measured = [row for row in rows if "held_out_loss" in row]
+  assert measured[-1]["held_out_loss"] < 0.7 * measured[0]["held_out_loss"]
+  assert measured[-1]["held_out_loss"] == pytest.approx(sum(measured[-1][f"held_out_{term}"] for term in terms))
+  assert json.loads((made.out / "metrics.json").read_text())["held_out_loss"] == measured[-1]["held_out_loss"]
+  assert (made.out / "losses.png").stat().st_size > 5000
+
+
+def test_the_same_command_again_and_with_other_options(made, capsys):
+  before = (made.out / "model" / "model.safetensors").read_bytes()
+  program.main(made)
+  assert (made.out / "model" / "model.safetensors").read_bytes() == before
+  with pytest.raises(InputError, match=r"other options \(learning_rate 0.01 then and 0.02 now\)"):
+    program.main(changed(made, learning_rate=2e-2))
+
+
+@pytest.mark.parametrize(
+  "changes", [{"shard_params": True, "accumulate": 2}, {"parallel": "pmap"}], ids=["sharded", "pmap"]
+)
+def test_other_forms_give_the_same_student(made, tmp_path, changes):
+  options = changed(made, out=tmp_path / "out", **changes)
+  program.main(options)
+  ours, theirs = (load_pretrained(each.out / "model", Encoder).params for each in (options, made))
+  for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-5 * max(np.abs(b).max(), 1e-6))
+
+
+def test_pairs_accumulation_and_a_student_to_go_on_from(made, tmp_path):
+  options = changed(
+    made, segments="pair", student=str(made.out / "model"), out=tmp_path / "out", steps=6, batch_size_per_device=2
+  )
+  program.main(options)
+  first = next(row for row in history(options) if "held_out_loss" in row)
+  fresh = next(row for row in history(made) if "held_out_loss" in row)
+  assert first["held_out_hidden_1"] < fresh["held_out_hidden_1"]
+
+
+def test_text_is_prepared_without_a_teacher_in_memory(made, tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(program, "load_pretrained", None)
+  program.main(changed(made, prepare=True, cache=tmp_path / "cache"))
+  assert "corpus   documents" in capsys.readouterr().out
+  assert list((tmp_path / "cache").glob("*/corpus.json"))
+
+
+@pytest.mark.parametrize(
+  ("changes", "sentence"),
+  [
+    ({"batch_size": 12}, r"--batch-size 12: it must be a multiple of 8, the number of devices \(8\) times"),
+    ({"parallel": "pmap", "shard_params": True}, "--shard-params goes with --parallel mesh"),
+    ({"hosts": Hosts(tpu=True)}, r"--tpu: there is none that JAX can use; it found 8 cpu devices"),
+    ({"hosts": Hosts(tpu=True, gpu=True)}, "--tpu and --gpu: one of them at most"),
+    ({"hosts": Hosts(coordinator="localhost:1")}, "--coordinator, --num-processes and --process-id go together"),
+    (
+      {"hosts": Hosts(coordinator="localhost:1", num_processes=2, process_id=2)},
+      "--process-id 2: with --num-processes 2 it must be 0 to 1",
+    ),
+    ({"corpus": ("nowhere.txt",)}, "nowhere.txt"),
+    ({"weights": (1.0, 2.0)}, "--weights: 2 of them, and 1 are in --corpus"),
+    ({"weights": (0.0,)}, "a weight of 0"),
+    ({"max_length": 100}, "--max-length 100: the student has positions for 64 tokens only"),
+    ({"layer_map": "3"}, "--layer-map 3"),
+    ({"student": "nobody"}, "--student nobody: no such preset"),
+    ({"pretrained": "nobody"}, "nobody"),
+    ({"learning_rate": 0.0}, "--learning-rate 0.0: it must be above 0 and below 1"),
+    ({"steps": 0}, "--steps 0: it must be at least 1"),
+    ({"held_out": 0.7}, "to hold out"),
+  ],
+)
+def test_options_that_cannot_be(made, tmp_path, changes, sentence):
+  with pytest.raises(InputError, match=sentence):
+    program.main(changed(made, **{"out": tmp_path / "out", **changes}))
+  assert not (tmp_path / "out").exists()
+
+
+def test_a_student_with_other_heads_or_tokens(made, tmp_path):
+  for change, sentence in (
+    ({"num_attention_heads": 3}, "3 attention heads, and the teacher has 2"),
+    ({"vocab_size": 50}, f"its vocabulary has 50 tokens, and the teacher's {TEACHER.vocab_size}"),
+  ):
+    path = tmp_path / "student.json"
+    path.write_text(json.dumps(config_to_dict(dataclasses.replace(STUDENT, **change))))
+    with pytest.raises(InputError, match=sentence):
+      program.main(changed(made, student=str(path), out=tmp_path / "out"))
+
+
+def test_held_out_losses_do_not_depend_on_the_batches(made):
+  corpus = program.pack(made, program.load_tokenizer(made.pretrained))
+  assert len(corpus.held_out) > 10
+  options = changed(made, steps=1, out=made.out.parent / "other", log_every=1)
+  rows = []
+  for batch_size in (8, 16):
+    each = changed(options, batch_size=batch_size, out=made.out.parent / f"of-{batch_size}", learning_rate=1e-30)
+    program.main(each)
+    rows.append(history(each)[-1])
+  assert rows[0]["held_out_loss"] == pytest.approx(rows[1]["held_out_loss"], rel=1e-5)
+  assert training.by_term(rows[0]).startswith("embedding ")

@@ -1,0 +1,106 @@
+"""`experiments.general` on two processes of four devices, against one process of one device."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from small_general import write_inputs
+
+HERE = Path(__file__).parent
+STEPS = 50
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+  root = tmp_path_factory.mktemp("processes")
+  write_inputs(root)
+  return root
+
+
+@pytest.fixture(scope="module")
+def alone(root):
+  """The folder of a run on one device."""
+  (process,) = start(root, root / "alone", processes=1, devices=1)
+  assert finish(process)[0] == 0
+  return root / "alone"
+
+
+def start(root, out, *, processes, devices, signals=()):
+  """Starts the processes of a run; `signals` gives what number n gets, and at what step."""
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+  options = [
+    "--cpu", "--corpus", "text.txt", "--held-out", "0.1", "--cache", "cache", "--pretrained", "teacher",
+    "--student", "student.json", "--out", out, "--max-length", "32", "--batch-size", "16", "--steps", STEPS,
+    "--learning-rate", "1e-2", "--log-every", "5", "--evaluate-every", "25", "--checkpoint-every", "20",
+  ]  # fmt: skip
+  environment = os.environ | {
+    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0",
+    "PYTHONPATH": os.pathsep.join([str(HERE.parent.parent), str(HERE.parent)]),
+  }
+  started = []
+  for number in range(processes):
+    together = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", processes, "--process-id", number]
+    signal = dict(signals).get(number, ("SIGTERM", 0))
+    command = [sys.executable, HERE.parent / "general_process.py", *signal, *options]
+    command += together if processes > 1 else []
+    started.append(
+      subprocess.Popen(
+        [str(word) for word in command], cwd=root, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+      )
+    )  # fmt: skip
+  return started
+
+
+def finish(process):
+  out, error = process.communicate(timeout=300)
+  return process.returncode, out, error
+
+
+def history(out):
+  return [json.loads(line) for line in (out / "training" / "log.jsonl").read_text().splitlines()]
+
+
+def assert_same_student(ours, theirs):
+  ours_weights, weights = (load_file(each / "model" / "model.safetensors") for each in (ours, theirs))
+  for name, value in weights.items():
+    np.testing.assert_allclose(ours_weights[name], value, atol=1e-5 * max(np.abs(value).max(), 1e-6), err_msg=name)
+
+
+def assert_same_losses(ours, theirs):
+  losses = [name for name in theirs if name not in ("seconds", "grad_norm")]
+  assert [ours[name] for name in losses] == pytest.approx([theirs[name] for name in losses], rel=1e-5)
+
+
+def test_two_processes_give_the_run_of_one(root, alone):
+  processes = start(root, root / "two", processes=2, devices=4)
+  results = [finish(process) for process in processes]
+  assert [code for code, _, _ in results] == [0, 0], results
+  assert "8 cpu devices (cpu, 2 processes)" in results[0][1]
+  assert "student" in results[0][1] and "student" not in results[1][1]  # the first alone reports
+  assert_same_student(root / "two", alone)
+  for row, reference in zip(history(root / "two"), history(alone), strict=True):
+    assert_same_losses(row, reference)
+
+
+def test_where_one_process_is_told_to_stop_all_do_and_another_number_of_them_goes_on(root, alone):
+  out = root / "stopped"
+  processes = start(root, out, processes=2, devices=4, signals={1: ("SIGTERM", 30)})
+  results = [finish(process) for process in processes]
+  for code, _, error in results:
+    assert code == 2
+    assert "general: stopped at step 3" in error and "of 50, which is saved in" in error
+    assert "Traceback" not in error
+  assert not (out / "model").exists()
+  (process,) = start(root, out, processes=1, devices=1)
+  assert finish(process)[0] == 0
+  assert_same_student(out, alone)
+  assert_same_losses(history(out)[-1], history(alone)[-1])

@@ -1,0 +1,25 @@
+"""`experiments.general` in a process that gets a signal at a step: `python general_process.py SIGNAL STEP OPTIONS…`."""
+
+import os
+import signal
+import sys
+
+from experiments import command_line
+from experiments.general.__main__ import main
+from experiments.general.options import Options
+from tinybert_jax.run_log import RunLog
+
+name, step = sys.argv.pop(1), int(sys.argv.pop(1))
+add, steps = RunLog.add, []
+
+
+def add_and_signal(self, metrics):
+  add(self, metrics)
+  steps.append(metrics)
+  if len(steps) == step:
+    os.kill(os.getpid(), getattr(signal, name))
+
+
+if __name__ == "__main__":
+  RunLog.add = add_and_signal
+  command_line.run(main, Options, "python -m experiments.general")
