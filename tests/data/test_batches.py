@@ -31,6 +31,30 @@ def test_every_row_once_an_epoch_and_none_dropped(shuffle, batch_size):
     assert sum((batch["example_weight"] == 0).any() for batch in batches) <= 1
 
 
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_every_row_once_an_epoch_whatever_the_number_of_processes(processes):
+  options = {"batch_size": 8, "lengths": (8, 16), "epochs": 2, "seed": 3}
+  whole = BatchSource(rows(), **options)
+  shares = [BatchSource(rows(), **options, process=number, processes=processes) for number in range(processes)]
+  for epoch in range(2):
+    steps = range(epoch * whole.steps_per_epoch, (epoch + 1) * whole.steps_per_epoch)
+    assert seen(share[step] for share in shares for step in steps) == list(range(23))
+    for step in steps:  # and the rows of each batch are those of one process, in its order
+      together = [share[step] for share in shares]
+      for name, column in whole[step].items():
+        np.testing.assert_array_equal(np.concatenate([batch[name] for batch in together]), column)
+
+
+def test_a_state_of_one_number_of_processes_goes_on_with_another():
+  options = {"batch_size": 8, "lengths": (8, 16), "epochs": 2}
+  two = [iter(BatchSource(rows(), **options, process=number, processes=2)) for number in range(2)]
+  before = [next(batches) for _ in range(2) for batches in two]
+  alone = iter(BatchSource(rows(), **options))
+  alone.set_state(two[0].get_state())
+  assert two[0].get_state() == two[1].get_state()
+  assert seen([*before, next(alone)]) == list(range(23))
+
+
 def test_columns_mask_and_padding_stay_together():
   data = rows()
   source = BatchSource(data, batch_size=4, lengths=(8, 16), pad_id=99)
@@ -95,6 +119,8 @@ def test_teacher_logits_and_token_types_are_carried():
 
 
 def test_what_does_not_fit_is_refused():
+  with pytest.raises(InputError, match="batches of 4 rows cannot be shared by 3 processes"):
+    BatchSource(rows(), batch_size=4, lengths=(16,), processes=3)
   with pytest.raises(InputError, match="no rows"):
     BatchSource(rows().select([]), batch_size=4, lengths=(16,))
   with pytest.raises(InputError, match="does not fit the longest bucket, 4"):
