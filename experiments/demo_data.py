@@ -122,14 +122,15 @@ def _file(package: str, name: str) -> Path:
   return path
 
 
-def main(what: tyro.conf.Positional[Literal["encoder", "glove", "texts"]] = "encoder") -> None:
+def main(what: tyro.conf.Positional[Literal["encoder", "glove", "texts", "documents"]] = "encoder") -> None:
   """Print where the demo's data lies, for other command lines: --pretrained $(python -m experiments.demo_data).
 
   Args:
-    what: the encoder's directory, that of the word vectors, or all raw texts, one a line.
+    what: the encoder's directory, that of the word vectors, or all raw texts: one a line (texts), or with a blank line
+      between them (documents).
   """
-  if what == "texts":
-    print("\n".join(raw_texts()))
+  if what in ("texts", "documents"):
+    print(("\n" if what == "texts" else "\n\n").join(raw_texts()))
   else:
     print({"encoder": encoder_directory, "glove": word_vectors_directory}[what]())
 

@@ -1,5 +1,5 @@
-"""Task distillation and augmentation as the original TinyBERT program does them, in eager PyTorch: what `benchmark`
-measures against.
+"""Distillation and augmentation as the original TinyBERT program does them, in eager PyTorch: what `benchmark` measures
+against.
 
 Written anew from that program's behaviour; tests hold its losses and gradients to numbers from the program itself.
 Modules carry the names of PyTorch checkpoints. Shapes: B batch, L length, D width, H heads, C classes.
@@ -39,7 +39,7 @@ class Embeddings(nn.Module):
     self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
   def forward(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
-    positions = torch.arange(input_ids.shape[1]).unsqueeze(0).expand_as(input_ids)
+    positions = torch.arange(input_ids.shape[1], device=input_ids.device).unsqueeze(0).expand_as(input_ids)
     x = self.word_embeddings(input_ids) + self.position_embeddings(positions)
     return self.dropout(self.LayerNorm(x + self.token_type_embeddings(token_type_ids)))
 
@@ -96,7 +96,11 @@ class Layer(nn.Module):
 
 
 class Classifier(nn.Module):
-  """BERT with pooler and classifier; a student gives its hidden states through `fit_dense`, in the teacher's width."""
+  """BERT with pooler and classifier; a student gives its hidden states through `fit_dense`, in the teacher's width.
+
+  The original's general distillation has no classifier: what one adds, a product of B×D by D×C, is not seen in a time,
+  and intermediate losses give it no gradient.
+  """
 
   def __init__(self, config: EncoderConfig, fit_size: int):
     super().__init__()
@@ -195,14 +199,28 @@ def train(
   loss_fn: Callable[[Outputs, Outputs], Tensor],
   optimizer: BertAdam,
   batches: Iterable[Sequence[Tensor]],
+  *,
+  teacher_graph: bool = False,
 ) -> float:
-  """Returns the summed loss of one pass. Both models are in train mode, and the teacher runs in every batch."""
+  """Returns the summed loss of one pass. Both models are in train mode, and the teacher runs in every batch.
+
+  Args:
+    student: to train.
+    teacher: to learn from.
+    loss_fn: of the student's and the teacher's outputs.
+    optimizer: of the student.
+    batches: as from `data_loader`.
+    teacher_graph: whether the teacher's forward pass keeps what a gradient would need, though none is taken: so it does
+      in general distillation, and not in task distillation.
+  """
   student.train()
   teacher.train()
+  device = student.fit_dense.weight.device
   summed = 0.0
   for batch in batches:
-    with torch.no_grad():
-      theirs = teacher(*batch)
+    batch = [part.to(device) for part in batch]
+    with torch.set_grad_enabled(teacher_graph):
+      theirs = _detached(teacher(*batch))
     loss = loss_fn(student(*batch, is_student=True), theirs)
     summed += loss.item()
     loss.backward()
@@ -260,6 +278,12 @@ def augment(model: nn.Module, tokenizer: PreTrainedTokenizerBase, sentence: str,
     if " ".join(new) not in drawn:
       drawn.append(" ".join(new))
   return drawn
+
+
+def _detached(outputs: Outputs) -> Outputs:
+  return Outputs(
+    outputs.logits.detach(), [x.detach() for x in outputs.scores], [x.detach() for x in outputs.hidden_states]
+  )
 
 
 def _unmasked(scores: Tensor) -> Tensor:

@@ -1,0 +1,38 @@
+"""Speed, as ratios of alternatives that run in turns: `python -m experiments.benchmark --suite task`."""
+
+from experiments import command_line, lengths
+from experiments.benchmark import augment, dropout, general, task
+from experiments.benchmark.options import Options
+from tinybert_jax.errors import InputError
+
+SUITES = {
+  "dropout": dropout.measure,
+  "task": task.measure,
+  "augment": augment.measure,
+  "general": general.measure,
+  "lengths": lambda options: lengths.draw(options.out),
+}
+
+
+def main(options: Options) -> None:
+  """Runs the suite and prints what it found."""
+  for name in (
+    "batch_size",
+    "repeats",
+    "length",
+    "hidden_size",
+    "max_length",
+    "sequences",
+    "original_batches",
+    "sentences",
+    "original_sentences",
+    "steps",
+  ):
+    value = getattr(options, name)
+    if value is not None and value < 1:
+      raise InputError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
+  SUITES[options.suite](options)
+
+
+if __name__ == "__main__":
+  command_line.run(main, Options, "python -m experiments.benchmark")

@@ -1,0 +1,96 @@
+"""Data augmentation against the original program's, sentence for sentence."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from experiments.benchmark.options import Options
+from experiments.benchmark.turns import check_torch, cores, median_rates
+from experiments.lengths import read_lengths
+from tinybert_jax.augment import Augmenter, draw_copies, row_generator
+from tinybert_jax.config import PRESETS, EncoderConfig, config_to_dict
+from tinybert_jax.data.glue import load_rows
+from tinybert_jax.data.glue_tasks import find_task
+from tinybert_jax.masked_words import MaskedWords
+from tinybert_jax.model import MaskedLanguageModel, initialize
+from tinybert_jax.pretrained import load_tokenizer
+from tinybert_jax.words import STOP_WORDS, find_words
+
+_COPIES = 30
+_MASKED_SHARE = 0.40  # of CoLA's tokens are words of one piece that may be replaced
+
+
+def measure(options: Options, config: EncoderConfig = PRESETS["bert-base"]) -> float:
+  """Prints and returns how many times as many sentences a second are augmented as by the original program.
+
+  Both sides have a masked language model of the same shape with random weights, and take text to text: the original's
+  candidates come from one sentence with one mask at a time, of a pair with the unmasked one. Words of several pieces
+  stay on both sides. What is compiled once a run is not timed.
+  """
+  check_torch("augment")
+  import torch
+  import transformers
+
+  from experiments import original
+
+  tokenizer = load_tokenizer(options.tokenizer)
+  config = dataclasses.replace(config, vocab_size=len(tokenizer))
+  name, sentences = _sentences(options, tokenizer)
+  rng = np.random.default_rng(0)
+  ours = [sentences[i] for i in rng.permutation(len(sentences))[: options.sentences]]
+  theirs = [ours[i] for i in _evenly(ours, options.original_sentences)]
+  model = MaskedLanguageModel(config)
+  masked = MaskedWords(model, initialize(model, jax.random.key(0)), tokenizer)
+  torch.manual_seed(0)
+  torch.set_num_threads(cores())
+  settings = {key: value for key, value in config_to_dict(config).items() if key != "model_type"}
+  peer = transformers.BertForMaskedLM(transformers.BertConfig(**settings)).eval()
+
+  def run_ours():
+    for number, (text, candidates) in enumerate(Augmenter(tokenizer, masked, None)(ours)):
+      draw_copies(text, candidates, _COPIES, row_generator(0, number, 0))
+
+  def run_original():
+    for sentence in theirs:
+      original.augment(peer, tokenizer, sentence, _COPIES)
+
+  load = os.getloadavg()[0]
+  run_ours()  # compiles
+  original.augment(peer, tokenizer, theirs[0], 1)
+  repeats = options.repeats or 3
+  rates = median_rates({"ours": (run_ours, len(ours)), "original": (run_original, len(theirs))}, repeats)
+  masks = [sum(word.is_one_piece for word in text.words) for text in find_words(tokenizer, ours)]
+  ratio = rates["ours"] / rates["original"]
+  print(
+    f"Data augmentation, {name}: {len(ours)} sentences, {np.mean(masks):.1f} words masked in each; the original takes "
+    f"{len(theirs)} of them\n{jax.devices()[0].device_kind}, {cores()} cores, float32, medians of "
+    f"{repeats} turns; load {load:.1f} before\nCompilation is left out: a run compiles once.\n"
+    f"sentences a second: ours {rates['ours']:.2f}, original {rates['original']:.2f}, ratio {ratio:.1f}x"
+  )
+  return ratio
+
+
+def _sentences(options: Options, tokenizer: PreTrainedTokenizerBase) -> tuple[str, list[str]]:
+  """Returns a title and the sentences of a task, or with stored lengths sentences of words drawn at random."""
+  if options.data is not None:
+    task = find_task(options.lengths)
+    return task.name, load_rows(task, "train", options.data).rows["text"][:]
+  name, all_lengths, _ = read_lengths(options.lengths)
+  rng = np.random.default_rng(1)
+  words = [token for token in tokenizer.get_vocab() if token.isalpha() and token.isascii() and token not in STOP_WORDS]
+  words = np.array(sorted(words))
+  sentences = []
+  for length in np.maximum(all_lengths - 2, 1):
+    is_masked = rng.random(length) < _MASKED_SHARE
+    sentences.append(" ".join(np.where(is_masked, rng.choice(words, length), "the")))
+  return f"sentences of random words as long as {name}'s", sentences
+
+
+def _evenly(sentences: Sequence[str], number: int) -> np.ndarray:
+  """Returns the places of `number` sentences evenly spaced among them by length: a fair sample."""
+  order = np.argsort([len(sentence.split()) for sentence in sentences], kind="stable")
+  return order[((np.arange(number) + 0.5) / number * len(order)).astype(int)]

@@ -1,0 +1,163 @@
+"""A step of general distillation against the original program's, the best PyTorch's and the device's limit."""
+
+import functools
+import itertools
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from experiments.benchmark.options import Options
+from experiments.benchmark.roofline import matmul_rate, step_flops
+from experiments.benchmark.turns import check_torch, cores, median_rates
+from tinybert_jax import steps
+from tinybert_jax.config import PRESETS, EncoderConfig
+from tinybert_jax.data.batches import pad_batch
+from tinybert_jax.distill import initialize_projections, intermediate_distillation
+from tinybert_jax.errors import InputError
+from tinybert_jax.layer_map import layer_map
+from tinybert_jax.model import Encoder, initialize
+from tinybert_jax.optim import adamw, schedule
+
+if TYPE_CHECKING:
+  import torch
+
+OURS, ORIGINAL, BEST = "ours", "original", "best PyTorch"
+Ids = Int[np.ndarray, "S B L"]  # S steps of B sequences of L tokens
+Run = Callable[[], object]
+
+
+def measure(
+  options: Options, teacher: EncoderConfig = PRESETS["bert-base"], student: EncoderConfig = PRESETS["tinybert-4l-312d"]
+) -> dict[str, float]:
+  """Prints and returns how many times as many sequences a second we train on as each of the PyTorch sides.
+
+  All three take the same random ids in full sequences, as packed text is, from random weights of the same shapes, with
+  the student's dropout. Ours is the update of a run, masks and weights of examples included. Compilation is not timed.
+  """
+  check_torch("general")
+  import torch  # seconds to import
+
+  # JAX would take most of a GPU's memory for itself, and PyTorch is to run on the same one.
+  os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+  on_cpu = jax.default_backend() == "cpu"
+  torch_device = torch.device("cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu")
+  batch_size, length = options.batch_size or (8 if on_cpu else 256), options.length or 128
+  number, repeats = options.steps or (2 if on_cpu else 20), options.repeats or 3
+  dtype = ("float32" if on_cpu else "bfloat16") if options.dtype == "auto" else options.dtype
+  if length > teacher.max_position_embeddings:
+    raise InputError(f"--length {length}: the models have {teacher.max_position_embeddings} positions")
+  load = os.getloadavg()[0]
+  ids = np.random.default_rng(0).integers(1, teacher.vocab_size, (number, batch_size, length), np.int32)
+  torch.manual_seed(0)
+  torch.set_num_threads(cores())
+  best, how = _best(ids, teacher, student, dtype, torch_device, options.compile)
+  runs = {
+    OURS: _ours(ids, teacher, student, dtype),
+    ORIGINAL: _original(ids, teacher, student, torch_device),
+    BEST: best,
+  }
+  size = max(8, min(2048 if on_cpu else 8192, 32 * teacher.hidden_size))  # small for a small model, as in a test
+  before = matmul_rate(jnp.dtype(dtype), size)
+  rates = median_rates({name: (run, number * batch_size) for name, run in runs.items()}, repeats)
+  peak = max(before, matmul_rate(jnp.dtype(dtype), size))  # other work may be there before or after, and hide it
+  flops = step_flops(teacher, student, batch_size, length)
+  print(
+    f"General distillation, {_shape(teacher)} to {_shape(student)}, batches of {batch_size} × {length}\n"
+    f"{jax.devices()[0].device_kind}, {cores()} cores; PyTorch {torch.__version__} on {torch_device.type}; medians of "
+    f"{repeats} turns of {number} steps; load {load:.1f} before\n"
+    f"A step has {flops / 1e9:.4g} GFLOP of matrix products; a {dtype} product of {size} × {size} runs at "
+    f"{peak / 1e9:.4g} GFLOP/s, the roofline.\n"
+    f"{'':44}{'sequences/s':>12}{'ms a step':>11}{'of roofline':>13}{'ours is':>9}"
+  )
+  titles = {OURS: f"ours, {dtype}", ORIGINAL: "original, float32, eager", BEST: f"best PyTorch, {dtype}, {how}"}
+  ratios = {}
+  for name, rate in rates.items():
+    ratios[name] = rates[OURS] / rate
+    share = rate / batch_size * flops / peak
+    print(f"{titles[name]:44}{rate:12.4g}{1e3 * batch_size / rate:11.1f}{share:13.1%}{ratios[name]:8.2f}x")
+  del ratios[OURS]
+  return ratios
+
+
+def _ours(ids: Ids, teacher: EncoderConfig, student: EncoderConfig, dtype: str) -> Run:
+  """Returns the run of one turn, warmed up; so do the others here."""
+  model, teacher_model = Encoder(student, jnp.dtype(dtype)), Encoder(teacher, jnp.dtype(dtype))
+  teacher_params = initialize(teacher_model, jax.random.key(0))
+  projections = initialize_projections(student, teacher, jax.random.key(2))
+  layers = layer_map("uniform", student.num_hidden_layers, teacher.num_hidden_layers)
+  optimizer = adamw(schedule(5e-5, 1000))
+  params = {**initialize(model, jax.random.key(1)), "projections": projections}
+  state = steps.create_state(params, optimizer, steps.random_key(0))
+  update = steps.jit_update(steps.make_update(intermediate_distillation(model, teacher_model, layers), optimizer))
+  rows = [pad_batch({"input_ids": part}, *part.shape[::-1]) for part in ids]
+
+  def train(batches):
+    nonlocal state
+    for batch in batches:
+      state, _ = update(state, teacher_params, jax.device_put(batch))
+    jax.block_until_ready(state)
+
+  train(rows[:1])
+  return functools.partial(train, rows)
+
+
+def _original(ids: Ids, teacher: EncoderConfig, student: EncoderConfig, device: "torch.device") -> Run:
+  from experiments import original
+
+  teacher_model = original.Classifier(teacher, teacher.hidden_size).to(device)
+  student_model = original.Classifier(student, teacher.hidden_size).to(device)
+  optimizer = original.BertAdam(student_model, 5e-5, 1000)
+  batches = original.data_loader(ids.reshape(-1, ids.shape[-1]), *ids.shape[1:])
+  train = functools.partial(
+    original.train, student_model, teacher_model, original.intermediate_loss, optimizer, teacher_graph=True
+  )
+
+  def turn():
+    train(batches)
+    _wait(device)
+
+  train(itertools.islice(batches, 1))
+  return turn
+
+
+def _best(
+  ids: Ids, teacher: EncoderConfig, student: EncoderConfig, dtype: str, device: "torch.device", compiled: bool
+) -> tuple[Run, str]:
+  """Returns how it runs besides: compiled or eager."""
+  import torch
+
+  from experiments.benchmark import best_torch
+
+  batches = [torch.from_numpy(part).long() for part in ids]
+  layers = layer_map("uniform", student.num_hidden_layers, teacher.num_hidden_layers)
+  step, how = best_torch.make_step(
+    best_torch.Student(student, teacher.hidden_size).to(device),
+    best_torch.Encoder(teacher).to(device),
+    layers,
+    getattr(torch, dtype),
+    compiled=compiled,
+    example=batches[0].to(device),
+  )
+
+  def turn():
+    for batch in batches:
+      step(batch.to(device))
+    _wait(device)
+
+  return turn, how
+
+
+def _wait(device: "torch.device") -> None:
+  import torch
+
+  if device.type == "cuda":
+    torch.cuda.synchronize()
+
+
+def _shape(config: EncoderConfig) -> str:
+  return f"BERT {config.num_hidden_layers} × {config.hidden_size}"

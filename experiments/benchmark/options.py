@@ -1,0 +1,57 @@
+"""The options of `python -m experiments.benchmark`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Measure alternatives in turns on this machine and print medians and ratios.
+
+  Each option names the suites that read it.
+  """
+
+  suite: Literal["dropout", "task", "augment", "general", "lengths"] = "dropout"
+  """What to measure. dropout: random generators and bits an element, against a feed-forward layer. task: task
+  distillation against the original program's, in PyTorch. augment: data augmentation, likewise. general: a step of
+  general distillation against the original's and against the best PyTorch. lengths: how long GLUE's texts are, and
+  what padding them costs (nothing is timed)."""
+  batch_size: int | None = None
+  """(dropout, task, general) Sequences in a batch. Default: 32; for general 8 on a CPU, else 256."""
+  repeats: int | None = None
+  """(dropout, task, augment, general) Turns whose median counts. Default: 30 for dropout, else 3."""
+  length: int | None = None
+  """(dropout, general) Tokens in a sequence. Default: 64 for dropout, 128 for general."""
+  hidden_size: int = 384
+  """(dropout) Width of the feed-forward layer that dropout is set against; inside, it is four times as wide."""
+  lengths: str = "cola"
+  """(task, augment) Lengths of the sentences, in tokens with [CLS] and [SEP]: those of cola, mrpc, rte or stsb, or a
+  text file of whole numbers."""
+  data: Path | None = None
+  """(task, augment) Folder of GLUE's official files: --lengths is then any task there, whose training rows are
+  counted, or augmented."""
+  tokenizer: str = "bert-base-uncased"
+  """(task, augment) Model directory or hub id of the tokenizer for --data, and of augment in any case."""
+  max_length: int | None = None
+  """(task) Tokens that longer sentences are cut to, and that the original pads all of them to. Default: 64 for cola,
+  else 128."""
+  sequences: int = 1024
+  """(task) Sentences in our epoch, of lengths evenly spaced in the sorted ones."""
+  original_batches: int = 3
+  """(task) Batches in the original's epoch. Fewer will do: padded to one length, they all take the same time."""
+  sentences: int = 1000
+  """(augment) Sentences that we augment."""
+  original_sentences: int = 24
+  """(augment) Sentences that the original augments; it takes them one by one."""
+  steps: int | None = None
+  """(general) Steps in a turn. Default: 2 on a CPU, else 20."""
+  dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+  """(general) Of matrix products and activations, ours and the best PyTorch's; auto is bfloat16 on TPU and GPU,
+  float32 on CPU. The original's is float32."""
+  compile: bool = True
+  """(general) Whether the best PyTorch is compiled by torch.compile."""
+  out: Path = Path("lengths.png")
+  """(lengths) The picture to write."""
+  debug: bool = False
+  """Show the traceback of an error."""
