@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ import tyro
 from tinybert_jax.errors import InputError, RunStopped
 
 Options = TypeVar("Options")
+_SAME_ERROR_SECONDS = 3  # for the other processes to say the same, where they met the same error
 _GOES_ON = "the same command goes on from the last checkpoint"
 
 
@@ -32,27 +34,32 @@ def run(main: Callable[[Options], None], options_class: type[Options], prog: str
       logging.getLogger(name).setLevel(logging.CRITICAL)
   try:
     main(options)
-  except (InputError, RunStopped, OSError, KeyboardInterrupt) as error:
-    if options.debug:
+  except (InputError, RunStopped, OSError, KeyboardInterrupt, jax.errors.JaxRuntimeError) as error:
+    if options.debug or not (sentence := _sentence(error)):
       raise
-    print(f"{_sentence(error)}", file=sys.stderr)
+    print(sentence, file=sys.stderr, flush=True)
+    # All processes of a run stop together; an error may be one's own, and an ordinary exit would wait for the others.
+    if jax.distributed.is_initialized() and not isinstance(error, RunStopped):
+      time.sleep(_SAME_ERROR_SECONDS)
+      os._exit(2)
     sys.exit(2)
-  except jax.errors.JaxRuntimeError as error:
-    if options.debug or jax.process_count() == 1:
-      raise
-    reason = str(error).splitlines()[0]
-    print(f"stopped, likely because another process of this run has ended ({reason}); {_GOES_ON}", file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(2)  # an ordinary exit would wait for that process
 
 
-def _sentence(error: BaseException) -> str:
+def _sentence(error: BaseException) -> str | None:
+  """Returns what went wrong, for whom it may concern; None where only a traceback tells."""
   if isinstance(error, KeyboardInterrupt):
     return f"stopped; {_GOES_ON}"
   if isinstance(error, OSError):
     where = f" {error.filename}" if error.filename else ""
     full = "; free some space and run the same command again" if error.errno == errno.ENOSPC else ""
     return f"cannot read or write{where}: {os.strerror(error.errno) if error.errno else error}{full}"
+  if isinstance(error, jax.errors.JaxRuntimeError):
+    reason = str(error).splitlines()[0]
+    if "RESOURCE_EXHAUSTED" in reason:
+      return f"the device's memory does not suffice; smaller batches need less ({reason})"
+    if jax.process_count() == 1:
+      return None
+    return f"stopped, likely because another process of this run has ended ({reason}); {_GOES_ON}"
   return str(error)
 
 

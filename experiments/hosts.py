@@ -1,8 +1,13 @@
 """The devices and processes of a run: the backend that is asked for, and hosts that find each other."""
 
 import dataclasses
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
 
 import jax
+import numpy as np
 import tyro
 from jax.experimental import multihost_utils
 
@@ -13,7 +18,9 @@ _SILENT_SECONDS = 30  # after which a process that gives no sign of life counts 
 
 @dataclasses.dataclass(frozen=True)
 class Hosts:
-  """Where a run computes. Under TPU pods, SLURM and the other launchers that JAX knows, processes find each other."""
+  """Where a run computes. Under TPU pods, SLURM and the other launchers that JAX knows, processes find each other; on
+  GPUs they are to start a process for each.
+  """
 
   tpu: tyro.conf.FlagCreatePairsOff[bool] = False
   """Run on TPUs, and end where there are none."""
@@ -64,7 +71,35 @@ def describe() -> str:
 def wait_for_all() -> None:
   """Returns when every process has come here."""
   if jax.process_count() > 1:
-    multihost_utils.sync_global_devices("end")
+    multihost_utils.sync_global_devices("all")
+
+
+def from_first(make: Callable[[], str]) -> str:
+  """Returns on every process the hexadecimal fingerprint that `make` gives on the first, where alone it is called."""
+  if jax.process_count() == 1:
+    return make()
+  mine = make() if jax.process_index() == 0 else "0" * 32
+  return bytes(np.asarray(multihost_utils.broadcast_one_to_all(np.frombuffer(bytes.fromhex(mine), np.uint8)))).hex()
+
+
+def check_shared(*folders: Path) -> None:
+  """Raises InputError on every process where one of several does not see what the first writes to a folder."""
+  if jax.process_count() == 1:
+    return
+  first = jax.process_index() == 0
+  token = f".shared-{from_first(lambda: secrets.token_hex(16))}"
+  for folder in folders if first else ():
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / token).touch()
+  wait_for_all()
+  sees_P = multihost_utils.process_allgather(np.array([(folder / token).exists() for folder in folders]))
+  for folder in folders if first else ():
+    (folder / token).unlink()
+  for folder, seen in zip(folders, np.atleast_2d(sees_P).T, strict=True):
+    if not seen.all():
+      raise InputError(
+        f"{folder}: process {np.argmin(seen)} does not see what process 0 writes there; all must share it"
+      )
 
 
 def say(*words: object) -> None:
@@ -83,7 +118,7 @@ def _find_others(hosts: Hosts) -> None:
       raise InputError(
         f"--process-id {hosts.process_id}: with --num-processes {hosts.num_processes} it must be 0 to {last}"
       )
-  if jax.distributed.is_initialized():
+  if jax.distributed.is_initialized() or (given == (None, None, None) and _launched_alone()):
     return
   try:
     jax.distributed.initialize(
@@ -97,3 +132,8 @@ def _find_others(hosts: Hosts) -> None:
     reason = " ".join(str(error).split())
     if "must be called before" not in reason:  # as in a notebook, where JAX has begun already
       raise InputError(f"the processes of this run did not find each other ({reason})") from error
+
+
+def _launched_alone() -> bool:
+  """Whether SLURM or MPI started this process alone: JAX would give it one of the host's GPUs, and it may have all."""
+  return any(os.environ.get(name) == "1" for name in ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"))

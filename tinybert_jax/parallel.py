@@ -14,7 +14,7 @@ from tinybert_jax.model import Batch
 from tinybert_jax.steps import AXIS, TrainState, Update
 
 # "mesh": rows over the devices, everything else on each. "sharded": parameters and optimizer state spread as well.
-# "pmap": as "mesh", by `jax.pmap`. All give the same numbers, up to the order of sums.
+# "pmap": as "mesh", by `jax.pmap`. All give the same numbers up to the order of sums, but for dropout's bits in pmap.
 Form = Literal["mesh", "sharded", "pmap"]
 
 
@@ -58,14 +58,12 @@ def place_rows(mesh: Mesh, batch: Batch) -> Batch:
 
 
 def gather(tree: Any) -> Any:
-  """Returns a tree whose every leaf is on each device as a whole; of several processes all call it."""
-
-  def gather_leaf(leaf):
-    if not isinstance(leaf, jax.Array) or leaf.is_fully_replicated:
-      return leaf
-    return jax.jit(lambda x: x, out_shardings=steps.replicated(leaf.sharding.mesh))(leaf)
-
-  return jax.tree.map(gather_leaf, tree)
+  """Returns a tree of arrays over one mesh with every leaf whole on each device; of several processes all call it."""
+  leaves = jax.tree.leaves(tree)
+  if all(leaf.is_fully_replicated for leaf in leaves):
+    return tree
+  mesh = next(leaf.sharding.mesh for leaf in leaves if not leaf.is_fully_replicated)
+  return jax.jit(lambda leaves: leaves, out_shardings=steps.replicated(mesh))(tree)
 
 
 def _place_leaf(leaf: Any, sharding: NamedSharding) -> jax.Array:

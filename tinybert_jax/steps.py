@@ -45,12 +45,13 @@ def create_state(params: Params, optimizer: optax.GradientTransformation, key: A
 
 
 def random_key(seed: int) -> Array:
-  """Returns the run's key: threefry, and on TPU the chip's own generator, which is faster there.
+  """Returns the run's key, of the generator threefry, which every device runs on its own part of an array.
 
-  On a CPU `rbg` was two to four times slower than threefry (`experiments.benchmark --suite dropout`, JAX 0.10); on
-  TPU this follows JAX's advice and has not been measured.
+  The chip's own generator (`rbg`) is not divided so: each TPU of a mesh would draw the bits of all of them, and its
+  work in a step would grow with their number (docs/scaling.md). On a CPU `rbg` was two to four times slower besides
+  (`experiments.benchmark --suite dropout`, JAX 0.10).
   """
-  return jax.random.key(seed, impl="rbg" if jax.default_backend() == "tpu" else "threefry2x32")
+  return jax.random.key(seed, impl="threefry2x32")
 
 
 def make_update(

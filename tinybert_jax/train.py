@@ -73,7 +73,8 @@ def train(
   """Returns the result of running `update` over every batch of `source`.
 
   `directory` gets `log.jsonl`, TensorBoard events and `checkpoints/`; a call with the same arguments on a
-  directory that a killed run left goes on, and ends as if it had not been killed. Of several processes all call it, on
+  directory that a killed run left goes on, and ends with the parameters as if it had not been killed (a
+  row of the log that spans the gap is a mean of the steps after it). Of several processes all call it, on
   the same directory; the first writes the log, and all stop where one is told to.
 
   Args:

@@ -13,7 +13,7 @@ from experiments import command_line, figures, hosts, students
 from experiments.general import training
 from experiments.general.options import Options
 from experiments.hosts import say
-from tinybert_jax.data.corpus import Corpus, Source, find_corpus, pack_corpus
+from tinybert_jax.data.corpus import Corpus, Source, corpus_fingerprint, open_corpus, pack_corpus
 from tinybert_jax.errors import InputError
 from tinybert_jax.model import Encoder, count_parameters, initialize
 from tinybert_jax.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
@@ -80,14 +80,15 @@ def load_student(options: Options, teacher: Pretrained, tokenizer: PreTrainedTok
 
 def pack(options: Options, tokenizer: PreTrainedTokenizerBase) -> Corpus:
   """Returns the packed text: the first process packs it, or finds it packed, and the others wait for that."""
-  sources = [
-    Source(where, weight)
-    for where, weight in zip(options.corpus, options.weights or (1.0,) * len(options.corpus), strict=True)
-  ]
+  weights = options.weights or (1.0,) * len(options.corpus)
+  sources = [Source(where, weight) for where, weight in zip(options.corpus, weights, strict=True)]
   arguments = {name: getattr(options, name) for name in ("max_length", "segments", "held_out", "text_column", "seed")}
+  hosts.check_shared(options.cache, options.out)
+  # The others take the first one's word for what it is, so they need no text of their own.
+  fingerprint = hosts.from_first(lambda: corpus_fingerprint(sources, tokenizer, **arguments))
   if jax.process_index() == 0:
     return pack_corpus(options.cache, sources, tokenizer, workers=options.workers, **arguments)
-  while (corpus := find_corpus(options.cache, sources, tokenizer, **arguments)) is None:
+  while (corpus := open_corpus(options.cache, fingerprint)) is None:
     time.sleep(_POLL_SECONDS)
   return corpus
 

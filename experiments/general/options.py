@@ -16,7 +16,7 @@ class Options:
   which experiments.glue takes as --student. The defaults are the paper's run.
 
   Of several processes each runs this command, on folders that all of them see. The same command goes on where it
-  stopped, with any number of devices and processes.
+  stopped, with any number of devices and processes that can share a batch.
   """
 
   hosts: Annotated[Hosts, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Hosts)
@@ -37,7 +37,7 @@ class Options:
   cache: Path = Path("runs/corpus")
   """Folder where packed sequences are stored, for all runs over the same text."""
   workers: int | None = None
-  """Processes that tokenise; by default one a core."""
+  """Processes that tokenise; by default one a core, at most 8."""
   prepare: bool = False
   """Store the packed sequences and end there; needs no accelerator."""
   pretrained: str = "bert-base-uncased"
@@ -60,9 +60,10 @@ class Options:
   batch_size: int = 256
   """Sequences in a batch, of all devices together."""
   batch_size_per_device: int | None = None
-  """Sequences of a batch on each device, in place of --batch-size."""
+  """Sequences of a batch on each device, in place of --batch-size; such a run goes on with as many devices alone."""
   accumulate: int = 1
-  """Parts that each batch is computed in, one after the other, to save memory; the result is the same."""
+  """Parts that each batch is computed in, one after the other, to save memory; the result is the
+  same, but for dropout's random bits."""
   learning_rate: float = 5e-5
   """Peak learning rate."""
   warmup: float = 0.1
@@ -72,7 +73,7 @@ class Options:
   dtype: Literal["auto", "float32", "bfloat16"] = "auto"
   """Of matrix products and activations; auto is bfloat16 on TPU and GPU, float32 on CPU."""
   parallel: Literal["mesh", "pmap"] = "mesh"
-  """How the devices share a batch; both give the same numbers."""
+  """How the devices share a batch; both give the same numbers, but for dropout's random bits."""
   shard_params: bool = False
   """Spread parameters and optimizer state over the devices too, to save memory (with --parallel mesh)."""
   log_every: int = 20
@@ -82,6 +83,6 @@ class Options:
   checkpoint_every: int | None = None
   """Steps between checkpoints; by default a twentieth of the run, at most 1,000."""
   seed: int = 0
-  """Of initialisation, order of sequences and dropout."""
+  """Of initialisation, order of sequences and dropout, and of packing pairs and fractional weights."""
   debug: bool = False
   """Show the traceback of an error."""

@@ -65,9 +65,10 @@ def fit(
   )
   evaluate = None
   if sequences.held_out is not None:
-    rows = sequences.held_out.select(range(min(len(sequences.held_out), HELD_OUT_ROWS)))
-    # In one length and one shape: the losses are sums over tokens, which padding does not change.
-    fixed = batches(rows, lengths=(options.max_length,), shuffle=False)
+    number = len(sequences.held_out)  # evenly spread over all sources of text
+    rows = sequences.held_out.select(np.linspace(0, number - 1, min(number, HELD_OUT_ROWS)).astype(int))
+    # In one length and one shape: the losses are sums over tokens, which neither padding nor batches change.
+    fixed = batches(rows, batch_size=batch_size // options.accumulate, lengths=(options.max_length,), shuffle=False)
     evaluate = held_out_losses(loss_fn, teacher_params, fixed, place)
   twentieth = math.ceil(len(source) / 20)
   result = train(
@@ -140,7 +141,14 @@ def buckets(options: Options, rows: datasets.Dataset, batch_size: int) -> tuple[
 def global_batch_size(options: Options) -> int:
   """Returns the sequences in a batch of all devices; InputError where the devices and parts cannot share them."""
   devices = jax.device_count()
-  size = options.batch_size_per_device * devices if options.batch_size_per_device else options.batch_size
+  if options.batch_size_per_device:
+    if options.batch_size_per_device % options.accumulate:
+      raise InputError(
+        f"--batch-size-per-device {options.batch_size_per_device}: it must be a multiple of --accumulate "
+        f"({options.accumulate})"
+      )
+    return options.batch_size_per_device * devices
+  size = options.batch_size
   parts = devices * options.accumulate
   if size % parts:
     raise InputError(

@@ -31,8 +31,6 @@ def test_roofline_is_the_slower_of_flops_and_bytes():
   assert bound["flops_ms"] == pytest.approx(10)
   assert bound["bytes_ms"] == pytest.approx(40)
   assert bound["sequences_per_second"] == pytest.approx(256 / 0.04)
-  halves = roofline(197e10 / 2, 819e7 * 2, 128, CHIPS["v5e"], cores=2)  # two cores with half the work each
-  assert halves == pytest.approx(bound)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +71,7 @@ def test_a_small_step_compiles_for_chips_that_are_not_there(tmp_path):
   assert result.returncode == 0, result.stderr
   assert "Nothing ran on a TPU" in result.stdout
   figures = json.loads((tmp_path / "figures.json").read_text())
-  assert (figures["chips"], figures["devices"]) == (4, 4)
+  assert figures["chips"] == 4
   assert figures["flops"] > 0
   assert figures["bytes_accessed"] > figures["memory"]["arguments"] > figures["memory"]["donated"] > 0
   assert set(figures["collectives"]) == {"all-reduce"}

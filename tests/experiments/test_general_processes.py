@@ -31,15 +31,15 @@ def alone(root):
   return root / "alone"
 
 
-def start(root, out, *, processes, devices, signals=()):
-  """Starts the processes of a run; `signals` gives what number n gets, and at what step."""
+def start(root, out, *more, processes, devices, signals=(), caches=("cache", "cache")):
+  """Starts the processes of a run with `more` options; `signals` gives what number n gets, and at what step."""
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
   options = [
-    "--cpu", "--corpus", "text.txt", "--held-out", "0.1", "--cache", "cache", "--pretrained", "teacher",
+    "--cpu", "--corpus", "text.txt", "--held-out", "0.1", "--pretrained", "teacher",
     "--student", "student.json", "--out", out, "--max-length", "32", "--batch-size", "16", "--steps", STEPS,
-    "--learning-rate", "1e-2", "--log-every", "5", "--evaluate-every", "25", "--checkpoint-every", "20",
+    "--learning-rate", "1e-2", "--log-every", "5", "--evaluate-every", "25", "--checkpoint-every", "20", *more,
   ]  # fmt: skip
   environment = os.environ | {
     "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0",
@@ -49,7 +49,7 @@ def start(root, out, *, processes, devices, signals=()):
   for number in range(processes):
     together = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", processes, "--process-id", number]
     signal = dict(signals).get(number, ("SIGTERM", 0))
-    command = [sys.executable, HERE.parent / "general_process.py", *signal, *options]
+    command = [sys.executable, HERE.parent / "general_process.py", *signal, *options, "--cache", caches[number]]
     command += together if processes > 1 else []
     started.append(
       subprocess.Popen(
@@ -81,7 +81,7 @@ def assert_same_losses(ours, theirs):
 
 
 def test_two_processes_give_the_run_of_one(root, alone):
-  processes = start(root, root / "two", processes=2, devices=4)
+  processes = start(root, root / "two", "--parallel", "pmap", processes=2, devices=4)
   results = [finish(process) for process in processes]
   assert [code for code, _, _ in results] == [0, 0], results
   assert "8 cpu devices (cpu, 2 processes)" in results[0][1]
@@ -93,7 +93,7 @@ def test_two_processes_give_the_run_of_one(root, alone):
 
 def test_where_one_process_is_told_to_stop_all_do_and_another_number_of_them_goes_on(root, alone):
   out = root / "stopped"
-  processes = start(root, out, processes=2, devices=4, signals={1: ("SIGTERM", 30)})
+  processes = start(root, out, "--shard-params", processes=2, devices=4, signals={1: ("SIGTERM", 30)})
   results = [finish(process) for process in processes]
   for code, _, error in results:
     assert code == 2
@@ -104,3 +104,11 @@ def test_where_one_process_is_told_to_stop_all_do_and_another_number_of_them_goe
   assert finish(process)[0] == 0
   assert_same_student(out, alone)
   assert_same_losses(history(out)[-1], history(alone)[-1])
+
+
+def test_folders_that_not_all_processes_see(root):
+  processes = start(root, root / "apart", processes=2, devices=1, caches=("cache", "elsewhere"))
+  for code, _, error in [finish(process) for process in processes]:
+    assert code == 2
+    assert "process 1 does not see what process 0 writes there; all must share it" in error
+    assert "Traceback" not in error

@@ -24,7 +24,8 @@ from tinybert_jax.errors import InputError
 BLOCK_CHARACTERS = 8_000_000
 BLOCK_DOCUMENTS = 50_000
 _WORKERS = 8  # at most, by default: each takes some 0.3 GB, and reading does not keep up with many more
-_VERSION = 1  # of the algorithm: what another made is not found
+_HEAVIEST = 20  # times that a document is packed, so that a block's memory is bounded
+_VERSION = 2  # of the algorithm: what another made is not found
 _FINISHED = "corpus.json"
 _SKIPPED = ("empty_documents", "undecodable_documents", "left_out_documents")
 _COUNTED = (
@@ -116,7 +117,7 @@ def pack_corpus(
   """
   job = _prepare(sources, tokenizer, max_length, segments, held_out, text_column, seed)
   folder = directory / job.key
-  if (corpus := _open(folder)) is not None:
+  if (corpus := open_corpus(directory, job.key)) is not None:
     return corpus
   folder.mkdir(parents=True, exist_ok=True)
   workers = workers or min(_WORKERS, os.cpu_count() or 1)
@@ -138,14 +139,13 @@ def pack_corpus(
     "sources": [source.where for source in sources],
     "made_from": job.made_from,
   }
-  new = folder / f"{_FINISHED}.new"
+  new = folder / f"{_FINISHED}.{os.getpid()}.new"  # another run may be packing the same
   new.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
   new.replace(folder / _FINISHED)
-  return _open(folder)
+  return open_corpus(directory, job.key)
 
 
-def find_corpus(
-  directory: Path,
+def corpus_fingerprint(
   sources: Sequence[Source],
   tokenizer: PreTrainedTokenizerBase,
   *,
@@ -154,10 +154,23 @@ def find_corpus(
   held_out: float = 0.005,
   text_column: str = "text",
   seed: int = 0,
-  workers: int | None = None,
-) -> Corpus | None:
-  """Returns the corpus that `pack_corpus` gave for the same arguments, None where it is not finished."""
-  return _open(directory / _prepare(sources, tokenizer, max_length, segments, held_out, text_column, seed).key)
+) -> str:
+  """Returns the fingerprint of what `pack_corpus` makes of these arguments, before it is made."""
+  return _prepare(sources, tokenizer, max_length, segments, held_out, text_column, seed).key
+
+
+def open_corpus(directory: Path, fingerprint: str) -> Corpus | None:
+  """Returns the corpus of that fingerprint in `directory`, None where it is not finished or has lost a part."""
+  folder = directory / fingerprint
+  try:
+    described = json.loads((folder / _FINISHED).read_text(encoding="utf-8"))
+    training, held_out = (
+      [datasets.Dataset.from_file(str(folder / name)) for name in described[rows]] for rows in ("training", "held_out")
+    )
+  except (OSError, ValueError, KeyError, pa.ArrowException):
+    return None
+  held_out = datasets.concatenate_datasets(held_out) if held_out else None
+  return Corpus(datasets.concatenate_datasets(training), held_out, described["counts"], fingerprint)
 
 
 def _prepare(
@@ -172,8 +185,8 @@ def _prepare(
   if not sources:
     raise InputError("no source of text is given")
   for source in sources:
-    if not 0 < source.weight < math.inf:
-      raise InputError(f"{source.where}: a weight of {source.weight:g}; it must be above 0")
+    if not 0 < source.weight <= _HEAVIEST:
+      raise InputError(f"{source.where}: a weight of {source.weight:g}; it must be above 0 and at most {_HEAVIEST}")
   if not 0 <= held_out <= 0.5:
     raise InputError(f"{held_out:g} of the documents to hold out: it must be a share from 0 to 0.5")
   rules = make_rules(tokenizer, max_length, segments, seed)
@@ -187,7 +200,8 @@ def _prepare(
     "segments": segments,
     "held_out": float(held_out),
     "text_column": text_column,
-    "seed": seed,
+    # The seed decides nothing else, so that runs of other seeds find what one has packed.
+    "seed": seed if segments == "pair" or any(source.weight % 1 for source in sources) else None,
     "block": [BLOCK_CHARACTERS, BLOCK_DOCUMENTS],
   }
   key = hashlib.blake2b(json.dumps(made_from, sort_keys=True).encode(), digest_size=16).hexdigest()
@@ -203,7 +217,6 @@ def _read_blocks(
   advance: Callable[[int], Any],
 ) -> Iterator[Block]:
   """Yields the documents in blocks, whose borders depend on the text and the options alone."""
-  every = round(1 / held_out) if held_out else 0
   kept, size, block = 0, 0, Block(0, [], [], collections.Counter())
   for number, (each, source) in enumerate(zip(texts, sources, strict=True)):
     rng = np.random.default_rng((seed, number))
@@ -215,34 +228,22 @@ def _read_blocks(
       if not document or document.isspace():
         block.counts["empty_documents"] += 1
         continue
+      copies = whole + int(share > 0 and rng.random() < share)
+      if not copies:
+        block.counts["left_out_documents"] += 1
+        continue
+      kept += 1
+      is_held_out = math.floor(kept * held_out) > math.floor((kept - 1) * held_out)
       for text in cut_text(document, LONGEST):
-        copies = whole + int(share > 0 and rng.random() < share)
         if text.isspace():
           continue
-        if not copies:
-          block.counts["left_out_documents"] += 1
+        if is_held_out:
+          block.held_out.append(text)
         else:
-          kept += 1
-          if every and kept % every == 0:
-            block.held_out.append(text)
-          else:
-            block.training.append((text, copies))
-          size += len(text) * copies
+          block.training.append((text, copies))
+        size += len(text) * copies
         if size >= BLOCK_CHARACTERS or len(block.training) + len(block.held_out) >= BLOCK_DOCUMENTS:
           yield block
           size, block = 0, Block(block.number + 1, [], [], collections.Counter())
   if block.training or block.held_out or block.counts:
     yield block
-
-
-def _open(folder: Path) -> Corpus | None:
-  """Returns the corpus in a folder, None where it is not finished or has lost a part."""
-  try:
-    described = json.loads((folder / _FINISHED).read_text(encoding="utf-8"))
-    training, held_out = (
-      [datasets.Dataset.from_file(str(folder / name)) for name in described[rows]] for rows in ("training", "held_out")
-    )
-  except (OSError, ValueError, KeyError, pa.ArrowException):
-    return None
-  held_out = datasets.concatenate_datasets(held_out) if held_out else None
-  return Corpus(datasets.concatenate_datasets(training), held_out, described["counts"], folder.name)

@@ -97,7 +97,7 @@ def part_name(number: int, name: str = "part") -> str:
 
 
 def _write(path: Path, table: pa.Table, counts: Mapping[str, int]) -> None:
-  new = path.with_suffix(".new")
+  new = path.with_suffix(f".{os.getpid()}.new")  # another run may be packing the same
   with pa.OSFile(str(new), "wb") as file:
     schema = table.schema.with_metadata({_COUNTS: json.dumps(counts)})
     with pa.ipc.new_stream(file, schema) as writer:
