@@ -18,7 +18,9 @@ from experiments import command_line
 from tinybert_jax import distill, optim, steps
 from tinybert_jax.config import EncoderConfig, load_config
 from tinybert_jax.errors import InputError
+from tinybert_jax.fused_attention import LONGEST
 from tinybert_jax.layer_map import layer_map
+from tinybert_jax.layers import AttentionForm
 from tinybert_jax.model import Encoder, parameter_shapes
 
 
@@ -76,6 +78,8 @@ class Options:
   """Of matrix products and activations."""
   dropout: bool = True
   """Whether the student drops, as it does in a run."""
+  attention: AttentionForm = "plain"
+  """fused: by kernels that keep the attention scores on the chip. The compiler counts them by what they tell it."""
   shard_params: bool = False
   """Spread parameters and optimizer state over the chips."""
   accumulate: int = 1
@@ -113,11 +117,13 @@ def main(options: Options) -> None:
 
 
 def check(options: Options) -> None:
-  """Raises InputError for a size below 1, an unknown chip, or where libtpu is missing."""
+  """Raises InputError for a size below 1 or too long for the kernels, an unknown chip, or where libtpu is missing."""
   for name in ("chips", "batch_size", "max_length", "accumulate"):
     value = getattr(options, name)
     if value is not None and value < 1:
       raise InputError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
+  if options.attention == "fused" and options.max_length > LONGEST:
+    raise InputError(f"--max-length {options.max_length}: --attention fused takes {LONGEST} tokens at most")
   if options.topology.partition(":")[0] not in CHIPS:
     raise InputError(f"--topology {options.topology}: no known chip; it is one of {', '.join(CHIPS)}, as in v5e:4x4")
   if importlib.util.find_spec("libtpu") is None:
@@ -162,7 +168,7 @@ def lower(options: Options, devices: list[jax.Device]) -> jax.stages.Lowered:
   mesh = steps.data_mesh(devices)
   state = jax.eval_shape(lambda: _state(student, teacher.config, optimizer))
   sharding = steps.state_sharding(state, mesh, "sharded" if options.shard_params else "replicated")
-  loss_fn = distill.intermediate_distillation(student, teacher, layers)
+  loss_fn = distill.intermediate_distillation(student, teacher, layers, attention=options.attention)
   update = steps.make_update(loss_fn, optimizer, dropout=options.dropout, accumulate=options.accumulate)
   tokens = jax.ShapeDtypeStruct((rows, options.max_length), jnp.int32)
   batch = dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), tokens)
@@ -261,7 +267,8 @@ def describe(options: Options, figures: dict[str, Any], chip: Chip) -> str:
   named = (f"{v['number']} {kind} of {v['bytes'] / 1e6:.1f} MB" for kind, v in figures["collectives"].items())
   bound = figures["roofline"]
   return (
-    f"{options.teacher} -> {options.student}, {options.dtype}, {'with' if options.dropout else 'without'} dropout; "
+    f"{options.teacher} -> {options.student}, {options.dtype}, {'with' if options.dropout else 'without'} dropout, "
+    f"{options.attention} attention; "
     f"{options.topology}, {figures['chips']} chip(s), {options.batch_size} rows of {options.max_length} tokens each, "
     f"compiled in {figures['compile_seconds']:.0f} s\n"
     "A step of each chip:\n"

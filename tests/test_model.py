@@ -7,7 +7,8 @@ from transformers.activations import ACT2FN
 
 from tinybert_jax.config import EncoderConfig
 from tinybert_jax.errors import InputError
-from tinybert_jax.model import ACTIVATIONS, Encoder, MaskedLanguageModel, SequenceClassifier, dropout, initialize
+from tinybert_jax.layers import ACTIVATIONS, dropout
+from tinybert_jax.model import Encoder, MaskedLanguageModel, SequenceClassifier, initialize
 
 CONFIG = EncoderConfig(vocab_size=50, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20)
 

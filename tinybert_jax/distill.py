@@ -15,6 +15,7 @@ from jaxtyping import Array
 
 from tinybert_jax.config import EncoderConfig
 from tinybert_jax.layer_map import LayerMap
+from tinybert_jax.layers import AttentionForm
 from tinybert_jax.losses import (
   Averaging,
   WeightedSum,
@@ -23,6 +24,7 @@ from tinybert_jax.losses import (
   hidden_loss,
   logit_loss,
   prediction_loss,
+  summed_attention_loss,
 )
 from tinybert_jax.model import Batch, MaskedLanguageModel, Model, Outputs, SequenceClassifier
 
@@ -43,6 +45,7 @@ def intermediate_distillation(
   *,
   terms: Sequence[str] = ("embedding", "hidden", "attention"),
   averaging: Averaging = "valid",
+  attention: AttentionForm = "plain",
 ) -> LossFn:
   """Returns the loss of Transformer-layer and embedding distillation (Equations 7, 8, 9).
 
@@ -55,6 +58,7 @@ def intermediate_distillation(
     layers: the teacher layer of each student layer, from `layer_map`.
     terms: which of the three losses to use; the paper uses all.
     averaging: see `losses`.
+    attention: see `layers.AttentionForm`; fused has the averaging "valid" alone.
 
   Raises:
     ValueError: unequal head counts or another mismatch; when the loss is traced.
@@ -62,11 +66,18 @@ def intermediate_distillation(
   student_layers = tuple(range(1, len(layers) + 1))
   if len(layers) != student.config.num_hidden_layers:
     raise ValueError(f"layer map {layers} does not fit a student of {student.config.num_hidden_layers} layers")
+  if attention == "fused" and averaging != "valid":
+    raise ValueError(f"fused attention has no averaging {averaging!r}")
   with_scores = "attention" in terms
 
   def loss(student_params: Params, teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
-    ours = _apply(student, student_params, batch, key, score_layers=student_layers if with_scores else ())
-    theirs = _apply(teacher, teacher_params, batch, None, score_layers=layers if with_scores else ())
+    if attention == "fused" and with_scores:
+      _check_heads(student.config, teacher.config)
+    form = {} if attention == "plain" else {"attention": attention}
+    theirs = _apply(teacher, teacher_params, batch, None, score_layers=layers if with_scores else (), **form)
+    if theirs.queries_and_keys:
+      form["compare_with"] = theirs.queries_and_keys
+    ours = _apply(student, student_params, batch, key, score_layers=student_layers if with_scores else (), **form)
     mask = batch.get("attention_mask", jnp.ones_like(batch["input_ids"]))
     weight = batch.get("example_weight")
     named = {}
@@ -89,7 +100,10 @@ def intermediate_distillation(
           averaging=averaging,
           **_projection(student_params, "hidden"),
         )
-      if with_scores:
+      if with_scores and attention == "fused":
+        heads = student.config.num_attention_heads
+        named[f"attention_{m}"] = summed_attention_loss(ours.score_errors[m - 1], heads, mask, weight)
+      elif with_scores:
         named[f"attention_{m}"] = attention_loss(
           ours.attention_scores[m - 1], theirs.attention_scores[m - 1], mask, weight, averaging=averaging
         )
@@ -188,6 +202,12 @@ def initialize_projections(
     return {"shared": {"kernel": draw(key, shape), "bias": jnp.zeros(teacher.hidden_size)}}
   embedding_key, hidden_key = jax.random.split(key)
   return {"embedding": {"kernel": draw(embedding_key, shape)}, "hidden": {"kernel": draw(hidden_key, shape)}}
+
+
+def _check_heads(student: EncoderConfig, teacher: EncoderConfig) -> None:
+  heads = student.num_attention_heads, teacher.num_attention_heads
+  if heads[0] != heads[1]:
+    raise ValueError(f"attention scores need equal head counts: the student has {heads[0]}, the teacher {heads[1]}")
 
 
 def _label_loss(logits: Array, batch: Batch) -> WeightedSum:

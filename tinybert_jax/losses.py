@@ -64,15 +64,30 @@ def attention_loss(
   heads, length = student_scores.shape[-3], student_scores.shape[-1]
   mask, weight = _weights(mask, example_weight, (*student_scores.shape[:-3], length))
   keys = mask[..., None, None, :]
-  if averaging == "valid":
-    pairs = keys * mask[..., None, :, None]
-    count = heads * jnp.sum(jnp.square(jnp.sum(mask, axis=-1)) * weight)
-  else:
-    pairs = jnp.broadcast_to(keys, (*keys.shape[:-2], length, length))
-    count = heads * length * length * jnp.sum(weight)
+  pairs = keys * mask[..., None, :, None] if averaging == "valid" else keys
   # Per example first: the mask is broadcast over heads, and an example's weight counts once.
   error = jnp.sum(_squared_error(student_scores, teacher_scores) * pairs, axis=(-3, -2, -1))
-  return WeightedSum(jnp.sum(error * weight), count)
+  if averaging == "valid":
+    return summed_attention_loss(error, heads, mask, weight)
+  return WeightedSum(jnp.sum(error * weight), heads * length * length * jnp.sum(weight))
+
+
+def summed_attention_loss(
+  error: Float[Array, "*B"], heads: int, mask: Num[Array, "*B L"], example_weight: Num[Array, "*B"] | None = None
+) -> WeightedSum:
+  """Returns `attention_loss` of squared errors that are summed over heads and pairs of tokens already.
+
+  Args:
+    error: of each example.
+    heads: that it is summed over.
+    mask: 1 for a token, 0 for padding.
+    example_weight: the weight of each example; default 1.
+
+  Raises:
+    ValueError: shapes that do not fit.
+  """
+  mask, weight = _weights(mask, example_weight, (*error.shape, mask.shape[-1]))
+  return WeightedSum(jnp.sum(error * weight), heads * jnp.sum(jnp.square(jnp.sum(mask, axis=-1)) * weight))
 
 
 def hidden_loss(

@@ -135,7 +135,13 @@ def mesh_update(update: Update, mesh: Mesh, sharding: Any) -> Update:
     mesh: with the axis "data".
     sharding: of the state, from `state_sharding`.
   """
-  return jax.jit(update, donate_argnums=0, out_shardings=(sharding, replicated(mesh)))
+
+  def over_mesh(*arguments):
+    # Kernels look here for the mesh, for the compiler does not divide their rows (`fused_attention`).
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+      return update(*arguments)
+
+  return jax.jit(over_mesh, donate_argnums=0, out_shardings=(sharding, replicated(mesh)))
 
 
 def pmap_update(make: Callable[..., Update], **options: Any) -> Update:

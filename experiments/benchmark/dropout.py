@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from experiments.benchmark.options import Options
 from tinybert_jax import steps
 from tinybert_jax.evaluate import median_seconds
-from tinybert_jax.model import dropout
+from tinybert_jax.layers import dropout
 
 
 def measure(options: Options) -> None:

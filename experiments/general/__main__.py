@@ -15,6 +15,7 @@ from experiments.general.options import Options
 from experiments.hosts import say
 from tinybert_jax.data.corpus import Corpus, Source, corpus_fingerprint, open_corpus, pack_corpus
 from tinybert_jax.errors import InputError
+from tinybert_jax.fused_attention import LONGEST
 from tinybert_jax.model import Encoder, count_parameters, initialize
 from tinybert_jax.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
 from tinybert_jax.train import TrainResult
@@ -65,6 +66,8 @@ def check_numbers(options: Options) -> None:
     raise InputError(f"--learning-rate {options.learning_rate}: it must be above 0 and below 1")
   if not 0 <= options.warmup < 1:
     raise InputError(f"--warmup {options.warmup}: it must be at least 0 and below 1")
+  if options.attention == "fused" and options.max_length > LONGEST:
+    raise InputError(f"--max-length {options.max_length}: --attention fused takes {LONGEST} tokens at most")
   if options.weights and len(options.weights) != len(options.corpus):
     raise InputError(f"--weights: {len(options.weights)} of them, and {len(options.corpus)} are in --corpus")
 

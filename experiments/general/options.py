@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from experiments.hosts import Hosts
+from tinybert_jax.layers import AttentionForm
 from tinybert_jax.optim import Decay
 
 
@@ -72,6 +73,9 @@ class Options:
   """How it falls to 0 after that; constant: not at all."""
   dtype: Literal["auto", "float32", "bfloat16"] = "auto"
   """Of matrix products and activations; auto is bfloat16 on TPU and GPU, float32 on CPU."""
+  attention: AttentionForm = "plain"
+  """How attention is computed; fused: by kernels for TPU that keep the scores on the chip. They are compiled for it and
+  tested by an interpreter, slow elsewhere, and have not run on a TPU yet."""
   parallel: Literal["mesh", "pmap"] = "mesh"
   """How the devices share a batch; both give the same numbers, but for dropout's random bits."""
   shard_params: bool = False

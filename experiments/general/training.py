@@ -52,7 +52,8 @@ def fit(
   )
   source = batches(sequences.training, epochs=options.epochs, steps=options.steps, seed=options.seed)
   projections = distill.initialize_projections(student.config, teacher.config, jax.random.key(options.seed + 1))
-  loss_fn = distill.intermediate_distillation(model, teacher_model, layers)
+  distillation = functools.partial(distill.intermediate_distillation, model, teacher_model, layers)
+  loss_fn = distillation(attention=options.attention)
   optimizer = optim.adamw(
     optim.schedule(options.learning_rate, len(source), warmup=options.warmup, decay=options.decay)
   )
@@ -69,7 +70,8 @@ def fit(
     rows = sequences.held_out.select(np.linspace(0, number - 1, min(number, HELD_OUT_ROWS)).astype(int))
     # In one length and one shape: the losses are sums over tokens, which neither padding nor batches change.
     fixed = batches(rows, batch_size=batch_size // options.accumulate, lengths=(options.max_length,), shuffle=False)
-    evaluate = held_out_losses(loss_fn, teacher_params, fixed, place)
+    # By plain attention: it is computed outside the update, which tells the kernels of the mesh.
+    evaluate = held_out_losses(distillation(), teacher_params, fixed, place)
   twentieth = math.ceil(len(source) / 20)
   result = train(
     options.out / "training",

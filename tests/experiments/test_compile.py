@@ -39,6 +39,7 @@ def test_roofline_is_the_slower_of_flops_and_bytes():
     (Options(batch_size=0), "--batch-size 0"),
     (Options(topology="h100:8"), "--topology h100:8: no known chip"),
     (Options(chips=0), "--chips 0"),
+    (Options(attention="fused", max_length=512), "--max-length 512: --attention fused"),
   ],
 )
 def test_a_wrong_option_is_named(options, words):
@@ -60,12 +61,12 @@ def test_a_small_step_compiles_for_chips_that_are_not_there(tmp_path):
     (tmp_path / name).mkdir()
     (tmp_path / name / "config.json").write_text(json.dumps(config))
 
-  def run(topology):
+  def run(topology, *options):
     # In a process of its own, which libtpu is loaded into.
     command = [sys.executable, "-m", "experiments.compile", "--topology", topology, "--json", tmp_path / "figures.json"]
     sizes = ["--teacher", tmp_path / "teacher", "--student", tmp_path / "student"]
     sizes += ["--batch-size", "8", "--max-length", "16"]
-    return subprocess.run([*command, *sizes], capture_output=True, text=True)
+    return subprocess.run([*command, *sizes, *options], capture_output=True, text=True)
 
   result = run("v5e:2x2")
   assert result.returncode == 0, result.stderr
@@ -75,6 +76,10 @@ def test_a_small_step_compiles_for_chips_that_are_not_there(tmp_path):
   assert figures["flops"] > 0
   assert figures["bytes_accessed"] > figures["memory"]["arguments"] > figures["memory"]["donated"] > 0
   assert set(figures["collectives"]) == {"all-reduce"}
+  fused = run("v5e:2x2", "--attention", "fused")
+  assert fused.returncode == 0, fused.stderr
+  figures = json.loads((tmp_path / "figures.json").read_text())
+  assert set(figures["collectives"]) == {"all-reduce"}  # every chip runs the kernels on its own rows
   refused = run("v5e:3x3")
   assert refused.returncode == 2
   assert "--topology v5e:3x3: libtpu has no such arrangement" in refused.stderr.splitlines()[-1]

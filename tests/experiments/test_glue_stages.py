@@ -1,95 +1,24 @@
 """`experiments.glue` from end to end on a tiny encoder and small files in GLUE's layout."""
 
 import dataclasses
-import errno
 import itertools
 import json
 import shutil
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
-import datasets
 import jax
 import numpy as np
 import pytest
 import transformers
 from glue_files import write_diagnostic, write_task
+from small_glue import augmenting, changed
 from test_pretrained import word_tokenizer
 
 from experiments import stage_folder
 from experiments.glue import __main__ as program
 from experiments.glue import training
-from experiments.glue.options import Options
-from tinybert_jax.config import EncoderConfig, config_to_dict
 from tinybert_jax.errors import InputError
-from tinybert_jax.model import Encoder, MaskedLanguageModel, SequenceClassifier, initialize
 from tinybert_jax.pretrained import save_pretrained
-
-TEACHER = EncoderConfig(
-  vocab_size=7, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-  max_position_embeddings=128,
-)  # fmt: skip
-STUDENT = dataclasses.replace(TEACHER, hidden_size=12, num_hidden_layers=1, intermediate_size=24)
-HERE = Path(__file__).parent
-
-
-def write_encoder(directory, config):
-  params = initialize(Encoder(config), jax.random.key(0), kernels="glorot")
-  save_pretrained(directory, config, params, tokenizer=word_tokenizer())
-  return str(directory)
-
-
-def write_config(path, config):
-  path.write_text(json.dumps(config_to_dict(config)))
-  return str(path)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-  """Data, an encoder, a student's shape, and one finished run, made once."""
-  root = tmp_path_factory.mktemp("glue")
-  write_task(root / "data", "RTE", rows=120)
-  options = Options(
-    task="rte",
-    data=root / "data",
-    out=root / "out",
-    pretrained=write_encoder(root / "encoder", TEACHER),
-    student=write_config(root / "student.json", STUDENT),
-    no_augment=True,
-    teacher_epochs=4,
-    teacher_batch_size=8,
-    teacher_learning_rate=1e-2,
-    intermediate_epochs=1,
-    intermediate_batch_size=8,
-    intermediate_learning_rate=1e-2,
-    prediction_epochs=2,
-    prediction_batch_size=8,
-    prediction_learning_rate=1e-2,
-  )
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(jax, "device_count", lambda: 1)
-    program.main(options)
-  return options
-
-
-@pytest.fixture
-def options(made, tmp_path, monkeypatch):
-  """The options of that run with an empty --out, on one device."""
-  monkeypatch.setattr(jax, "device_count", lambda: 1)  # which compiles faster than eight
-  return changed(made, out=tmp_path / "out")
-
-
-@pytest.fixture
-def finished(made, options):
-  """The same with a copy of the finished run in --out."""
-  shutil.copytree(made.out, options.out)
-  return options
-
-
-def changed(options, **changes):
-  return dataclasses.replace(options, **changes)
 
 
 def test_one_command_ends_with_metrics_a_student_and_leaderboard_files(finished, capsys):
@@ -224,17 +153,6 @@ def test_many_devices_give_one_devices_numbers(options, monkeypatch):
     assert ours.get("loss", 0) == pytest.approx(theirs.get("loss", 0), rel=1e-5)
 
 
-def augmenting(options, tmp_path, **changes):
-  """The options with augmentation by a small masked language model and word vectors."""
-  model = MaskedLanguageModel(TEACHER)
-  save_pretrained(
-    tmp_path / "mlm", TEACHER, initialize(model, jax.random.key(3), kernels="glorot"), tokenizer=word_tokenizer()
-  )
-  (tmp_path / "glove.txt").write_text("hello 1 2\nworld 2 1\ncafé 1 1\n", encoding="utf-8")
-  given = {"mlm": str(tmp_path / "mlm"), "glove": tmp_path / "glove.txt"}
-  return changed(options, **({"no_augment": False, "copies": 3, **given} | changes))
-
-
 def test_both_stages_learn_from_augmented_rows_and_the_teacher_does_not(options, tmp_path, capsys):
   given = augmenting(options, tmp_path, stages=("augmented", "teacher", "intermediate", "prediction", "labels"))
   program.main(given)
@@ -289,148 +207,3 @@ def test_sts_b_is_augmented_on_demand_alone(options, tmp_path, capsys):
   assert "augmented     not in STS-B by default" in capsys.readouterr().out
   program.main(augmenting(options, tmp_path, task="stsb", data=tmp_path, stages=("augmented",), augment=True))
   assert (options.out / "STS-B" / "augmented").exists()
-
-
-def bad_students():
-  yield {"num_attention_heads": 4}, "4 attention heads, and the teacher has 2; attention scores are compared head by"
-  yield {"vocab_size": 9}, "its vocabulary has 9 tokens, and the teacher's 7"
-  yield {"num_hidden_layers": 3}, "--layer-map uniform: the uniform layer map needs a teacher of at least 3 layers"
-  yield {"max_position_embeddings": 64}, "--max-length 128: the student has positions for 64 tokens only"
-
-
-@pytest.mark.parametrize(("change", "problem"), list(bad_students()))
-def test_students_that_do_not_fit_are_refused_before_anything_trains(options, tmp_path, change, problem):
-  student = write_config(tmp_path / "other.json", dataclasses.replace(STUDENT, **change))
-  with pytest.raises(InputError, match=problem):
-    program.main(changed(options, student=student))
-  assert not options.out.exists()
-
-
-def test_a_general_student_with_another_tokenizer_is_refused(options, tmp_path):
-  general = tmp_path / "general"
-  program.main(changed(options, student=write_encoder(general, STUDENT), stages=("teacher",), teacher_epochs=1))
-  vocabulary = json.loads((general / "tokenizer.json").read_text())
-  vocabulary["model"]["vocab"] |= {"hello": 6, "world": 5}
-  (general / "tokenizer.json").write_text(json.dumps(vocabulary))
-  with pytest.raises(InputError, match="its tokenizer is not the teacher's"):
-    program.main(changed(options, student=str(general)))
-
-
-def test_teachers_that_do_not_fit_are_refused(options, tmp_path):
-  labels = ("entailment", "neutral", "contradiction")
-  config = dataclasses.replace(TEACHER, labels=labels)
-  params = initialize(SequenceClassifier(config), jax.random.key(0))
-  save_pretrained(tmp_path / "nli", config, params, tokenizer=word_tokenizer())
-  with pytest.raises(InputError, match=r"it has 3 classes .*, and the data has 2 classes"):
-    program.main(changed(options, teacher=str(tmp_path / "nli")))
-  with pytest.raises(InputError, match="no classifier in its weights, so it is not fine-tuned"):
-    program.main(changed(options, teacher=options.pretrained))
-  small = write_encoder(tmp_path / "small", dataclasses.replace(TEACHER, vocab_size=6))
-  with pytest.raises(InputError, match="its tokenizer has 7 tokens, and the model only 6"):
-    program.main(changed(options, pretrained=small))
-
-
-@pytest.mark.parametrize(
-  ("changes", "problem"),
-  [
-    ({"student": "tinybert-5l"}, r"--student tinybert-5l: no such preset \(tinybert-4l-312d"),
-    ({"student_layers": 2}, "--student-layers goes with a preset"),
-    ({"layer_map": "3;6"}, "--layer-map 3;6: uniform, top, bottom, or numbers"),
-    ({"layer_map": "3"}, "--layer-map 3: layer map .* names"),
-    ({"teacher_labels": ("a", "b")}, "--teacher-labels names the classes of --teacher, which is not given"),
-    ({"task": "all", "teacher": "some/where"}, "does not go with --task all"),
-    ({"pretrained": "nobody/has-this"}, "nobody/has-this: not a local directory"),
-    ({"max_train_examples": 0}, "--max-train-examples 0"),
-    ({"teacher_epochs": 0}, "--teacher-epochs 0: it must be at least 1"),
-    ({"intermediate_epochs": 0}, "--intermediate-epochs 0"),
-    ({"student": "tinybert-4l-312d", "student_layers": 0}, "--student-layers 0"),
-    ({"intermediate_steps": 0}, "--intermediate-steps 0: it must be at least 1"),
-    ({"augment": True}, "--augment and --no-augment: give one of them"),
-    ({"seed": -1}, "--seed -1: it must be at least 0"),
-    ({"copies": 0}, "--copies 0: it must be at least 1"),
-    ({"max_length": 2}, "--max-length 2: it must be at least 8"),
-    ({"temperature": 0.0}, "--temperature 0.0: it must be above 0"),
-    ({"labels_learning_rate": 3.0}, "--labels-learning-rate 3.0: it must be above 0 and below 1"),
-  ],
-)
-def test_bad_options(options, changes, problem):
-  with pytest.raises(InputError, match=problem):
-    program.main(changed(options, **changes))
-  assert not options.out.exists()
-
-
-def test_a_missing_test_file_is_said_before_training_and_can_be_done_without(finished, tmp_path):
-  shutil.copytree(finished.data, tmp_path / "data")
-  (tmp_path / "data" / "RTE" / "test.tsv").unlink()
-  options = changed(finished, data=tmp_path / "data", out=tmp_path / "out-2")
-  with pytest.raises(InputError, match=r"test.tsv: no such file, and RTE needs it.*--no-leaderboard"):
-    program.main(options)
-  assert not options.out.exists()
-  shutil.copytree(finished.out / "RTE", options.out / "RTE", ignore=shutil.ignore_patterns("metrics.json", "RTE.tsv"))
-  program.main(changed(options, leaderboard=False))
-  assert (options.out / "RTE" / "metrics.json").is_file()
-  assert not (options.out / "RTE" / "RTE.tsv").exists()
-
-
-def test_no_network_and_no_cache(options, monkeypatch):
-  def load_dataset(*what, split):
-    raise ConnectionError("no route")
-
-  monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-  with pytest.raises(InputError, match="not in the cache, and the Hugging Face hub gave no answer"):
-    program.main(changed(options, data=None))
-
-
-def test_a_stage_of_another_task_is_left_alone_and_the_rerun_goes_on_after_it_is_moved(finished, tmp_path):
-  write_task(tmp_path, "WNLI")
-  wnli = changed(finished, task="wnli", data=tmp_path, stages=("teacher",), teacher_epochs=1)
-  shutil.copytree(finished.out / "RTE" / "teacher", finished.out / "WNLI" / "teacher")
-  with pytest.raises(InputError, match="holds a stage of the task RTE, not of WNLI; move it, or give another --out"):
-    program.main(wnli)
-  left = (finished.out / "WNLI" / "teacher" / "model.safetensors").read_bytes()
-  assert left == (finished.out / "RTE" / "teacher" / "model.safetensors").read_bytes()
-  (finished.out / "WNLI" / "teacher").rename(tmp_path / "elsewhere")
-  program.main(wnli)
-  assert stage_folder.read_record(finished.out / "WNLI" / "teacher", "WNLI")
-
-
-def test_a_full_disk_loses_nothing_and_the_rerun_goes_on(finished, monkeypatch):
-  folder = finished.out / "RTE"
-  before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-  save = stage_folder.save_pretrained
-
-  def full(directory, *args, **options):
-    save(directory, *args, **options)
-    raise OSError(errno.ENOSPC, "No space left on device", str(directory))
-
-  again = changed(finished, prediction_epochs=3)
-  with monkeypatch.context() as patch:
-    patch.setattr(stage_folder, "save_pretrained", full)
-    with pytest.raises(OSError, match="No space left"):
-      program.main(again)
-  after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-  assert before.items() <= after.items()
-  program.main(again)
-  assert stage_folder.read_record(folder / "prediction", "RTE")["inputs"]["recipes"][0]["epochs"] == 3
-  assert not list(folder.glob(".*"))
-
-
-def test_a_kill_in_each_stage_changes_nothing(made, options, tmp_path):
-  """Three processes, each killed as it saves a checkpoint of the next stage; the fourth ends as if none had been."""
-  expected = stage_folder.load(made.out / "RTE" / "prediction", "RTE").fingerprint
-  out = tmp_path / "killed"
-  arguments = [
-    f"--{name.replace('_', '-')}={value}"
-    for name, value in dataclasses.asdict(changed(options, out=out, no_augment=False)).items()
-    if value != getattr(Options("x"), name)
-  ] + ["--no-augment"]
-  for stage in ("teacher", "intermediate", "prediction", ""):
-    done = subprocess.run(
-      [sys.executable, str(HERE.parent / "killed_glue.py"), stage, *arguments], capture_output=True, text=True
-    )
-    assert done.returncode == (-9 if stage else 0), done.stderr
-    if stage:
-      assert (out / "RTE" / f"{stage}.unfinished").is_dir()
-      assert not (out / "RTE" / stage).exists()
-  assert stage_folder.load(out / "RTE" / "prediction", "RTE").fingerprint == expected
-  assert not list((out / "RTE").glob("*.unfinished*"))

@@ -1,0 +1,140 @@
+"""The kernels, run by Pallas's interpreter, against attention written out and against the plain model."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tinybert_jax import distill, steps
+from tinybert_jax.config import EncoderConfig
+from tinybert_jax.fused_attention import QueryAndKey, attend, attend_and_compare
+from tinybert_jax.model import Encoder, SequenceClassifier, initialize, parameter_shapes
+
+BATCH, LENGTH, HEADS, STUDENT_WIDTH, TEACHER_WIDTH = 3, 8, 2, 6, 10
+MASK = np.arange(LENGTH) < np.array([8, 5, 0])[:, None]  # one example is whole, one padded, one without tokens
+SHAPE = {"vocab_size": 60, "num_attention_heads": 2, "max_position_embeddings": 16}
+TEACHER = EncoderConfig(hidden_size=16, num_hidden_layers=2, intermediate_size=32, **SHAPE)
+STUDENT = EncoderConfig(hidden_size=12, num_hidden_layers=1, intermediate_size=24, **SHAPE)
+
+
+def arrays(width, number, seed):
+  return tuple(jax.random.normal(jax.random.key(seed), (number, BATCH, LENGTH, width)))
+
+
+def written_out(query, key, value, teacher, keep):
+  """Context and squared error, head by head."""
+  contexts, error = [], 0.0
+  for head in range(HEADS):
+    q, k, v, other_q, other_k = (
+      jnp.split(x, HEADS, axis=-1)[head] for x in (query, key, value, teacher.query, teacher.key)
+    )
+    scores = q @ k.mT / np.sqrt(q.shape[-1])
+    probs = jax.nn.softmax(jnp.where(MASK[:, None, :], scores, jnp.finfo(jnp.float32).min))
+    contexts.append((probs * keep[:, head] * 256 / 230) @ v if keep is not None else probs @ v)
+    difference = (scores - other_q @ other_k.mT / np.sqrt(other_q.shape[-1])) ** 2
+    error += jnp.sum(difference * MASK[:, None, :] * MASK[:, :, None], axis=(1, 2))
+  return jnp.concatenate(contexts, axis=-1), error
+
+
+@pytest.mark.parametrize("drops", [False, True])
+def test_values_and_gradients_are_those_of_attention_written_out(drops):
+  inputs, teacher = arrays(STUDENT_WIDTH, 3, 0), QueryAndKey(*arrays(TEACHER_WIDTH, 2, 1))
+  of_context, of_error = arrays(STUDENT_WIDTH, 1, 2)[0], jnp.array([0.5, 2.0, 1.0])
+  random = jax.random.bits(jax.random.key(3), (BATCH, HEADS, LENGTH, LENGTH), jnp.uint8) if drops else None
+  keep = (random >= 26) if drops else None
+
+  def values_and_gradients(function):
+    def loss(inputs):
+      context, error = function(*inputs)
+      return jnp.sum(context * of_context) + jnp.sum(error * of_error), (context, error)
+
+    return jax.jit(jax.grad(loss, has_aux=True))(inputs)
+
+  ours = values_and_gradients(
+    lambda q, k, v: attend_and_compare(q, k, v, MASK, teacher, heads=HEADS, random=random, dropped=26)
+  )
+  expected = values_and_gradients(lambda q, k, v: written_out(q, k, v, teacher, keep))
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), ours, expected)
+
+  alone = values_and_gradients(
+    lambda q, k, v: (attend(q, k, v, MASK, heads=HEADS, random=random, dropped=26), jnp.zeros(BATCH))
+  )
+  without_error = values_and_gradients(lambda q, k, v: (written_out(q, k, v, teacher, keep)[0], jnp.zeros(BATCH)))
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), alone, without_error)
+
+
+def test_no_gradient_reaches_the_teacher():
+  inputs, teacher = arrays(STUDENT_WIDTH, 3, 0), QueryAndKey(*arrays(TEACHER_WIDTH, 2, 1))
+  gradient = jax.grad(lambda other: jnp.sum(attend_and_compare(*inputs, MASK, other, heads=HEADS)[1]))(teacher)
+  assert not any(np.any(leaf) for leaf in gradient)
+
+
+def batch(rows):
+  generator = np.random.default_rng(0)
+  lengths = generator.integers(3, LENGTH + 1, rows)
+  return {
+    "input_ids": generator.integers(5, 60, (rows, LENGTH)).astype(np.int32),
+    "attention_mask": (np.arange(LENGTH) < lengths[:, None]).astype(np.int32),
+    "example_weight": np.where(np.arange(rows) == 1, 0, 1).astype(np.float32),
+  }
+
+
+def models():
+  student, teacher = Encoder(STUDENT), Encoder(TEACHER)
+  projections = distill.initialize_projections(STUDENT, TEACHER, jax.random.key(2))
+  params = {**initialize(student, jax.random.key(0), kernels="glorot"), "projections": projections}
+  return student, teacher, params, initialize(teacher, jax.random.key(1), kernels="glorot")
+
+
+def test_a_classifier_hands_the_form_on():
+  student, teacher = SequenceClassifier(STUDENT), SequenceClassifier(TEACHER)
+  projections = {"embedding": jnp.zeros((12, 16)), "hidden": jnp.zeros((12, 16))}
+  projections = {name: {"kernel": kernel} for name, kernel in projections.items()}
+  params = {**parameter_shapes(student), "projections": projections}
+  loss_fn = distill.intermediate_distillation(student, teacher, (1,), attention="fused")
+  terms = jax.make_jaxpr(lambda ours, theirs: loss_fn(ours, theirs, batch(2), None))(params, parameter_shapes(teacher))
+  assert "attention_forward" in str(terms)
+
+
+def test_a_step_over_a_mesh_is_the_plain_one_with_the_same_key():
+  student, teacher, params, teacher_params = models()
+  optimizer, mesh = optax.sgd(1.0), steps.data_mesh(jax.devices()[:2])  # at this rate the step is the gradient
+  state = steps.create_state(params, optimizer, steps.random_key(0))
+  sharding = steps.state_sharding(state, mesh)
+  placed_teacher = jax.device_put(teacher_params, steps.replicated(mesh))
+  rows = jax.device_put(batch(4), steps.batch_sharding(mesh))
+
+  def step(attention):
+    loss_fn = distill.intermediate_distillation(student, teacher, (1,), attention=attention)
+    update = steps.mesh_update(steps.make_update(loss_fn, optimizer, accumulate=2), mesh, sharding)
+    placed = jax.device_put(jax.tree.map(jnp.copy, state), sharding)
+    compiled = update.lower(placed, placed_teacher, rows).compile()
+    assert "all-gather" not in compiled.as_text()  # every device computes its own rows
+    after, metrics = compiled(placed, placed_teacher, rows)
+    return after.params, metrics
+
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), step("fused"), step("plain"))
+
+
+def test_what_fused_attention_has_not_is_refused():
+  params, rows = parameter_shapes(Encoder(STUDENT)), batch(2)
+  with pytest.raises(ValueError, match="all positions"):
+    jax.eval_shape(
+      lambda params: Encoder(STUDENT).apply(
+        {"params": params}, rows, attention="fused", positions=jnp.zeros((2, 1), jnp.int32)
+      ),
+      params,
+    )
+  with pytest.raises(ValueError, match="257 tokens"):
+    long = jax.ShapeDtypeStruct((1, 257, STUDENT_WIDTH), jnp.float32)
+    mask = jax.ShapeDtypeStruct((1, 257), jnp.bool)
+    jax.eval_shape(lambda x, mask: attend(x, x, x, mask, heads=HEADS), long, mask)
+  many = Encoder(dataclasses.replace(TEACHER, num_attention_heads=4))
+  loss_fn = distill.intermediate_distillation(Encoder(STUDENT), many, (2,), attention="fused")
+  with pytest.raises(ValueError, match="equal head counts"):
+    loss_fn({}, {}, rows, None)
+  with pytest.raises(ValueError, match="original"):
+    distill.intermediate_distillation(Encoder(STUDENT), Encoder(TEACHER), (2,), averaging="original", attention="fused")
