@@ -203,7 +203,7 @@ class SelfAttention(nn.Module):
   ) -> tuple[Float[Array, "B L D"], "FusedScores"]:
     """Returns the attention of all tokens by `fused_attention`, and what it gives in place of scores."""
     config = self.config
-    query, key, value = (dense(x_BxLxD, merged=True) for dense in (self.query, self.key, self.value))
+    query, key, value = (layer(x_BxLxD, merged=True) for layer in (self.query, self.key, self.value))
     shape = (x_BxLxD.shape[0], config.num_attention_heads, x_BxLxD.shape[1], x_BxLxD.shape[1])
     options = {
       "heads": config.num_attention_heads,
