@@ -157,7 +157,7 @@ def fit(
   tokenizer: PreTrainedTokenizerBase,
 ) -> Any:
   """Returns the result of training: the parameters of the lowest loss on what is held out."""
-  lengths = bucket_lengths(row_length(training))
+  lengths = bucket_lengths(row_length(training), at_most=options.max_length)
   batches = functools.partial(BatchSource, batch_size=options.batch_size, pad_id=tokenizer.pad_token_id)
   mask = functools.partial(MaskedBatches, tokenizer=tokenizer, share=options.masked, whole_words=options.whole_words)
   source = mask(batches(training, lengths=lengths, epochs=options.epochs, seed=options.seed))

@@ -74,10 +74,7 @@ def match_layers(name: str, spec: str, student: EncoderConfig, teacher: EncoderC
       f"{teacher.num_attention_heads}; attention scores are compared head by head, so both need as many"
     )
   for role, config in (("student", student), ("teacher", teacher)):
-    if max_length > config.max_position_embeddings:
-      raise InputError(
-        f"--max-length {max_length}: the {role} has positions for {config.max_position_embeddings} tokens only"
-      )
+    check_length(f"the {role}", config, max_length)
   wanted = spec
   if any(character.isdigit() for character in spec):
     try:
@@ -88,6 +85,14 @@ def match_layers(name: str, spec: str, student: EncoderConfig, teacher: EncoderC
     return layer_map(wanted, student.num_hidden_layers, teacher.num_hidden_layers)
   except ValueError as error:
     raise InputError(f"--layer-map {spec}: {error}") from error
+
+
+def check_length(name: str, config: EncoderConfig, max_length: int) -> None:
+  """Raises InputError where a model has too few positions for sequences of `max_length` tokens."""
+  if max_length > config.max_position_embeddings:
+    raise InputError(
+      f"--max-length {max_length}: {name} has positions for {config.max_position_embeddings} tokens only"
+    )
 
 
 def check_vocabulary(name: str, teacher: EncoderConfig, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -23,7 +23,7 @@ def predict(
   model: SequenceClassifier, params: Params, rows: datasets.Dataset, *, batch_size: int = 64
 ) -> Float[np.ndarray, "N C"]:
   """Returns the logits of every row, in the order of the rows; no dropout."""
-  lengths = bucket_lengths(row_length(rows))
+  lengths = bucket_lengths(row_length(rows), at_most=model.config.max_position_embeddings)
   source = BatchSource(rows, batch_size=batch_size, lengths=lengths, shuffle=False, pad_id=model.config.pad_token_id)
   params = jax.device_put(params)
   result = np.empty((len(rows), model.config.num_labels), np.float32)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from experiments import stage_folder
+from experiments import stage_folder, students
 from experiments.glue.data import Data
 from experiments.glue.options import Options
 from experiments.stage_folder import Finished, Made
@@ -32,12 +32,13 @@ SWEEP = tuple(itertools.product((16, 32), (1e-5, 2e-5, 3e-5)))  # batch sizes an
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """One task under way."""
+  """One task under way; its rows are cut to `max_length` tokens."""
 
   options: Options
   task: Task
   data: Data
   tokenizer: PreTrainedTokenizerBase
+  max_length: int
   folder: Path
 
   @property
@@ -51,8 +52,10 @@ class Run:
     return stage_folder.run(self.folder / name, everything, make, self.tokenizer, description)
 
   def finished(self, name: str) -> Finished:
-    """Returns the stage `name` as it stands; InputError where it is not there."""
-    return stage_folder.load(self.folder / name, self.task.name)
+    """Returns the stage `name` as it stands; InputError where it is not there, or rows are too long for its model."""
+    finished = stage_folder.load(self.folder / name, self.task.name)
+    students.check_length(f"{self.folder / name}", finished.model.config, self.max_length)
+    return finished
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +206,7 @@ def fit(
   source = BatchSource(
     rows,
     batch_size=recipe.batch_size,
-    lengths=bucket_lengths(row_length(rows)),
+    lengths=bucket_lengths(row_length(rows), at_most=run.max_length),
     epochs=recipe.epochs,
     steps=recipe.steps,
     seed=run.options.seed,

@@ -109,6 +109,12 @@ def test_bucket_lengths_pad_least():
   assert padding(bucket_lengths(lengths, number=3, multiple=8), lengths) == best
 
 
+def test_no_bucket_is_longer_than_what_rows_are_cut_to():
+  assert bucket_lengths([5, 30, 30], number=1, at_most=30) == (30,)
+  assert bucket_lengths([5, 29, 30], number=2, at_most=30) == (8, 30)
+  assert bucket_lengths([5, 9], number=1, at_most=30) == (12,)
+
+
 def test_teacher_logits_and_token_types_are_carried():
   batch = pad_batch(
     {"input_ids": [[1, 2]], "token_type_ids": [[0, 1]], "teacher_logits": [[0.5, -1.0]], "labels": [2.5]}, 4, 3

@@ -17,17 +17,20 @@ NumpyBatch = dict[str, np.ndarray]
 _TOKENIZED_AT_ONCE = 10_000  # a tokenizer's own result takes some hundred times the memory of the tokens
 
 
-def bucket_lengths(lengths: Sequence[int], number: int | None = None, multiple: int = 4) -> tuple[int, ...]:
+def bucket_lengths(
+  lengths: Sequence[int], number: int | None = None, multiple: int = 4, at_most: int | None = None
+) -> tuple[int, ...]:
   """Returns the lengths, in rising order, that rows of these `lengths` pad least to.
 
   Every one is a multiple of `multiple` (of a larger one where rows are longer than 16 of them), and the last
-  holds the longest row.
+  holds the longest row; but none is longer than `at_most`.
 
   Args:
     lengths: of the rows, in tokens.
     number: how many at most; by default one for every 250 rows, up to six: each is a program to compile, which
       few rows do not repay.
     multiple: what they are multiples of.
+    at_most: what rows are cut to, or what a model has positions for.
   """
   if number is None:
     number = min(6, 1 + len(lengths) // 250)
@@ -41,7 +44,8 @@ def bucket_lengths(lengths: Sequence[int], number: int | None = None, multiple: 
     cost = [next(cut for cut in (*cuts, len(needed) - 1) if cut >= length) for length in range(len(needed))]
     return int(needed @ np.asarray(cost)), len(cuts)
 
-  return tuple(cut * step for cut in (*min(shorter, key=padded), len(needed) - 1))
+  last = (len(needed) - 1) * step
+  return (*(cut * step for cut in min(shorter, key=padded)), last if at_most is None else min(last, at_most))
 
 
 class BatchSource:
