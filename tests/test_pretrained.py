@@ -188,7 +188,7 @@ def test_tensors_that_do_not_fit_are_all_listed_with_both_shapes(tmp_path):
 
 def test_labels_that_do_not_match_the_classifier(tmp_path):
   theirs(SequenceClassifier, SMALL).save_pretrained(tmp_path)
-  with pytest.raises(InputError, match="its classifier has 3 classes, and the data has 2"):
+  with pytest.raises(InputError, match="its classifier has 3 classes, not 2 as named"):
     load_pretrained(tmp_path, SequenceClassifier, labels=("a", "b"))
 
 
@@ -211,6 +211,27 @@ def test_bad_directories(tmp_path):
     load_pretrained(tmp_path)
   with pytest.raises(InputError, match=r"no tokenizer\.json and no vocab\.txt"):
     load_tokenizer(tmp_path)
+
+
+def test_a_damaged_tokenizer_is_one_sentence(tmp_path):
+  theirs(Encoder, SMALL).save_pretrained(tmp_path)
+  word_tokenizer().save_pretrained(tmp_path)
+  load_tokenizer(tmp_path)
+  (tmp_path / "tokenizer.json").write_text("{")
+  with pytest.raises(InputError, match=f"{tmp_path}: its tokenizer's files cannot be read"):
+    load_tokenizer(tmp_path)
+
+
+def test_a_decoder_of_its_own_is_refused(tmp_path):
+  """The head here shares the word embeddings, so other weights would be left out in silence."""
+  theirs(MaskedLanguageModel, SMALL).save_pretrained(tmp_path)
+  weights = load_file(tmp_path / "model.safetensors")
+  decoder = weights["bert.embeddings.word_embeddings.weight"].clone()
+  save_file(weights | {"cls.predictions.decoder.weight": decoder}, tmp_path / "model.safetensors")
+  load_pretrained(tmp_path, MaskedLanguageModel)
+  save_file(weights | {"cls.predictions.decoder.weight": decoder + 1}, tmp_path / "model.safetensors")
+  with pytest.raises(InputError, match=r"cls.predictions.decoder.weight: other than the word embeddings"):
+    load_pretrained(tmp_path, MaskedLanguageModel)
 
 
 def test_a_bin_file_that_would_run_code_is_refused(tmp_path):

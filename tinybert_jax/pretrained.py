@@ -122,6 +122,8 @@ def load_pretrained(
   needed = _flat_shapes(model)
   names = {path: _bare_name(name) for path, name in name_table(config, model_class).items()}
   initialized, problems, params = [], [], {}
+  if model_class is MaskedLanguageModel and not _is_tied(tensors):
+    problems.append("cls.predictions.decoder.weight: other than the word embeddings, and the head here shares them")
   for path, shape in needed.items():
     tensor = tensors.pop(names[path], None)
     if tensor is None and _is_optional(path):
@@ -198,7 +200,7 @@ def save_pretrained(
 
 
 def load_tokenizer(name: str | os.PathLike) -> "PreTrainedTokenizerBase":
-  """Returns the tokenizer of a directory or hub id; InputError where there is none."""
+  """Returns the tokenizer of a directory or hub id; InputError where there is none, or a damaged one."""
   from transformers import AutoTokenizer, BertTokenizer  # seconds to import, which no one else need wait for
 
   directory = local_directory(name)
@@ -206,7 +208,10 @@ def load_tokenizer(name: str | os.PathLike) -> "PreTrainedTokenizerBase":
     raise InputError(f"{directory}: no tokenizer.json and no vocab.txt; put the model's tokenizer files there")
   # TinyBERT's released configurations have no model_type, which AutoTokenizer goes by.
   known = (directory / "tokenizer_config.json").is_file() or "model_type" in read_json(directory / "config.json")
-  return (AutoTokenizer if known else BertTokenizer).from_pretrained(directory)
+  try:
+    return (AutoTokenizer if known else BertTokenizer).from_pretrained(directory)
+  except Exception as error:  # its readers raise whatever a damaged file makes of them
+    raise InputError(f"{directory}: its tokenizer's files cannot be read ({error})") from error
 
 
 def local_directory(name: str | os.PathLike) -> Path:
@@ -329,12 +334,18 @@ def _flat_shapes(model: Model) -> dict[str, tuple[int, ...]]:
   return {path: value.shape[::-1] if path.endswith("kernel") else value.shape for path, value in shapes.items()}
 
 
+def _is_tied(tensors: Mapping[str, np.ndarray]) -> bool:
+  """Returns whether the masked LM's decoder, where the file names it at all, is the word embeddings."""
+  decoder = tensors.get("cls.predictions.decoder.weight")
+  return decoder is None or np.array_equal(decoder, tensors.get("embeddings.word_embeddings.weight"))
+
+
 def _with_labels(
   config: EncoderConfig, labels: tuple[str, ...], tensors: Mapping[str, np.ndarray], directory: Path
 ) -> EncoderConfig:
   classifier = tensors.get("classifier.weight")
   if classifier is not None and classifier.shape[0] != len(labels):
-    raise InputError(f"{directory}: its classifier has {classifier.shape[0]} classes, and the data has {len(labels)}")
+    raise InputError(f"{directory}: its classifier has {classifier.shape[0]} classes, not {len(labels)} as named")
   hf = config_to_dict(config) | {"id2label": dict(enumerate(labels))}
   return config_from_dict(hf, str(directory))
 
