@@ -1,5 +1,6 @@
 """What every experiment's command line does: options from a dataclass, and errors as one sentence."""
 
+import ctypes
 import dataclasses
 import errno
 import logging
@@ -16,6 +17,14 @@ from tinybert_jax.errors import InputError, RunStopped
 
 Options = TypeVar("Options")
 _SAME_ERROR_SECONDS = 3  # for the other processes to say the same, where they met the same error
+# By the numbers of glibc's malloc.h: nothing by mmap, no trimming, growth by 256 MB, and one arena, as others are of
+# limited size.
+_MALLOC = {
+  "M_MMAP_MAX": (-4, 0),
+  "M_TRIM_THRESHOLD": (-1, 2**31 - 1),
+  "M_TOP_PAD": (-2, 2**28),
+  "M_ARENA_MAX": (-8, 1),
+}
 _GOES_ON = "the same command goes on from the last checkpoint"
 
 
@@ -28,6 +37,7 @@ def run(main: Callable[[Options], None], options_class: type[Options], prog: str
     prog: how the command is called, for the help.
   """
   options = tyro.cli(options_class, prog=prog)
+  keep_freed_memory()
   if not options.debug:
     # Orbax logs the tracebacks of errors that it raises too, and the hub's client each of its attempts.
     for name in ("absl", "huggingface_hub"):
@@ -43,6 +53,17 @@ def run(main: Callable[[Options], None], options_class: type[Options], prog: str
       time.sleep(_SAME_ERROR_SECONDS)
       os._exit(2)
     sys.exit(2)
+
+
+def keep_freed_memory() -> None:
+  """Has glibc keep what is freed for the next allocation, in place of giving it back to the kernel.
+
+  On a CPU every step of XLA's allocates its temporaries anew. They are large enough for glibc to map and unmap them
+  each time, and then the kernel has to clear their pages in every step, which can take as long as the arithmetic.
+  """
+  mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+  for parameter, value in _MALLOC.values() if mallopt else ():
+    mallopt(parameter, value)
 
 
 def _sentence(error: BaseException) -> str | None:

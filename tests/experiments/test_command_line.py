@@ -1,5 +1,8 @@
+import ctypes
 import dataclasses
 import errno
+import subprocess
+import sys
 
 import pytest
 
@@ -65,3 +68,27 @@ def test_help_explains_the_options(monkeypatch, capsys):
     run(monkeypatch, None, "--help")
   text = capsys.readouterr().out
   assert exit_.value.code == 0 and "python -m experiments.test" in text and "How large, in tokens" in text
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
+def test_freed_memory_is_kept_for_the_next_allocation():
+  """A process that allocates, writes and frees 64 MB again and again has its pages cleared by the kernel once."""
+  program = f"""
+import ctypes, resource
+{"{}"}
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+faults = []
+for _ in range(10):
+  block = libc.malloc({2**26})
+  ctypes.memset(block, 1, {2**26})
+  libc.free(block)
+  faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[-1] - faults[0])
+"""
+  kept = "from experiments.command_line import keep_freed_memory; keep_freed_memory()"
+  without, with_it = (
+    int(subprocess.run([sys.executable, "-c", program.format(line)], capture_output=True, check=True, text=True).stdout)
+    for line in ("", kept)
+  )
+  assert with_it < 100 < 10_000 < without
