@@ -28,7 +28,11 @@ def main(options: Options) -> None:
     raise InputError("--augment and --no-augment: give one of them")
   if is_all and options.teacher:
     raise InputError("--teacher is fine-tuned for one task, and does not go with --task all; give --pretrained")
+  if options.teacher and not {"teacher", augment.STAGE} & set(options.stages):
+    raise InputError("--teacher is taken in by the stage teacher; name that stage too (--stages teacher …)")
   tasks = tasks_at_hand(options.data) if is_all else [find_task(options.task)]
+  if is_all and options.data:
+    check_files(options, tasks)
   results = {task.name: run_task(options, task) for task in tasks}
   if is_all and "evaluate" in options.stages:
     print("\n" + evaluation.write_table_1(options.out, results))
@@ -58,6 +62,17 @@ def tasks_at_hand(directory: Path | None) -> list[Task]:
   return tasks
 
 
+def check_files(options: Options, tasks: list[Task]) -> None:
+  """Raises InputError that names all files that the tasks lack, before the first of them trains for hours."""
+  wanted = []
+  for task in tasks:
+    tests = task.test_splits if options.leaderboard and "evaluate" in options.stages else ()
+    folder = find_folder(task, options.data)
+    wanted += [folder / task.files[split] for split in ("train", *task.dev_splits, *tests)]
+  if missing := [str(file) for file in wanted if not file.is_file()]:
+    raise InputError(f"{', '.join(missing)}: no such file; --no-leaderboard does without the test splits")
+
+
 def run_task(options: Options, task: Task) -> dict[str, Any]:
   """Returns what `metrics.json` holds, after running the stages that the options name; empty without evaluation."""
   folder = options.out / task.name
@@ -75,12 +90,13 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
     seed=options.seed,
     with_test=options.leaderboard and "evaluate" in options.stages,
   )
-  run = training.Run(options, task, rows, tokenizer, folder)
+  run = training.Run(options, task, rows, tokenizer, max_length, folder)
   if only_augments:
-    with_augmented(run, max_length)
+    with_augmented(run)
     return {}
   teacher = finished.pretrained() if finished else models.load_teacher(options, task, tokenizer)
-  announce(run, teacher, max_length)
+  students.check_length("the teacher", teacher.config, max_length)
+  announce(run, teacher)
   student, layers = None, ()
   if {"intermediate", "labels"} & set(options.stages):
     # A student that does not go with the teacher is refused before anything trains.
@@ -89,7 +105,7 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
     size = count_parameters(student.params)
     print(f"{'':13} student {size:,} parameters; its layers learn from the teacher's {layers}", flush=True)
 
-  distilled = with_augmented(run, max_length)
+  distilled = with_augmented(run)
   teacher = finished or training.make_teacher(run, teacher)
   if "intermediate" in options.stages:
     training.make_intermediate(distilled, teacher, student, layers)
@@ -99,14 +115,28 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
     training.make_labels(run, student)
   if "evaluate" not in options.stages:
     return {}
-  others = {"labels alone": run.finished("labels")} if (run.folder / "labels").exists() else {}
-  metrics = evaluation.evaluate(run, teacher, run.finished("prediction"), others)
+  student = run.finished("prediction")
+  if student.record["inputs"]["teacher"] != teacher.fingerprint:
+    print(f"{'':13} note: the student learned from another teacher than {run.folder / 'teacher'}")
+  metrics = evaluation.evaluate(run, teacher, student, labels_alone(run))
   print("\n" + evaluation.table(metrics))
   print(f"The student is in {run.folder / 'student'}, all figures in {run.folder / evaluation.METRICS}.", flush=True)
   return metrics
 
 
-def with_augmented(run: training.Run, max_length: int) -> training.Run:
+def labels_alone(run: training.Run) -> dict[str, stage_folder.Finished]:
+  """Returns the stage labels, to compare with, where it is there and began as the distilled student did."""
+  if not (run.folder / "labels").exists():
+    return {}
+  finished = run.finished("labels")
+  made_from, distilled = (stage["inputs"] for stage in (finished.record, run.finished("intermediate").record))
+  if (made_from["student"], made_from["training_rows"]) == (distilled["student"], run.data.inputs["training_rows"]):
+    return {"labels alone": finished}
+  print(f"{'':13} note: {run.folder / 'labels'} is left out: of another student or other training rows")
+  return {}
+
+
+def with_augmented(run: training.Run) -> training.Run:
   """Returns the run whose training rows are those that both stages of distillation learn from."""
   options, folder = run.options, run.folder / augment.STAGE
   if options.no_augment:
@@ -125,7 +155,7 @@ def with_augmented(run: training.Run, max_length: int) -> training.Run:
     raise InputError(f"{folder}: made from other training rows than these; run that stage again (--stages augmented …)")
   print(f"{'':13} {record['rows']:,} rows, {record['source_rows']:,} before augmentation", flush=True)
   tokens = run.folder / f"{augment.STAGE}_tokens.arrow"
-  augmented = data.with_augmented(run.data, folder, tokens, run.tokenizer, max_length=max_length)
+  augmented = data.with_augmented(run.data, folder, tokens, run.tokenizer, max_length=run.max_length)
   return dataclasses.replace(run, data=augmented)
 
 
@@ -142,11 +172,20 @@ def augmentation_source(options: Options) -> augment.Source:
     raise InputError(
       f"{error}; --glove leaves every word to word vectors, and --no-augment distils over the data as it is"
     ) from error
+  except InputError as error:
+    if options.mlm is not None:
+      raise
+    raise InputError(
+      f"data augmentation takes words from --pretrained where no --mlm is given: {error}; --no-augment distils over "
+      "the data as it is"
+    ) from error
 
 
-def announce(run: training.Run, teacher: Pretrained, max_length: int) -> None:
+def announce(run: training.Run, teacher: Pretrained) -> None:
   """Prints what the run will do."""
-  print(f"\n{run.task.name:13} {len(run.data.train):,} training rows, cut to {max_length} tokens; writes {run.folder}")
+  print(
+    f"\n{run.task.name:13} {len(run.data.train):,} training rows, cut to {run.max_length} tokens; writes {run.folder}"
+  )
   for split, number in run.data.skipped.items():
     print(f"{'':13} {number:,} incomplete rows of {split} are left out")
   devices = ", ".join(str(device) for device in jax.devices())

@@ -48,6 +48,7 @@ def evaluate(run: Run, teacher: Finished, student: Finished, others: Mapping[str
     **run.data.inputs,
     **{name: finished.fingerprint for name, finished in models.items()},
     "test_rows": {split.file: fingerprint.of_rows(split.rows) for split in run.data.test},
+    "cost_tokens": min(128, *(models[name].model.config.max_position_embeddings for name in ("teacher", "student"))),
   }
   written = [run.folder / split.file for split in run.data.test] + [run.folder / "student" / "model.safetensors"]
   if path.is_file() and all(file.is_file() for file in written):
@@ -56,7 +57,8 @@ def evaluate(run: Run, teacher: Finished, student: Finished, others: Mapping[str
       print(f"{'evaluate':13} reused from {path}", flush=True)
       return before
   print(f"{'evaluate':13} teacher and student on dev, and their speed", flush=True)
-  costs = compare_costs({name: models[name][:2] for name in ("teacher", "student")}, repeats=20)
+  compared = {name: models[name][:2] for name in ("teacher", "student")}
+  costs = compare_costs(compared, length=inputs["cost_tokens"], repeats=20)
   metrics: dict[str, Any] = {"task": run.task.name}
   for name, finished in models.items():
     metrics[name] = dev_scores(run, *finished[:2])
@@ -97,7 +99,7 @@ def table(metrics: Mapping[str, Any]) -> str:
   keeps = "is" if metrics["retention"] is None else f"keeps {metrics['retention']:.1%} of the teacher's score,"
   lines.append(
     f"The student {keeps} {metrics['times_smaller']:.1f} times smaller and {metrics['times_faster']:.1f} times faster "
-    "(one sequence of 128 tokens)."
+    f"(one sequence of {metrics['inputs']['cost_tokens']} tokens)."
   )
   return "\n".join(lines)
 
@@ -123,11 +125,14 @@ def write_table_1(out: Path, results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def zip_submission(out: Path) -> str:
-  """Returns a sentence about `submission.zip`, which it writes with the leaderboard's files of all tasks in `out`."""
-  wanted = {task.leaderboard_file(split): task for task in TASKS.values() for split in task.test_splits}
-  files = {name: out / task.name / name for name, task in wanted.items()}
-  files["AX.tsv"] = out / "MNLI" / DIAGNOSTIC.leaderboard_file("test")
-  missing = [name for name, path in files.items() if not path.is_file()]
+  """Returns a sentence about `submission.zip`, which it writes with the leaderboard's files of all tasks in `out`.
+
+  They are of the students that were evaluated last; a file that an earlier student left there is none of them.
+  """
+  folders = {task.leaderboard_file(split): task.name for task in TASKS.values() for split in task.test_splits}
+  folders[DIAGNOSTIC.leaderboard_file("test")] = "MNLI"
+  files = {name: out / folder / name for name, folder in folders.items()}
+  missing = [name for name, path in files.items() if not path.is_file() or name not in _evaluated(path.parent)]
   path, new = out / "submission.zip", out / "submission.new"
   with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as archive:
     for name, file in files.items():
@@ -136,6 +141,12 @@ def zip_submission(out: Path) -> str:
   new.replace(path)
   lacks = f"; the GLUE server wants {', '.join(missing)} as well" if missing else ""
   return f"{path}: {len(files) - len(missing)} files{lacks}"
+
+
+def _evaluated(folder: Path) -> Mapping[str, str]:
+  """Returns the leaderboard's files that the last evaluation in a task's folder wrote, with the rows they are of."""
+  path = folder / METRICS
+  return read_json(path)["inputs"]["test_rows"] if path.is_file() else {}
 
 
 _COSTS = ("parameters", "flops", "latency_ms", "throughput")

@@ -11,6 +11,7 @@ from pathlib import Path
 import datasets
 import jax
 import pytest
+import safetensors.numpy
 from glue_files import write_task
 from small_glue import STUDENT, TEACHER, changed, write_config, write_encoder
 from test_pretrained import word_tokenizer
@@ -73,6 +74,7 @@ def test_teachers_that_do_not_fit_are_refused(options, tmp_path):
     ({"layer_map": "3"}, "--layer-map 3: layer map .* names"),
     ({"teacher_labels": ("a", "b")}, "--teacher-labels names the classes of --teacher, which is not given"),
     ({"task": "all", "teacher": "some/where"}, "does not go with --task all"),
+    ({"teacher": "some/where", "stages": ("prediction",)}, "--teacher is taken in by the stage teacher; name that"),
     ({"pretrained": "nobody/has-this"}, "nobody/has-this: not a local directory"),
     ({"max_train_examples": 0}, "--max-train-examples 0"),
     ({"teacher_epochs": 0}, "--teacher-epochs 0: it must be at least 1"),
@@ -104,6 +106,32 @@ def test_a_missing_test_file_is_said_before_training_and_can_be_done_without(fin
   program.main(changed(options, leaderboard=False))
   assert (options.out / "RTE" / "metrics.json").is_file()
   assert not (options.out / "RTE" / "RTE.tsv").exists()
+
+
+def test_all_names_every_missing_file_before_the_first_task_trains(options, tmp_path):
+  for task in ("CoLA", "RTE", "WNLI"):
+    write_task(tmp_path / "data", task)
+  for file in ("RTE/dev.tsv", "WNLI/test.tsv"):
+    (tmp_path / "data" / file).unlink()
+  everything = changed(options, task="all", data=tmp_path / "data")
+  with pytest.raises(InputError, match=r"RTE/dev.tsv, .*WNLI/test.tsv: no such file; --no-leaderboard"):
+    program.main(everything)
+  with pytest.raises(InputError, match=r"data/RTE/dev.tsv: no such file"):
+    program.main(changed(everything, leaderboard=False))
+  assert not options.out.exists()
+
+
+def test_rows_longer_than_a_finished_stage_has_positions_for_are_refused(finished):
+  with pytest.raises(InputError, match=r"--max-length 129: the teacher has positions for 128 tokens only"):
+    program.main(changed(finished, max_length=129, stages=("prediction",)))
+  folder = finished.out / "RTE" / "intermediate"
+  config = json.loads((folder / "config.json").read_text())
+  weights = safetensors.numpy.load_file(folder / "model.safetensors")
+  name = "bert.embeddings.position_embeddings.weight"
+  safetensors.numpy.save_file(weights | {name: weights[name][:100]}, folder / "model.safetensors")
+  (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 100}))
+  with pytest.raises(InputError, match=r"RTE/intermediate has positions for 100 tokens only"):
+    program.main(changed(finished, stages=("prediction",)))
 
 
 def test_no_network_and_no_cache(options, monkeypatch):

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import transformers
 from glue_files import write_diagnostic, write_task
-from small_glue import augmenting, changed
+from small_glue import STUDENT, TEACHER, augmenting, changed, write_config, write_encoder
 from test_pretrained import word_tokenizer
 
 from experiments import stage_folder
 from experiments.glue import __main__ as program
-from experiments.glue import training
+from experiments.glue import evaluation, training
 from tinybert_jax.errors import InputError
 from tinybert_jax.pretrained import save_pretrained
 
@@ -70,6 +70,37 @@ def test_stages_can_be_run_alone_and_need_no_more_than_they_read(made, options):
   program.main(changed(alone, stages=("prediction", "labels")))
   program.main(changed(alone, stages=("evaluate",), student="nobody/has-this"))
   assert "score" in json.loads((options.out / "RTE" / "metrics.json").read_text())["labels alone"]
+
+
+def test_labels_alone_are_compared_with_the_same_student_only(finished, tmp_path, capsys):
+  stages = ("intermediate", "prediction", "labels", "evaluate")
+  metrics = finished.out / "RTE" / "metrics.json"
+  program.main(changed(finished, stages=("labels", "evaluate")))
+  assert "labels alone" in json.loads(metrics.read_text())
+  wider = write_config(tmp_path / "wider.json", dataclasses.replace(STUDENT, hidden_size=16))
+  program.main(changed(finished, student=wider, stages=(*stages[:2], "evaluate")))
+  assert "RTE/labels is left out: of another student or other training rows" in capsys.readouterr().out
+  assert "labels alone" not in json.loads(metrics.read_text())
+
+
+def test_a_student_of_another_teacher_is_noted(finished, capsys):
+  program.main(changed(finished, teacher_epochs=1, stages=("teacher", "evaluate")))
+  assert "note: the student learned from another teacher than" in capsys.readouterr().out
+
+
+def test_models_of_few_positions_are_measured_at_what_they_have(options, tmp_path):
+  short = dataclasses.replace(TEACHER, max_position_embeddings=30)
+  program.main(
+    changed(
+      options,
+      pretrained=write_encoder(tmp_path / "short", short),
+      student=write_config(tmp_path / "short.json", dataclasses.replace(STUDENT, max_position_embeddings=30)),
+      max_length=30,
+      teacher_epochs=1,
+      prediction_epochs=1,
+    )
+  )
+  assert json.loads((options.out / "RTE" / "metrics.json").read_text())["inputs"]["cost_tokens"] == 30
 
 
 def test_a_teachers_order_of_classes_does_not_matter(options, tmp_path):
@@ -137,6 +168,11 @@ def test_all_runs_every_task_that_is_there_and_prints_one_table(options, tmp_pat
   with zipfile.ZipFile(options.out / "submission.zip") as archive:
     assert set(archive.namelist()) == {"CoLA.tsv", "MNLI-m.tsv", "MNLI-mm.tsv", "AX.tsv"}
     assert len(archive.read("AX.tsv").splitlines()) == 6
+  # What another student predicts is not sent with the file that this one left.
+  (options.out / "MNLI" / "metrics.json").unlink()
+  sentence = evaluation.zip_submission(options.out)
+  assert "1 files" in sentence
+  assert "MNLI-m.tsv, MNLI-mm.tsv" in sentence.partition("wants")[2]
 
 
 def test_many_devices_give_one_devices_numbers(options, monkeypatch):
@@ -184,12 +220,17 @@ def test_steps_take_the_place_of_epochs(finished):
     assert json.loads(rows[-1])["step"] == number
 
 
-def test_augmentation_without_what_it_needs_is_refused_before_anything_trains(options, tmp_path):
+def test_augmentation_without_what_it_needs_is_refused_before_anything_trains(made, options, tmp_path):
   with pytest.raises(InputError, match=r"no masked language model's head in its weights.*--no-augment distils over"):
     program.main(changed(options, no_augment=False))
   assert not list((options.out / "RTE").glob("teacher*"))
   with pytest.raises(InputError, match="RTE/augmented: not there yet; run that stage first"):
     program.main(changed(options, no_augment=False, stages=("teacher", "intermediate")))
+  with pytest.raises(
+    InputError, match=r"words from --pretrained where no --mlm is given: .*nobody/has-this.*--no-augm"
+  ):
+    teacher = str(made.out / "RTE" / "teacher")
+    program.main(changed(options, no_augment=False, teacher=teacher, pretrained="nobody/has-this"))
   with pytest.raises(InputError, match=r"glove.txt: no such file"):
     program.main(changed(options, no_augment=False, glove=tmp_path / "glove.txt"))
 
