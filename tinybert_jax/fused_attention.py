@@ -2,7 +2,7 @@
 
 Arrays of batch × heads × length × length are most of what distillation moves through memory; here one head of one
 example is in the chip's fast memory at a time. Queries, keys and values come with merged heads, B×L×D, as the matrix
-products give them.
+products give them. Dropout's random bytes are drawn in the kernels as well.
 
 Shapes: B batch, L length, D width of the heads together, H heads, K head size; S the student's, T the teacher's.
 """
@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
+from jax.extend.random import threefry2x32_p
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Array, Bool, Float, Int32, UInt32
 
 # Tokens whose length × length arrays the compiler still fits into the fast memory of every generation from v4 on.
 LONGEST = 256
@@ -37,7 +38,7 @@ class _Inputs(NamedTuple):
   key: Float[Array, "B L S"]
   value: Float[Array, "B L S"]
   mask: Float[Array, "B 1 L"]
-  random: UInt8[Array, "B H L L"] | None
+  seed: UInt32[Array, "B 1 2"] | None
   teacher: QueryAndKey | None
 
 
@@ -63,7 +64,7 @@ def attend(
   mask: Bool[Array, "B L"],
   *,
   heads: int,
-  random: UInt8[Array, "B H L L"] | None = None,
+  seed: UInt32[Array, "B 2"] | None = None,
   dropped: int = 0,
 ) -> Float[Array, "B L D"]:
   """Returns softmax(QKᵀ/√K)V of every head, over the keys in the mask.
@@ -74,13 +75,13 @@ def attend(
     value: V, likewise.
     mask: which keys are tokens.
     heads: H.
-    random: bytes for dropout of the probabilities; None for none.
+    seed: random words of each example, from which bytes for dropout of its probabilities are drawn; None for none.
     dropped: a probability whose byte is less is zeroed, the others are scaled by 256/(256 - dropped).
 
   Raises:
     ValueError: sequences longer than `LONGEST`.
   """
-  inputs = _Inputs(query, key, value, _row(mask), random, None)
+  inputs = _Inputs(query, key, value, _row(mask.astype(jnp.float32)), _row(seed), None)
   return _attention(_Static(heads, dropped), inputs).context
 
 
@@ -92,19 +93,20 @@ def attend_and_compare(
   teacher: QueryAndKey,
   *,
   heads: int,
-  random: UInt8[Array, "B H L L"] | None = None,
+  seed: UInt32[Array, "B 2"] | None = None,
   dropped: int = 0,
 ) -> tuple[Float[Array, "B L S"], Float[Array, " B"]]:
   """Returns the context, as `attend`, and the squared error of the scores to the teacher's.
 
   The error is summed over heads and pairs of tokens that are both in the mask. The teacher gets no gradient.
   """
-  context, error = _attention(_Static(heads, dropped), _Inputs(query, key, value, _row(mask), random, teacher))
+  inputs = _Inputs(query, key, value, _row(mask.astype(jnp.float32)), _row(seed), teacher)
+  context, error = _attention(_Static(heads, dropped), inputs)
   return context, jnp.sum(error, axis=(1, 2))
 
 
-def _row(mask_BxL: Array) -> Array:
-  return mask_BxL.astype(jnp.float32)[:, None, :]
+def _row(array: Array | None) -> Array | None:
+  return None if array is None else array[:, None, :]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -145,8 +147,8 @@ def _forward(static: _Static, inputs: _Inputs, results: _Results) -> None:
     take = functools.partial(_head, head=head, heads=static.heads)
     scores_LxL = _scores(take(inputs.query), take(inputs.key))
     probs_LxL = _softmax(scores_LxL, keep_1xL)
-    if inputs.random is not None:
-      probs_LxL = _drop(probs_LxL, inputs.random[head], static.dropped)
+    if inputs.seed is not None:
+      probs_LxL = _drop(probs_LxL, _random_bytes(inputs.seed[...], head, probs_LxL.shape), static.dropped)
     value_LxK = take(inputs.value)
     _store(results.context, head, static.heads, _product(probs_LxL.astype(value_LxK.dtype), value_LxK))
     if inputs.teacher:
@@ -171,9 +173,10 @@ def _backward(static: _Static, inputs: _Inputs, gradients: _Results, results: _I
     probs_LxL = _softmax(scores_LxL, keep_1xL)
     d_probs_LxL = _product(d_context_LxK, value_LxK, transpose_b=True)
     used_LxL = probs_LxL
-    if inputs.random is not None:
-      used_LxL = _drop(probs_LxL, inputs.random[head], static.dropped)
-      d_probs_LxL = _drop(d_probs_LxL, inputs.random[head], static.dropped)
+    if inputs.seed is not None:
+      random_LxL = _random_bytes(inputs.seed[...], head, probs_LxL.shape)
+      used_LxL = _drop(probs_LxL, random_LxL, static.dropped)
+      d_probs_LxL = _drop(d_probs_LxL, random_LxL, static.dropped)
     mean_Lx1 = jnp.sum(d_probs_LxL * probs_LxL, axis=1, keepdims=True)
     # The mask once more for an example without tokens, whose probabilities at the mask are not 0.
     d_scores_LxL = jnp.where(keep_1xL, probs_LxL * (d_probs_LxL - mean_Lx1), 0)
@@ -212,8 +215,26 @@ def _softmax(scores_LxL: Array, keep_1xL: Array) -> Array:
   return powers_LxL / jnp.sum(powers_LxL, axis=1, keepdims=True)
 
 
+def _random_bytes(seed_1x2: Array, head: int, shape: tuple[int, int]) -> Int32[Array, "L L"]:
+  """Returns the bytes that decide for a head's probabilities: threefry of the head and a count, keyed by the seed.
+
+  Each count gives eight bytes, which stand below one another by as many rows as there are counts in a column: whole
+  tiles of the chip's, so that nothing is moved.
+  """
+  rows = 8 * -(-shape[0] // 64)
+  row, column = (jax.lax.broadcasted_iota(jnp.uint32, (rows, shape[1]), axis) for axis in (0, 1))
+  words = threefry2x32_p.bind(
+    jnp.broadcast_to(seed_1x2[:, :1], row.shape),
+    jnp.broadcast_to(seed_1x2[:, 1:], row.shape),
+    jnp.full_like(row, head),
+    row * shape[1] + column,
+  )
+  parts = [(word >> shift) & 255 for word in words for shift in (0, 8, 16, 24)]
+  return jnp.concatenate(parts).astype(jnp.int32)[: shape[0]]
+
+
 def _drop(x_LxL: Array, random_LxL: Array, dropped: int) -> Array:
-  return jnp.where(random_LxL.astype(jnp.int32) >= dropped, x_LxL * (256 / (256 - dropped)), 0)
+  return jnp.where(random_LxL >= dropped, x_LxL * (256 / (256 - dropped)), 0)
 
 
 def _pairs(mask: jax.Ref) -> Array:

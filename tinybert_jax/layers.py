@@ -11,13 +11,14 @@ from typing import Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 
 from tinybert_jax.config import EncoderConfig
 from tinybert_jax.errors import InputError
 from tinybert_jax.fused_attention import QueryAndKey, attend, attend_and_compare
 
-# "plain": by array operations. "fused": by the kernels of `fused_attention`, for TPU; the same numbers, up to rounding.
+# "plain": by array operations. "fused": by the kernels of `fused_attention`, for TPU; the same numbers up to rounding,
+# but for the random bits of dropout.
 AttentionForm = Literal["plain", "fused"]
 
 # The names of Hugging Face's ACT2FN that BERT configurations use.
@@ -84,11 +85,11 @@ class Dropout(nn.Module):
       return x
     return dropout(x, self.rate, self.make_rng("dropout"))
 
-  def random_bytes(self, shape: tuple[int, ...], deterministic: bool) -> UInt8[Array, "..."] | None:
-    """Returns the bytes that would decide for an array of that shape; None where nothing is dropped."""
+  def seeds(self, number: int, deterministic: bool) -> UInt32[Array, "number 2"] | None:
+    """Returns random words for those who draw by themselves, `fused_attention`; None where nothing is dropped."""
     if deterministic or self.rate == 0:
       return None
-    return random_bytes(self.make_rng("dropout"), shape)
+    return jax.random.bits(self.make_rng("dropout"), (number, 2), jnp.uint32)
 
 
 def dense(config: EncoderConfig, features: int, dtype: jnp.dtype) -> nn.Dense:
@@ -204,10 +205,9 @@ class SelfAttention(nn.Module):
     """Returns the attention of all tokens by `fused_attention`, and what it gives in place of scores."""
     config = self.config
     query, key, value = (layer(x_BxLxD, merged=True) for layer in (self.query, self.key, self.value))
-    shape = (x_BxLxD.shape[0], config.num_attention_heads, x_BxLxD.shape[1], x_BxLxD.shape[1])
     options = {
       "heads": config.num_attention_heads,
-      "random": self.dropout.random_bytes(shape, deterministic),
+      "seed": self.dropout.seeds(x_BxLxD.shape[0], deterministic),
       "dropped": round(config.attention_probs_dropout_prob * 256),
     }
     error = None
