@@ -13,7 +13,7 @@ from experiments import command_line, figures, hosts, students
 from experiments.general import training
 from experiments.general.options import Options
 from experiments.hosts import say
-from tinybert_jax.data.corpus import Corpus, Source, corpus_fingerprint, open_corpus, pack_corpus
+from tinybert_jax.data.corpus import Corpus, Packing, Source, corpus_fingerprint, open_corpus, pack_corpus
 from tinybert_jax.errors import InputError
 from tinybert_jax.fused_attention import LONGEST
 from tinybert_jax.model import Encoder, count_parameters, initialize
@@ -85,12 +85,12 @@ def pack(options: Options, tokenizer: PreTrainedTokenizerBase) -> Corpus:
   """Returns the packed text: the first process packs it, or finds it packed, and the others wait for that."""
   weights = options.weights or (1.0,) * len(options.corpus)
   sources = [Source(where, weight) for where, weight in zip(options.corpus, weights, strict=True)]
-  arguments = {name: getattr(options, name) for name in ("max_length", "segments", "held_out", "text_column", "seed")}
+  packing = Packing(options.max_length, options.segments, options.held_out, options.text_column, options.seed)
   hosts.check_shared(options.cache, options.out)
   # The others take the first one's word for what it is, so they need no text of their own.
-  fingerprint = hosts.from_first(lambda: corpus_fingerprint(sources, tokenizer, **arguments))
+  fingerprint = hosts.from_first(lambda: corpus_fingerprint(sources, tokenizer, packing))
   if jax.process_index() == 0:
-    return pack_corpus(options.cache, sources, tokenizer, workers=options.workers, **arguments)
+    return pack_corpus(options.cache, sources, tokenizer, packing, workers=options.workers)
   while (corpus := open_corpus(options.cache, fingerprint)) is None:
     time.sleep(_POLL_SECONDS)
   return corpus

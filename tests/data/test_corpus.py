@@ -13,7 +13,7 @@ from small_mlm import make_tokenizer, write_text
 
 from tinybert_jax.data import corpus, documents, packing, parts
 from tinybert_jax.data.batches import BatchSource, row_length
-from tinybert_jax.data.corpus import Source, corpus_fingerprint, open_corpus, pack_corpus, read_lines
+from tinybert_jax.data.corpus import Packing, Source, corpus_fingerprint, open_corpus, pack_corpus, read_lines
 from tinybert_jax.errors import InputError
 from tinybert_jax.fingerprint import of_rows
 
@@ -36,12 +36,12 @@ def write(path, documents):
 
 
 def pack(directory, *sources, **options):
-  arguments = {"max_length": 16, "held_out": 0.1, "workers": 1} | options
-  return pack_corpus(directory, sources, make_tokenizer(), **arguments)
+  how = Packing(**{"max_length": 16, "held_out": 0.1} | options)
+  return pack_corpus(directory, sources, make_tokenizer(), how, workers=1)
 
 
 def find(directory, sources, tokenizer, **options):
-  return open_corpus(directory, corpus_fingerprint(sources, tokenizer, **options))
+  return open_corpus(directory, corpus_fingerprint(sources, tokenizer, Packing(**options)))
 
 
 def sequences(documents, max_length=16):
@@ -135,8 +135,8 @@ def test_a_finished_corpus_is_found_and_any_change_makes_another(tmp_path, monke
   ):
     assert find(out, [source], tokenizer, **(options | change)) is None
   assert find(out, [source], tokenizer, **options, seed=1) is not None  # which decides nothing here
-  for drawn in ({"segments": "pair"}, {"sources": [source._replace(weight=0.5)]}):
-    keys = {corpus_fingerprint(**{"sources": [source], "tokenizer": tokenizer, **drawn}, seed=seed) for seed in (0, 1)}
+  for drawn, segments in ((source, "pair"), (source._replace(weight=0.5), "single")):
+    keys = {corpus_fingerprint([drawn], tokenizer, Packing(segments=segments, seed=seed)) for seed in (0, 1)}
     assert len(keys) == 2
   assert find(out, [source._replace(weight=2)], tokenizer, **options) is None
   assert find(out, [source, source], tokenizer, **options) is None
@@ -185,8 +185,8 @@ def write_and_die(path, *rest):
 
 parts._write = write_and_die
 source = corpus.Source(sys.argv[2])
-options = {"max_length": 16, "held_out": 0.1, "segments": "pair", "workers": 2}
-corpus.pack_corpus(Path(sys.argv[1]), [source], make_tokenizer(), **options)
+packing = corpus.Packing(max_length=16, held_out=0.1, segments="pair")
+corpus.pack_corpus(Path(sys.argv[1]), [source], make_tokenizer(), packing, workers=2)
 """
 
 

@@ -46,6 +46,24 @@ class Source(NamedTuple):
   weight: float = 1.0
 
 
+class Packing(NamedTuple):
+  """How text is packed.
+
+  Attributes:
+    max_length: tokens in a sequence, with [CLS] and [SEP].
+    segments: one in a sequence, or pairs as BERT's.
+    held_out: the share of documents that are packed apart, evenly spread.
+    text_column: of JSON lines, Parquet files and hub data sets.
+    seed: of drawing pairs and shares of documents.
+  """
+
+  max_length: int = 128
+  segments: Literal["single", "pair"] = "single"
+  held_out: float = 0.005
+  text_column: str = "text"
+  seed: int = 0
+
+
 class Corpus(NamedTuple):
   """A packed corpus.
 
@@ -87,12 +105,8 @@ def pack_corpus(
   directory: Path,
   sources: Sequence[Source],
   tokenizer: PreTrainedTokenizerBase,
+  packing: Packing,
   *,
-  max_length: int = 128,
-  segments: Literal["single", "pair"] = "single",
-  held_out: float = 0.005,
-  text_column: str = "text",
-  seed: int = 0,
   workers: int | None = None,
 ) -> Corpus:
   """Returns a packed corpus, from `directory` where it is there, else tokenized and written there first.
@@ -104,18 +118,14 @@ def pack_corpus(
     directory: of the packed corpora; made where it is missing.
     sources: of text, in order.
     tokenizer: the teacher's and student's.
-    max_length: tokens in a sequence, with [CLS] and [SEP].
-    segments: one in a sequence, or pairs as BERT's.
-    held_out: the share of documents that are packed apart, evenly spread.
-    text_column: of JSON lines, Parquet files and hub data sets.
-    seed: of drawing pairs and shares of documents.
+    packing: how.
     workers: processes that tokenize; by default one for each core, eight at most. 1 is this process alone. They import
       the program's main module, which must do its work under `if __name__ == "__main__"`.
 
   Raises:
     InputError: text that cannot be read, or none.
   """
-  job = _prepare(sources, tokenizer, max_length, segments, held_out, text_column, seed)
+  job = _prepare(sources, tokenizer, packing)
   folder = directory / job.key
   if (corpus := open_corpus(directory, job.key)) is not None:
     return corpus
@@ -123,7 +133,7 @@ def pack_corpus(
   workers = workers or min(_WORKERS, os.cpu_count() or 1)
   size = sum(map(count_bytes, job.texts))
   with tqdm(desc="corpus", total=size, unit="B", unit_scale=True) as bar:
-    blocks = _read_blocks(job.texts, sources, held_out, text_column, seed, bar.update)
+    blocks = _read_blocks(job.texts, sources, packing, bar.update)
     counts = write_parts(folder, blocks, job.rules, workers)
   total = sum(map(collections.Counter, counts.values()), collections.Counter())
   if not total["sequences"]:
@@ -145,18 +155,9 @@ def pack_corpus(
   return open_corpus(directory, job.key)
 
 
-def corpus_fingerprint(
-  sources: Sequence[Source],
-  tokenizer: PreTrainedTokenizerBase,
-  *,
-  max_length: int = 128,
-  segments: Literal["single", "pair"] = "single",
-  held_out: float = 0.005,
-  text_column: str = "text",
-  seed: int = 0,
-) -> str:
+def corpus_fingerprint(sources: Sequence[Source], tokenizer: PreTrainedTokenizerBase, packing: Packing) -> str:
   """Returns the fingerprint of what `pack_corpus` makes of these arguments, before it is made."""
-  return _prepare(sources, tokenizer, max_length, segments, held_out, text_column, seed).key
+  return _prepare(sources, tokenizer, packing).key
 
 
 def open_corpus(directory: Path, fingerprint: str) -> Corpus | None:
@@ -173,35 +174,27 @@ def open_corpus(directory: Path, fingerprint: str) -> Corpus | None:
   return Corpus(datasets.concatenate_datasets(training), held_out, described["counts"], fingerprint)
 
 
-def _prepare(
-  sources: Sequence[Source],
-  tokenizer: PreTrainedTokenizerBase,
-  max_length: int,
-  segments: Literal["single", "pair"],
-  held_out: float,
-  text_column: str,
-  seed: int,
-) -> _Job:
+def _prepare(sources: Sequence[Source], tokenizer: PreTrainedTokenizerBase, packing: Packing) -> _Job:
   if not sources:
     raise InputError("no source of text is given")
   for source in sources:
     if not 0 < source.weight <= _HEAVIEST:
       raise InputError(f"{source.where}: a weight of {source.weight:g}; it must be above 0 and at most {_HEAVIEST}")
-  if not 0 <= held_out <= 0.5:
-    raise InputError(f"{held_out:g} of the documents to hold out: it must be a share from 0 to 0.5")
-  rules = make_rules(tokenizer, max_length, segments, seed)
+  if not 0 <= packing.held_out <= 0.5:
+    raise InputError(f"{packing.held_out:g} of the documents to hold out: it must be a share from 0 to 0.5")
+  rules = make_rules(tokenizer, packing.max_length, packing.segments, packing.seed)
   texts = [find_texts(source.where) for source in sources]
   made_from = {
     "version": _VERSION,
     "texts": [fingerprint_texts(each) for each in texts],
     "weights": [float(source.weight) for source in sources],
     "tokenizer": fingerprint.of_tokenizer(tokenizer),
-    "max_length": max_length,
-    "segments": segments,
-    "held_out": float(held_out),
-    "text_column": text_column,
+    "max_length": packing.max_length,
+    "segments": packing.segments,
+    "held_out": float(packing.held_out),
+    "text_column": packing.text_column,
     # The seed decides nothing else, so that runs of other seeds find what one has packed.
-    "seed": seed if segments == "pair" or any(source.weight % 1 for source in sources) else None,
+    "seed": packing.seed if packing.segments == "pair" or any(source.weight % 1 for source in sources) else None,
     "block": [BLOCK_CHARACTERS, BLOCK_DOCUMENTS],
   }
   key = hashlib.blake2b(json.dumps(made_from, sort_keys=True).encode(), digest_size=16).hexdigest()
@@ -211,17 +204,15 @@ def _prepare(
 def _read_blocks(
   texts: Sequence[list[Path] | datasets.Dataset],
   sources: Sequence[Source],
-  held_out: float,
-  text_column: str,
-  seed: int,
+  packing: Packing,
   advance: Callable[[int], Any],
 ) -> Iterator[Block]:
   """Yields the documents in blocks, whose borders depend on the text and the options alone."""
   kept, size, block = 0, 0, Block(0, [], [], collections.Counter())
   for number, (each, source) in enumerate(zip(texts, sources, strict=True)):
-    rng = np.random.default_rng((seed, number))
+    rng = np.random.default_rng((packing.seed, number))
     whole, share = int(source.weight), source.weight % 1
-    for document in read_documents(each, text_column, advance):
+    for document in read_documents(each, packing.text_column, advance):
       if document is None:
         block.counts["undecodable_documents"] += 1
         continue
@@ -233,7 +224,7 @@ def _read_blocks(
         block.counts["left_out_documents"] += 1
         continue
       kept += 1
-      is_held_out = math.floor(kept * held_out) > math.floor((kept - 1) * held_out)
+      is_held_out = math.floor(kept * packing.held_out) > math.floor((kept - 1) * packing.held_out)
       for text in cut_text(document, LONGEST):
         if text.isspace():
           continue
