@@ -9,7 +9,7 @@ import jax
 
 from experiments import augment, command_line, stage_folder, students
 from experiments.glue import data, evaluation, models, training
-from experiments.glue.options import Options
+from experiments.glue.options import PRETRAINED, Options
 from tinybert_jax import fingerprint
 from tinybert_jax.data.glue import find_folder
 from tinybert_jax.data.glue_tasks import TASKS, Task, find_task
@@ -161,23 +161,21 @@ def with_augmented(run: training.Run) -> training.Run:
 
 def augmentation_source(options: Options) -> augment.Source:
   """Returns what finds candidates: --mlm, or --pretrained where that has a head, or --glove alone."""
-  chosen = augment.Options(
-    task=options.task, mlm=options.mlm or options.pretrained, glove=options.glove, context=options.context
-  )
+  is_pretrained = options.mlm == PRETRAINED
+  mlm = options.pretrained if is_pretrained else options.mlm
+  chosen = augment.Options(task=options.task, mlm=mlm, glove=options.glove, context=options.context)
+  without = "--no-augment distils over the data as it is"
   try:
     return augment.load_source(chosen)
   except augment.NoHeadError as error:
-    if options.mlm is None and options.glove is not None:
+    if is_pretrained and options.glove:
       return augment.load_source(dataclasses.replace(chosen, mlm=None))
-    raise InputError(
-      f"{error}; --glove leaves every word to word vectors, and --no-augment distils over the data as it is"
-    ) from error
+    raise InputError(f"{error}; --mlm None with --glove leaves every word to word vectors, and {without}") from error
   except InputError as error:
-    if options.mlm is not None:
+    if not is_pretrained:
       raise
     raise InputError(
-      f"data augmentation takes words from --pretrained where no --mlm is given: {error}; --no-augment distils over "
-      "the data as it is"
+      f"data augmentation takes words from --pretrained where no --mlm is given: {error}; {without}"
     ) from error
 
 

@@ -8,6 +8,7 @@ import tyro
 
 from tinybert_jax.masked_words import Context
 
+PRETRAINED = "pretrained"  # as --mlm: the model of --pretrained
 Stage = Literal["augmented", "teacher", "intermediate", "prediction", "labels", "evaluate"]
 
 
@@ -46,9 +47,9 @@ class Options:
   """Distil over augmented data in any task; by default in all but STS-B, as in the paper."""
   no_augment: tyro.conf.FlagCreatePairsOff[bool] = False
   """Distil over the data as it is in any task."""
-  mlm: str | None = None
-  """Model directory or hub id of the masked language model that augments; by default --pretrained, where that has such
-  a head."""
+  mlm: str | None = PRETRAINED
+  """Model directory or hub id of the masked language model that augments; pretrained is that of --pretrained, where it
+  has such a head, and None leaves every word to --glove."""
   glove: Path | None = None
   """Word vectors that augment words of several pieces, or all where there is no masked language model; see
   experiments.augment."""

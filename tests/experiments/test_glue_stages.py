@@ -17,6 +17,7 @@ from test_pretrained import word_tokenizer
 from experiments import stage_folder
 from experiments.glue import __main__ as program
 from experiments.glue import evaluation, training
+from experiments.glue.options import PRETRAINED
 from tinybert_jax.errors import InputError
 from tinybert_jax.pretrained import save_pretrained
 
@@ -221,7 +222,7 @@ def test_steps_take_the_place_of_epochs(finished):
 
 
 def test_augmentation_without_what_it_needs_is_refused_before_anything_trains(made, options, tmp_path):
-  with pytest.raises(InputError, match=r"no masked language model's head in its weights.*--no-augment distils over"):
+  with pytest.raises(InputError, match=r"no masked language model's head in its weights.*--mlm None.*--no-augment"):
     program.main(changed(options, no_augment=False))
   assert not list((options.out / "RTE").glob("teacher*"))
   with pytest.raises(InputError, match="RTE/augmented: not there yet; run that stage first"):
@@ -236,9 +237,17 @@ def test_augmentation_without_what_it_needs_is_refused_before_anything_trains(ma
 
 
 def test_word_vectors_serve_where_the_encoder_has_no_head(options, tmp_path, capsys):
-  program.main(augmenting(options, tmp_path, mlm=None, stages=("augmented",)))
-  assert "no masked language model: every word is replaced by its neighbours in" in capsys.readouterr().out
+  vectors_alone = "no masked language model: every word is replaced by its neighbours in"
+  program.main(augmenting(options, tmp_path, mlm=PRETRAINED, stages=("augmented",)))
+  assert vectors_alone in capsys.readouterr().out
   assert stage_folder.read_record(options.out / "RTE" / "augmented", "RTE")["rows"] > 120
+  asked_for = augmenting(options, tmp_path, mlm=None, stages=("augmented",))
+  program.main(asked_for)
+  out = capsys.readouterr().out
+  assert vectors_alone in out
+  assert "reused from" in out
+  with pytest.raises(InputError, match="needs --mlm, a masked language model, or --glove, word vectors"):
+    program.main(changed(asked_for, glove=None, copies=3))
 
 
 def test_sts_b_is_augmented_on_demand_alone(options, tmp_path, capsys):
