@@ -24,18 +24,16 @@ def assert_same(a, b):
 
 def test_state_and_record_come_back_and_only_the_latest_is_kept(tmp_path):
   with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
-    assert checkpoints.restore_latest(state()) is None and checkpoints.restore_best(state().params) is None
+    assert checkpoints.latest_record() is None
     checkpoints.save_latest(3, state(1), {"next": 3})
     checkpoints.save_latest(7, state(2), {"next": 7})
-    checkpoints.save_best(7, state(2).params, {"accuracy": 0.5})
+    checkpoints.save_best(7, state(2).params)
     checkpoints.wait()
   with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
-    restored, record = checkpoints.restore_latest(state())
-    assert_same(restored, state(2))
-    assert record == {"next": 7}
-    params, record = checkpoints.restore_best(state().params)
+    assert checkpoints.latest_record() == {"next": 7}
+    assert_same(checkpoints.restore_latest(state()), state(2))
+    params = checkpoints.restore_best(state().params)
     np.testing.assert_array_equal(params["dense"]["kernel"], state(2).params["dense"]["kernel"])
-    assert record == {"accuracy": 0.5}
   assert [path.name for path in (tmp_path / "latest").iterdir() if path.name.isdigit()] == ["7"]
 
 
@@ -45,7 +43,7 @@ def test_a_half_written_checkpoint_is_passed_over(tmp_path):
     checkpoints.wait()
   (tmp_path / "latest" / "9.orbax-checkpoint-tmp-0" / "state").mkdir(parents=True)
   with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
-    assert checkpoints.restore_latest(state())[1] == {"next": 3}
+    assert checkpoints.latest_record() == {"next": 3}
 
 
 @pytest.mark.parametrize("params", ["replicated", "sharded"])
@@ -55,8 +53,8 @@ def test_a_state_on_a_mesh_comes_back_to_any_other_placement(tmp_path, params):
   with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
     checkpoints.save_latest(1, jax.device_put(state(1), sharding), {})
     checkpoints.wait()
-    alone, _ = checkpoints.restore_latest(state())
-    spread, _ = checkpoints.restore_latest(jax.device_put(state(), sharding))
+    alone = checkpoints.restore_latest(state())
+    spread = checkpoints.restore_latest(jax.device_put(state(), sharding))
   assert_same(alone, state(1))
   assert_same(spread, state(1))
   assert spread.params["dense"]["kernel"].sharding == sharding.params["dense"]["kernel"]
@@ -78,8 +76,8 @@ def test_too_little_space_is_found_before_writing(tmp_path, monkeypatch):
     checkpoints.save_latest(1, state(1), {})
     checkpoints.wait()
     monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=10))
-    for save, what in ((checkpoints.save_latest, state(2)), (checkpoints.save_best, state(2).params)):
-      with pytest.raises(OSError, match="No space left on device"):
-        save(2, what, {})
-    restored, _ = checkpoints.restore_latest(state())
-  assert_same(restored, state(1))
+    with pytest.raises(OSError, match="No space left on device"):
+      checkpoints.save_latest(2, state(2), {})
+    with pytest.raises(OSError, match="No space left on device"):
+      checkpoints.save_best(2, state(2).params)
+    assert_same(checkpoints.restore_latest(state()), state(1))

@@ -25,7 +25,7 @@ class Checkpoints:
     options = ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True)
     directory = self._directory = Path(directory).absolute()
     self._latest = ocp.CheckpointManager(directory / "latest", options=options, item_names=("state", "record"))
-    self._best = ocp.CheckpointManager(directory / "best", options=options, item_names=("params", "record"))
+    self._best = ocp.CheckpointManager(directory / "best", options=options, item_names=("params",))
 
   def save_latest(self, step: int, state: TrainState, record: dict[str, Any]) -> None:
     """Saves the state and a JSON record; returns when both are copied off the device.
@@ -34,26 +34,34 @@ class Checkpoints:
     """
     with _full_disk():
       self._need_space(state)
-      _save(self._latest, step, record, state=_without_key_type(state))
+      _save(
+        self._latest,
+        step,
+        state=ocp.args.StandardSave(_without_key_type(state)),
+        record=ocp.args.JsonSave(record),
+      )
 
-  def save_best(self, step: int, params: Any, record: dict[str, Any]) -> None:
-    """Saves parameters and a JSON record in the place of the best before."""
+  def save_best(self, step: int, params: Any) -> None:
+    """Saves parameters in the place of the best before."""
     with _full_disk():
       self._need_space(params)
-      _save(self._best, step, record, params=params)
+      _save(self._best, step, params=ocp.args.StandardSave(params))
 
-  def restore_latest(self, state: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
-    """Returns the saved state, placed as `state` is, and its record; None where nothing was saved."""
-    plain = _without_key_type(state)
-    restored = _restore(self._latest, state=plain)
-    if restored is None:
+  def latest_record(self) -> dict[str, Any] | None:
+    """Returns the record of the saved state; None where nothing was saved."""
+    step = self._latest.latest_step()
+    if step is None:
       return None
-    saved, record = restored
-    return saved.replace(key=jax.random.wrap_key_data(saved.key, impl=jax.random.key_impl(state.key))), record
+    return self._latest.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))["record"]
 
-  def restore_best(self, params: Any) -> tuple[Any, dict[str, Any]] | None:
-    """Returns the best parameters, placed as `params` are, and their record; None where nothing was saved."""
-    return _restore(self._best, params=params)
+  def restore_latest(self, state: TrainState) -> TrainState:
+    """Returns the saved state, placed as `state` is, whose shapes it must have."""
+    saved = _restore(self._latest, "state", _without_key_type(state))
+    return saved.replace(key=jax.random.wrap_key_data(saved.key, impl=jax.random.key_impl(state.key)))
+
+  def restore_best(self, params: Any) -> Any:
+    """Returns the best parameters, placed as `params` are, whose shapes they must have."""
+    return _restore(self._best, "params", params)
 
   def wait(self) -> None:
     """Returns when everything saved so far is on disk; raises what went wrong in the background."""
@@ -93,22 +101,13 @@ def _without_key_type(state: TrainState) -> TrainState:
   return state.replace(key=jax.random.key_data(state.key))  # Orbax saves plain arrays
 
 
-def _save(manager: ocp.CheckpointManager, step: int, record: dict[str, Any], **item: Any) -> None:
+def _save(manager: ocp.CheckpointManager, step: int, **items: Any) -> None:
   if step in manager.all_steps():
     return  # a run that went back to an older checkpoint comes by here again with the same numbers
-  (name, tree), *_ = item.items()
-  manager.save(
-    step, args=ocp.args.Composite(**{name: ocp.args.StandardSave(tree), "record": ocp.args.JsonSave(record)})
-  )
+  manager.save(step, args=ocp.args.Composite(**items))
 
 
-def _restore(manager: ocp.CheckpointManager, **item: Any) -> tuple[Any, dict[str, Any]] | None:
-  step = manager.latest_step()
-  if step is None:
-    return None
-  (name, tree), *_ = item.items()
-  abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
-  restored = manager.restore(
-    step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract), "record": ocp.args.JsonRestore()})
-  )
-  return restored[name], restored["record"]
+def _restore(manager: ocp.CheckpointManager, name: str, like: Any) -> Any:
+  abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+  items = ocp.args.Composite(**{name: ocp.args.StandardRestore(abstract)})
+  return manager.restore(manager.latest_step(), args=items)[name]

@@ -104,11 +104,12 @@ def train(
   teacher_params = jax.tree.map(jnp.asarray, teacher_params)  # not moved in every step
   best, history, step = {}, [], 0
   with contextlib.closing(Checkpoints(directory / "checkpoints")) as checkpoints:
-    restored = checkpoints.restore_latest(state)
-    if restored is not None:
-      state, record = restored
+    record = checkpoints.latest_record()
+    if record is not None:
+      # Before the state, which with other options may have other shapes.
       if record["config"] != config:
         raise InputError(_other_options(directory, record["config"], config))
+      state = checkpoints.restore_latest(state)
       best, history = record["best"], read_log(directory, record["log_rows"])
       batches.set_state(record["batches"])
       step = int(state.step)
@@ -136,7 +137,7 @@ def train(
           log.write(step, scores)
           if best_metric and (not best or scores[best_metric] > best["metrics"][best_metric]):
             best = {"step": step, "metrics": scores}
-            checkpoints.save_best(step, state.params, best)
+            checkpoints.save_best(step, state.params)
         stopped = stop()
         if stopped or step % checkpoint_every == 0 or step == total:
           save()
@@ -146,7 +147,7 @@ def train(
             f"{title}: stopped at step {step} of {total}, which is saved in {directory}; the same command goes on there"
           )
     checkpoints.wait()
-    params = checkpoints.restore_best(state.params)[0] if best else state.params
+    params = checkpoints.restore_best(state.params) if best else state.params
   return TrainResult(params, best.get("metrics", {}), history, state)
 
 

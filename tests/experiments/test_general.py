@@ -71,6 +71,10 @@ def test_the_same_command_again_and_with_other_options(made, capsys):
   assert (made.out / "model" / "model.safetensors").read_bytes() == before
   with pytest.raises(InputError, match=r"other options \(learning_rate 0.01 then and 0.02 now\)"):
     program.main(changed(made, learning_rate=2e-2))
+  wider = made.out.parent / "wider.json"
+  wider.write_text(json.dumps(config_to_dict(dataclasses.replace(STUDENT, intermediate_size=48))))
+  with pytest.raises(InputError, match=r"other options \(.*student '\w+' then and '\w+' now"):
+    program.main(changed(made, student=str(wider)))
 
 
 @pytest.mark.parametrize(
