@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import jax
@@ -84,10 +84,10 @@ def _sentence(error: BaseException) -> str | None:
   return str(error)
 
 
-def as_json(options: object) -> dict:
-  """Returns a dataclass of options as JSON values, without `out` and `debug`, which change no result."""
+def as_json(options: object, but: Collection[str] = ()) -> dict:
+  """Returns a dataclass of options as JSON values, without `out` and `debug`, which change no result, and `but`."""
   return {
     name: value if isinstance(value, int | float | str | bool | None) else str(value)
     for name, value in dataclasses.asdict(options).items()
-    if name not in ("out", "debug")
+    if name not in {"out", "debug", *but}
   }

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from experiments import command_line, figures
+from experiments import command_line, figures, students
 from tinybert_jax import distill, fingerprint, optim, steps
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.data.corpus import read_lines
@@ -23,6 +23,8 @@ from tinybert_jax.model import Batch, MaskedLanguageModel, count_parameters
 from tinybert_jax.parallel import data_parallel
 from tinybert_jax.pretrained import load_pretrained, load_tokenizer, save_pretrained
 from tinybert_jax.train import Every, train
+
+SHORTEST = 6  # tokens: fewer tell too little of one that is masked among them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Options:
   """
 
   text: tuple[Path, ...]
-  """Text files, a text a line; longer texts than --max-length are cut into several rows."""
+  """Text files, a text a line; longer texts than --max-length are cut into several rows. Lines and ends of lines of
+  fewer than 6 tokens are left out, and counted."""
   pretrained: str = "bert-base-uncased"
   """Model directory or hub id of the encoder; a head that it has is trained further."""
   out: Path = Path("runs/mlm")
@@ -42,7 +45,7 @@ class Options:
   body: bool = False
   """Train the encoder as well."""
   whole_words: bool = False
-  """Mask all pieces of a word, or none."""
+  """Mask all pieces of a word, or none; words of more pieces than a row may have masked stay."""
   masked: float = MASKED
   """Share of the tokens that are masked (BERT's)."""
   max_length: int = 128
@@ -75,7 +78,8 @@ def main(options: Options) -> None:
     raise InputError(
       f"--max-length {options.max_length}: the model has positions for {loaded.config.max_position_embeddings} tokens"
     )
-  rows = read_rows(options.text, tokenizer, options.max_length)
+  students.check_vocabulary(options.pretrained, loaded.config, tokenizer)
+  rows, short = read_rows(options.text, tokenizer, options.max_length)
   order = np.random.default_rng(options.seed).permutation(len(rows))[: options.max_train_examples]
   number = min(options.held_out, len(order) // 10)
   if not number:
@@ -94,6 +98,8 @@ def main(options: Options) -> None:
     f"on {', '.join(map(str, jax.devices()))}; writes {options.out}",
     flush=True,
   )
+  if short:
+    print(f"{short:,} lines or ends of lines of fewer than {SHORTEST} tokens are left out", flush=True)
   result = fit(options, model, params, frozen, training, held_out, tokenizer)
   about = f"{options.pretrained} with a masked language model's head, trained on {tokens:,} tokens."
   save_pretrained(
@@ -125,18 +131,24 @@ def check_numbers(options: Options) -> None:
       raise InputError(f"--{name.replace('_', '-')} {value}: it must be above 0 and below 1")
 
 
-def read_rows(paths: tuple[Path, ...], tokenizer: PreTrainedTokenizerBase, max_length: int) -> datasets.Dataset:
-  """Returns the tokens of the lines of text files, in rows of at most `max_length`, of 8 at least."""
-  rows = []
+def read_rows(
+  paths: tuple[Path, ...], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> tuple[datasets.Dataset, int]:
+  """Returns the tokens of the lines of text files, in rows of at most `max_length` with the special ones, and the number
+  of lines and ends of lines that are left out because they have fewer than `SHORTEST` without.
+  """
+  rows, short = [], 0
   for path in paths:
     for ids in tokenizer(read_lines(path) or [""], add_special_tokens=False, verbose=False)["input_ids"]:
       for start in range(0, len(ids), max_length - 2):
         part = ids[start : start + max_length - 2]
-        if len(part) >= 6:
-          rows.append([tokenizer.cls_token_id, *part, tokenizer.sep_token_id])
+        if len(part) < SHORTEST:
+          short += 1
+          continue
+        rows.append([tokenizer.cls_token_id, *part, tokenizer.sep_token_id])
   if not rows:
-    raise InputError(f"{', '.join(map(str, paths))}: no text there (a line of at least 6 tokens)")
-  return datasets.Dataset.from_dict({"input_ids": rows})
+    raise InputError(f"{', '.join(map(str, paths))}: no text there (a line of at least {SHORTEST} tokens)")
+  return datasets.Dataset.from_dict({"input_ids": rows}), short
 
 
 def log_frequencies(rows: datasets.Dataset, vocabulary: int) -> np.ndarray:
@@ -186,7 +198,7 @@ def fit(
     evaluate=evaluate,
     best_metric="score",
     every=Every(evaluate=-(-source.steps_per_epoch // 4), checkpoint=min(1000, -(-source.steps_per_epoch // 4))),
-    config=command_line.as_json(options)
+    config=command_line.as_json(options, but=("text",))  # whose content `rows` tells
     | {"rows": fingerprint.of_rows(training), "start": fingerprint.of_params({**frozen, **params})},
     title="mlm",
     place=place,

@@ -76,6 +76,17 @@ def test_whole_words_are_masked_with_all_their_pieces():
       assert len(at) == 6 and set(at) == {p for p in range(1, 25) if (p - 1) // 3 in {(q - 1) // 3 for q in at}}
 
 
+def test_words_of_more_pieces_than_may_be_masked_are_passed_over():
+  word, piece, short = (VOCABULARY.index(token) for token in ("fox", "##s", "dog"))
+  rows = datasets.Dataset.from_dict({"input_ids": [[2, *[word, piece, piece] * 3, *[short] * 3, 3]] * 64})
+  source = make_source(rows, lengths=(14,), whole_words=True)  # two of a row's twelve tokens
+  for step in range(len(source)):
+    r, positions, ids = chosen(source[step])
+    assert (ids == short).all() and (positions > 9).all() and (np.bincount(r) == 2).all()
+  alone = datasets.Dataset.from_dict({"input_ids": [[2, word, piece, piece, 3]] * 16})
+  assert not make_source(alone, lengths=(8,), whole_words=True)[0]["masked_weight"].any()
+
+
 @pytest.mark.parametrize("body", [False, True])
 def test_the_head_alone_learns_or_the_body_with_it(body):
   model, params = make_model(scale=0.3)

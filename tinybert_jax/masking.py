@@ -32,7 +32,8 @@ class MaskedBatches:
     source: of batches of tokens.
     tokenizer: whose tokens these are.
     share: of the tokens that are chosen.
-    whole_words: choose all pieces of a word (`##…`) or none; words are taken in random order as long as they fit.
+    whole_words: choose all pieces of a word (`##…`) or none; words are taken in random order, and those that would
+      exceed the number are passed over, as in BERT's own program. A row of longer words alone has none chosen.
     """
     self.source, self.share, self.whole_words = source, share, whole_words
     tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
@@ -64,7 +65,7 @@ class MaskedBatches:
       "masked_weight": np.zeros((len(ids), most), np.float32),
     }
     for row in range(len(ids)):
-      positions = self._choose(ids[row], batch["attention_mask"][row].astype(bool), rng)[:most]
+      positions = self._choose(ids[row], batch["attention_mask"][row].astype(bool), rng)
       number = len(positions)
       chosen["masked_positions"][row, :number] = positions
       chosen["masked_ids"][row, :number] = ids[row, positions]
@@ -86,11 +87,11 @@ class MaskedBatches:
     if not self.whole_words:
       return np.sort(rng.permutation(positions)[:number])
     word_of = np.cumsum(~self._continues[ids[positions]])
-    sizes = np.bincount(word_of)
-    chosen = []
+    chosen = np.zeros(0, positions.dtype)
     for word in rng.permutation(np.unique(word_of)):
-      if not chosen or len(chosen) + sizes[word] <= number:
-        chosen += positions[word_of == word][:number].tolist()
-      if len(chosen) >= number:
+      pieces = positions[word_of == word]
+      if len(chosen) + len(pieces) <= number:
+        chosen = np.append(chosen, pieces)
+      if len(chosen) == number:
         break
     return np.sort(chosen)

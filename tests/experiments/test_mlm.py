@@ -126,8 +126,18 @@ def test_bad_texts(options, tmp_path):
       mlm.main(dataclasses.replace(options, text=(tmp_path / name,)))
 
 
-def test_a_line_of_any_length_is_cut_and_nothing_lost(options, tmp_path):
-  (tmp_path / "long.txt").write_text("fox dog " * 5000)
-  rows = mlm.read_rows((tmp_path / "long.txt",), make_tokenizer(), 32)
-  assert sum(len(ids) - 2 for ids in rows["input_ids"]) == 10_000
-  assert max(map(len, rows["input_ids"])) == 32
+def test_a_line_of_any_length_is_cut_and_what_is_left_out_is_counted(options, tmp_path, capsys):
+  (tmp_path / "long.txt").write_text("fox dog " * 5000 + "\n" + "fox dog " * 16 + "\n" + "fox\n" + "fox dog " * 3)
+  rows, short = mlm.read_rows((tmp_path / "long.txt",), make_tokenizer(), 32)
+  assert sum(len(ids) - 2 for ids in rows["input_ids"]) == 10_000 + 36
+  assert (max(map(len, rows["input_ids"])), short) == (32, 2)  # an end of two tokens, and a line of one
+  mlm.main(dataclasses.replace(options, text=(tmp_path / "long.txt",), epochs=1))
+  assert "2 lines or ends of lines of fewer than 6 tokens are left out" in capsys.readouterr().out
+
+
+def test_a_tokenizer_of_more_tokens_than_the_model_has(options, tmp_path):
+  config = dataclasses.replace(CONFIG, vocab_size=20)
+  params = initialize(Encoder(config), jax.random.key(0))
+  save_pretrained(tmp_path / "few", config, params, tokenizer=make_tokenizer())
+  with pytest.raises(InputError, match=r"its tokenizer has \d+ tokens, and the model only 20"):
+    mlm.main(dataclasses.replace(options, pretrained=str(tmp_path / "few")))
