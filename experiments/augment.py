@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import os
 import shutil
 import time
@@ -12,9 +13,9 @@ from typing import Any, NamedTuple
 import datasets
 import jax
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from experiments import command_line, stage_folder
+from experiments.alone import only_run
 from tinybert_jax import fingerprint
 from tinybert_jax.augment import REPLACED, Augmenter
 from tinybert_jax.data import augmented
@@ -88,7 +89,11 @@ class Options:
   """Show the traceback of an error."""
 
 
-class NoHeadError(InputError):
+class ModelError(InputError):
+  """There is no such model, or not one that augmentation can use."""
+
+
+class NoHeadError(ModelError):
   """A model's weights have no masked language model's head."""
 
 
@@ -108,12 +113,14 @@ def main(options: Options) -> None:
   loaded = load_rows(task, "train", options.data) if task else read_text(options.text)
   rows = first_examples(loaded.rows, options.max_train_examples, options.seed)
   folder = options.out / name / STAGE
+  if options.text and not options.show:
+    check_same_text(folder, name, rows, options.text)
   print(f"{name:13} {len(rows):,} training rows; writes {'nothing' if options.show else folder}")
   if loaded.skipped:
     print(f"{'':13} {loaded.skipped:,} incomplete rows of train are left out")
   try:
     source = load_source(options)
-  except NoHeadError as error:
+  except ModelError as error:
     raise InputError(f"{error}; --mlm None with --glove leaves every word to word vectors") from error
   if options.show:
     print("\n" + show_candidates(first_examples(rows, options.show, options.seed), source.augmenter))
@@ -126,15 +133,23 @@ def main(options: Options) -> None:
     process=options.process_id,
     processes=options.num_processes,
   )
-  if options.text and folder.exists() and stage_folder.made_from_rows(folder, name) != fingerprint.of_rows(rows):
-    raise InputError(f"{folder}: holds another text than {options.text}; give another --out")
-  if make(folder, name, run, source) is None:
-    return
-  record = stage_folder.read_record(folder, name)
-  print(f"{record['rows']:,} rows of {record['source_rows']:,} are in {folder}")
-  if options.tsv:
-    write_augmented(folder / TSV, task, options.data, augmented.read_parts(folder))
-    print(f"and as {folder / TSV}")
+  with only_run(folder.parent, process=options.process_id):
+    if make(folder, name, run, source) is None:
+      return
+    record = stage_folder.read_record(folder, name)
+    print(f"{record['rows']:,} rows of {record['source_rows']:,} are in {folder}")
+    if options.tsv:
+      write_augmented(folder / TSV, task, options.data, augmented.read_parts(folder))
+      print(f"and as {folder / TSV}")
+
+
+def check_same_text(folder: Path, name: str, rows: datasets.Dataset, path: Path) -> None:
+  """Raises InputError where the folder, named after a text file, was made from other lines: another file's, perhaps."""
+  if folder.exists() and stage_folder.made_from_rows(folder, name) != fingerprint.of_rows(rows):
+    raise InputError(
+      f"{folder}: made from other lines than these of {path} (another file, an edited one, or another "
+      "--max-train-examples or --seed for it); remove it, or give another --out"
+    )
 
 
 def read_text(path: Path) -> Rows:
@@ -175,7 +190,11 @@ def first_examples(rows: datasets.Dataset, number: int | None, seed: int) -> dat
 
 
 def load_source(options: Options) -> Source:
-  """Returns what finds candidates; prints which words that leaves alone."""
+  """Returns what finds candidates; prints which words that leaves alone.
+
+  Raises:
+    ModelError: the masked language model is not there, or has no such head; other `InputError`s are of the vectors.
+  """
   if options.mlm is None and options.glove is None:
     raise InputError("data augmentation needs --mlm, a masked language model, or --glove, word vectors")
   tokenizer, masked = None, None
@@ -183,8 +202,8 @@ def load_source(options: Options) -> Source:
   if options.mlm is None:
     print(f"{'':13} no masked language model: every word is replaced by its neighbours in {options.glove}")
   else:
-    tokenizer = load_tokenizer(options.mlm)
-    masked = load_masked_words(options, tokenizer)
+    masked = load_masked_words(options)
+    tokenizer = masked.tokenizer
     inputs |= {
       "masked_language_model": fingerprint.of_model(masked.model.config, masked.params),
       "tokenizer": fingerprint.of_tokenizer(tokenizer),
@@ -202,18 +221,25 @@ def load_source(options: Options) -> Source:
   return Source(Augmenter(tokenizer, masked, vectors, number=options.candidates), inputs)
 
 
-def load_masked_words(options: Options, tokenizer: PreTrainedTokenizerBase) -> MaskedWords:
-  """Returns the masked language model of the options; InputError where the weights have no such head."""
-  loaded = load_pretrained(options.mlm, MaskedLanguageModel)
+def load_masked_words(options: Options) -> MaskedWords:
+  """Returns the masked language model of the options; ModelError where it is not there, or its weights have no head."""
+  try:
+    tokenizer = load_tokenizer(options.mlm)
+    loaded = load_pretrained(options.mlm, MaskedLanguageModel)
+  except InputError as error:
+    raise ModelError(str(error)) from error
   if any(not path.startswith("encoder/") for path in loaded.initialized):
     raise NoHeadError(f"{options.mlm}: no masked language model's head in its weights; experiments.mlm trains one")
+  positions = loaded.config.max_position_embeddings
+  if options.max_length and options.max_length > positions:
+    raise InputError(f"--max-length {options.max_length}: {options.mlm} has positions for {positions} tokens only")
   return MaskedWords(
     MaskedLanguageModel(loaded.config),
     loaded.params,
     tokenizer,
     number=options.candidates,
     context=options.context,
-    max_length=options.max_length or min(128, loaded.config.max_position_embeddings),
+    max_length=options.max_length or min(128, positions),
     batch_size=options.batch_size,
   )
 
@@ -221,13 +247,13 @@ def load_masked_words(options: Options, tokenizer: PreTrainedTokenizerBase) -> M
 def show_candidates(rows: datasets.Dataset, augmenter: Augmenter) -> str:
   """Returns each row's texts, and below them each word that may be replaced with its candidates, the best first."""
   lines = []
-  for side in ("text", "pair"):
-    for text, candidates in augmenter(rows[side][:]) if side in rows.column_names else ():
-      lines.append(text.text)
-      for word, words in zip(text.words, candidates, strict=True):
-        by_mask = augmenter.masked and word.is_one_piece
-        by = "" if by_mask or not augmenter.vectors else " (by vectors)"
-        lines.append(f"  {text.spelled(word)}{by}: {', '.join(words) or 'stays'}")
+  sides = [augmenter(rows[side][:]) for side in ("text", "pair") if side in rows.column_names]
+  for text, candidates in itertools.chain.from_iterable(zip(*sides, strict=True)):
+    lines.append(text.text)
+    for word, words in zip(text.words, candidates, strict=True):
+      by_mask = augmenter.masked and word.is_one_piece
+      by = "" if by_mask or not augmenter.vectors else " (by vectors)"
+      lines.append(f"  {text.spelled(word)}{by}: {', '.join(words) or 'stays'}")
   return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import jax
 import tyro
 
-from tinybert_jax.errors import InputError, RunStopped
+from tinybert_jax.errors import InputError, RunStopped, WorkerKilled
 
 Options = TypeVar("Options")
 _SAME_ERROR_SECONDS = 3  # for the other processes to say the same, where they met the same error
@@ -25,7 +25,7 @@ _MALLOC = {
   "M_TOP_PAD": (-2, 2**28),
   "M_ARENA_MAX": (-8, 1),
 }
-_GOES_ON = "the same command goes on from the last checkpoint"
+_GOES_ON = "the same command goes on from what is saved"
 
 
 def run(main: Callable[[Options], None], options_class: type[Options], prog: str) -> None:
@@ -44,7 +44,7 @@ def run(main: Callable[[Options], None], options_class: type[Options], prog: str
       logging.getLogger(name).setLevel(logging.CRITICAL)
   try:
     main(options)
-  except (InputError, RunStopped, OSError, KeyboardInterrupt, jax.errors.JaxRuntimeError) as error:
+  except (InputError, RunStopped, WorkerKilled, OSError, KeyboardInterrupt, jax.errors.JaxRuntimeError) as error:
     if options.debug or not (sentence := _sentence(error)):
       raise
     print(sentence, file=sys.stderr, flush=True)

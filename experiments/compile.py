@@ -126,6 +126,9 @@ def check(options: Options) -> None:
     raise InputError(f"--max-length {options.max_length}: --attention fused takes {LONGEST} tokens at most")
   if options.topology.partition(":")[0] not in CHIPS:
     raise InputError(f"--topology {options.topology}: no known chip; it is one of {', '.join(CHIPS)}, as in v5e:4x4")
+  for file in (options.json, options.hlo):
+    if file and not file.parent.is_dir():
+      raise InputError(f"{file}: there is no folder {file.parent}")
   if importlib.util.find_spec("libtpu") is None:
     raise InputError("libtpu, the compiler for TPU, is not installed; pip install 'tinybert_jax[tpu]' brings it")
 

@@ -14,6 +14,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from experiments import command_line, figures, students
+from experiments.alone import only_run
 from tinybert_jax import distill, fingerprint, optim, steps
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.data.corpus import read_lines
@@ -100,17 +101,18 @@ def main(options: Options) -> None:
   )
   if short:
     print(f"{short:,} lines or ends of lines of fewer than {SHORTEST} tokens are left out", flush=True)
-  result = fit(options, model, params, frozen, training, held_out, tokenizer)
-  about = f"{options.pretrained} with a masked language model's head, trained on {tokens:,} tokens."
-  save_pretrained(
-    options.out / "model", loaded.config, {**frozen, **result.params}, tokenizer=tokenizer, description=about
-  )
-  figures.masked_losses(options.out / "loss.png", result.history, -(-len(training) // options.batch_size))
-  (options.out / "metrics.json").write_text(json.dumps(dict(result.metrics), indent=2) + "\n", encoding="utf-8")
-  print(
-    f"Held out: loss {-result.metrics['score']:.3f}, {result.metrics['accuracy']:.1%} of the masked tokens guessed. "
-    f"The model is in {options.out / 'model'}, its losses in {options.out / 'loss.png'}."
-  )
+  with only_run(options.out):
+    result = fit(options, model, params, frozen, training, held_out, tokenizer)
+    about = f"{options.pretrained} with a masked language model's head, trained on {tokens:,} tokens."
+    save_pretrained(
+      options.out / "model", loaded.config, {**frozen, **result.params}, tokenizer=tokenizer, description=about
+    )
+    figures.masked_losses(options.out / "loss.png", result.history, -(-len(training) // options.batch_size))
+    (options.out / "metrics.json").write_text(json.dumps(dict(result.metrics), indent=2) + "\n", encoding="utf-8")
+    print(
+      f"Held out: loss {-result.metrics['score']:.3f}, {result.metrics['accuracy']:.1%} of the masked tokens guessed. "
+      f"The model is in {options.out / 'model'}, its losses in {options.out / 'loss.png'}."
+    )
 
 
 def check_numbers(options: Options) -> None:
@@ -134,8 +136,9 @@ def check_numbers(options: Options) -> None:
 def read_rows(
   paths: tuple[Path, ...], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> tuple[datasets.Dataset, int]:
-  """Returns the tokens of the lines of text files, in rows of at most `max_length` with the special ones, and the number
-  of lines and ends of lines that are left out because they have fewer than `SHORTEST` without.
+  """Returns the tokens of the lines of text files, in rows of at most `max_length` with the special ones.
+
+  And the number of lines and ends of lines that are left out, because they have fewer than `SHORTEST` without.
   """
   rows, short = [], 0
   for path in paths:

@@ -251,7 +251,7 @@ def masked_candidates(
   """
   pieces = tokenizer.tokenize(sentence)
   plain = tokenizer.convert_tokens_to_ids(pieces)
-  segments = torch.tensor([[0] * (len(plain) + 2) + [1] * (len(plain) + 1)])
+  segments = torch.tensor([[0] * (len(plain) + 2) + [1] * (len(plain) + 1)], device=model.device)
   candidates = {}
   for i, piece in enumerate(pieces):
     continues = i + 1 < len(pieces) and pieces[i + 1].startswith("##")
@@ -259,7 +259,7 @@ def masked_candidates(
       continue
     masked = [*plain[:i], tokenizer.mask_token_id, *plain[i + 1 :]]
     ids = [tokenizer.cls_token_id, *masked, tokenizer.sep_token_id, *plain, tokenizer.sep_token_id]
-    logits = model(torch.tensor([ids]), token_type_ids=segments).logits
+    logits = model(torch.tensor([ids], device=model.device), token_type_ids=segments).logits
     best = torch.argsort(logits[0, 1 + i], descending=True)[:number].tolist()
     candidates[i] = [token for token in tokenizer.convert_ids_to_tokens(best) if not token.startswith("##")]
   return candidates

@@ -83,7 +83,7 @@ def main(options: Options) -> None:
     print(f"\nThese results were in {options.out} already; remove it, or give another --out, to run again.")
     return
   datasets.disable_progress_bars()
-  with stopwatch(options.out) as seconds:
+  with only_run(options.out), stopwatch(options.out) as seconds:
     encoder = demo_data.encoder_directory()
     tokenizer = load_tokenizer(encoder)
     data = demo_data.few_labels(

@@ -10,4 +10,11 @@ class InputError(ValueError):
 
 
 class RunStopped(RuntimeError):
-  """A run that ended before its end, interrupted or diverged; the message says what is kept and how to go on."""
+  """A run that ended before its end, interrupted or diverged; the message says what is kept and how to go on.
+
+  Of several processes all meet it together.
+  """
+
+
+class WorkerKilled(RuntimeError):
+  """A process that worked for this one was killed; the message says what is kept and how to go on."""

@@ -1,5 +1,6 @@
 """Candidates for words by a masked language model, many masked sentences at a time, on all devices."""
 
+import collections
 import functools
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -26,6 +27,7 @@ _LENGTHS = (*range(6, 24), *range(24, 40, 2), *range(40, 64, 4), *range(64, 128,
 # Logits of the last candidate and the first that is none, relatively nearer than this: rounding could exchange them.
 _NEAR_TIE = 5e-5
 _ALONE_MULTIPLE = 16
+_UNDER_WAY = 16  # batches on the device or on the way there; more would cost memory and gain nothing
 
 
 class MaskedWords:
@@ -105,31 +107,39 @@ class MaskedWords:
     if not asked:
       done(1.0)
       return result
-    rows = [self._masked_row(texts[t], texts[t].words[w].first_token) for t, w in asked]
+
+    def finish(part: list[tuple[int, int]], rows: list[dict], outputs: tuple[Array, Array]) -> None:
+      for (t, w), row, logits, ids in zip(part, rows, *jax.device_get(outputs), strict=False):
+        if _is_near_tie(*logits[-2:]):
+          logits, ids = self._alone(row)
+        result[t][w] = self._words(texts[t], texts[t].words[w], logits[:-1], ids[:-1])
+      done(len(part) / len(asked))
+
     # From the longest down, so that batches are of similar lengths and what does not fill one is short.
-    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]["input_ids"]))
-    # All batches are sent off before the first result is fetched, so the device never waits for the host.
-    parts = []
-    for start in range(0, len(rows), self._batch_size):
-      indices = order[start : start + self._batch_size]
-      longest = len(rows[indices[0]]["input_ids"])
+    asked.sort(key=lambda of: -min(len(texts[of[0]].input_ids), self._room))
+    # Several batches are sent off before the first result is fetched, so the device never waits for the host.
+    under_way = collections.deque()
+    for start in range(0, len(asked), self._batch_size):
+      part = asked[start : start + self._batch_size]
+      rows = [self._masked_row(texts[t], texts[t].words[w].first_token) for t, w in part]
+      longest = len(rows[0]["input_ids"])
       length = next(length for length in self._lengths if length >= longest)
-      batch = self._place(_batch([rows[i] for i in indices], length, self._batch_size))
-      parts.append((indices, _most_probable(self.model, self.number + 1, *self._params, batch)))
-    for indices, outputs in parts:
-      logits, ids = jax.device_get(outputs)
-      for i, its_logits, its_ids in zip(indices, logits, ids, strict=False):
-        if _is_near_tie(*its_logits[-2:]):
-          its_logits, its_ids = self._alone(rows[i])
-        t, w = asked[i]
-        result[t][w] = self._words(texts[t], texts[t].words[w], its_logits[:-1], its_ids[:-1])
-      done(len(indices) / len(rows))
+      batch = self._place(_batch(rows, length, self._batch_size))
+      under_way.append((part, rows, _most_probable(self.model, self.number + 1, *self._params, batch)))
+      if len(under_way) == _UNDER_WAY:
+        finish(*under_way.popleft())
+    for each in under_way:
+      finish(*each)
     return result
+
+  @property
+  def _room(self) -> int:
+    """The tokens of a sentence that the model reads."""
+    return self.max_length - 2 if self.context == "masked" else (self.max_length - 3) // 2
 
   def _masked_row(self, text: Text, masked: int) -> dict:
     """Returns the tokens that the model reads for the token `masked` of a text."""
-    tokenizer = self.tokenizer
-    room = self.max_length - 2 if self.context == "masked" else (self.max_length - 3) // 2
+    tokenizer, room = self.tokenizer, self._room
     start = min(max(0, masked - room // 2), max(0, len(text.input_ids) - room))
     plain = text.input_ids[start : start + room]
     ids = list(plain)

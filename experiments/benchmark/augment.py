@@ -9,7 +9,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from experiments.benchmark.options import Options
-from experiments.benchmark.turns import check_torch, cores, median_rates
+from experiments.benchmark.turns import cores, median_rates, torch_device, wait
 from experiments.lengths import read_lengths
 from tinybert_jax.augment import Augmenter, draw_copies, row_generator
 from tinybert_jax.config import PRESETS, EncoderConfig, config_to_dict
@@ -31,7 +31,7 @@ def measure(options: Options, config: EncoderConfig = PRESETS["bert-base"]) -> f
   candidates come from one sentence with one mask at a time, of a pair with the unmasked one. Words of several pieces
   stay on both sides. What is compiled once a run is not timed.
   """
-  check_torch("augment")
+  device = torch_device("augment")
   import torch
   import transformers
 
@@ -48,7 +48,7 @@ def measure(options: Options, config: EncoderConfig = PRESETS["bert-base"]) -> f
   torch.manual_seed(0)
   torch.set_num_threads(cores())
   settings = {key: value for key, value in config_to_dict(config).items() if key != "model_type"}
-  peer = transformers.BertForMaskedLM(transformers.BertConfig(**settings)).eval()
+  peer = transformers.BertForMaskedLM(transformers.BertConfig(**settings)).eval().to(device)
 
   def run_ours():
     for number, (text, candidates) in enumerate(Augmenter(tokenizer, masked, None)(ours)):
@@ -57,6 +57,7 @@ def measure(options: Options, config: EncoderConfig = PRESETS["bert-base"]) -> f
   def run_original():
     for sentence in theirs:
       original.augment(peer, tokenizer, sentence, _COPIES)
+    wait(device)
 
   load = os.getloadavg()[0]
   run_ours()  # compiles
@@ -67,8 +68,8 @@ def measure(options: Options, config: EncoderConfig = PRESETS["bert-base"]) -> f
   ratio = rates["ours"] / rates["original"]
   print(
     f"Data augmentation, {name}: {len(ours)} sentences, {np.mean(masks):.1f} words masked in each; the original takes "
-    f"{len(theirs)} of them\n{jax.devices()[0].device_kind}, {cores()} cores, float32, medians of "
-    f"{repeats} turns; load {load:.1f} before\nCompilation is left out: a run compiles once.\n"
+    f"{len(theirs)} of them\n{jax.devices()[0].device_kind}, {cores()} cores; PyTorch on {device.type}; float32, "
+    f"medians of {repeats} turns; load {load:.1f} before\nCompilation is left out: a run compiles once.\n"
     f"sentences a second: ours {rates['ours']:.2f}, original {rates['original']:.2f}, ratio {ratio:.1f}x"
   )
   return ratio

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from experiments.benchmark.options import Options
 from experiments.benchmark.roofline import matmul_rate, step_flops
-from experiments.benchmark.turns import check_torch, cores, median_rates
+from experiments.benchmark.turns import cores, median_rates, torch_device, wait
 from tinybert_jax import steps
 from tinybert_jax.config import PRESETS, EncoderConfig
 from tinybert_jax.data.batches import pad_batch
@@ -39,13 +39,10 @@ def measure(
   All three take the same random ids in full sequences, as packed text is, from random weights of the same shapes, with
   the student's dropout. Ours is the update of a run, masks and weights of examples included. Compilation is not timed.
   """
-  check_torch("general")
+  device = torch_device("general")
   import torch  # seconds to import
 
-  # JAX would take most of a GPU's memory for itself, and PyTorch is to run on the same one.
-  os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
   on_cpu = jax.default_backend() == "cpu"
-  torch_device = torch.device("cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu")
   batch_size, length = options.batch_size or (8 if on_cpu else 256), options.length or 128
   number, repeats = options.steps or (2 if on_cpu else 20), options.repeats or 3
   dtype = ("float32" if on_cpu else "bfloat16") if options.dtype == "auto" else options.dtype
@@ -55,10 +52,10 @@ def measure(
   ids = np.random.default_rng(0).integers(1, teacher.vocab_size, (number, batch_size, length), np.int32)
   torch.manual_seed(0)
   torch.set_num_threads(cores())
-  best, how = _best(ids, teacher, student, dtype, torch_device, options.compile)
+  best, how = _best(ids, teacher, student, dtype, device, options.compile)
   runs = {
     OURS: _ours(ids, teacher, student, dtype),
-    ORIGINAL: _original(ids, teacher, student, torch_device),
+    ORIGINAL: _original(ids, teacher, student, device),
     BEST: best,
   }
   size = max(8, min(2048 if on_cpu else 8192, 32 * teacher.hidden_size))  # small for a small model, as in a test
@@ -68,7 +65,7 @@ def measure(
   flops = step_flops(teacher, student, batch_size, length)
   print(
     f"General distillation, {_shape(teacher)} to {_shape(student)}, batches of {batch_size} × {length}\n"
-    f"{jax.devices()[0].device_kind}, {cores()} cores; PyTorch {torch.__version__} on {torch_device.type}; medians of "
+    f"{jax.devices()[0].device_kind}, {cores()} cores; PyTorch {torch.__version__} on {device.type}; medians of "
     f"{repeats} turns of {number} steps; load {load:.1f} before\n"
     f"A step has {flops / 1e9:.4g} GFLOP of matrix products; a {dtype} product of {size} × {size} runs at "
     f"{peak / 1e9:.4g} GFLOP/s, the roofline.\n"
@@ -119,7 +116,7 @@ def _original(ids: Ids, teacher: EncoderConfig, student: EncoderConfig, device: 
 
   def turn():
     train(batches)
-    _wait(device)
+    wait(device)
 
   train(itertools.islice(batches, 1))
   return turn
@@ -147,16 +144,9 @@ def _best(
   def turn():
     for batch in batches:
       step(batch.to(device))
-    _wait(device)
+    wait(device)
 
   return turn, how
-
-
-def _wait(device: "torch.device") -> None:
-  import torch
-
-  if device.type == "cuda":
-    torch.cuda.synchronize()
 
 
 def _shape(config: EncoderConfig) -> str:

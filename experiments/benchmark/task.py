@@ -4,13 +4,14 @@ import functools
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import datasets
 import jax
 import numpy as np
 
 from experiments.benchmark.options import Options
-from experiments.benchmark.turns import check_torch, cores, median_rates
+from experiments.benchmark.turns import cores, median_rates, torch_device, wait
 from experiments.lengths import in_buckets, read_lengths
 from tinybert_jax import steps
 from tinybert_jax.config import PRESETS, EncoderConfig
@@ -21,6 +22,9 @@ from tinybert_jax.evaluate import predict
 from tinybert_jax.layer_map import layer_map
 from tinybert_jax.model import SequenceClassifier, initialize
 from tinybert_jax.optim import adamw, schedule
+
+if TYPE_CHECKING:
+  import torch
 
 PREDICTION_EPOCHS = 3
 STAGES = INTERMEDIATE, PREDICTION = "intermediate, one epoch", f"prediction, {PREDICTION_EPOCHS} epochs"
@@ -35,7 +39,7 @@ def measure(
   Both sides train the same shapes from random weights in float32 and load their data as they would in a run. Neither
   side's first batch of a shape is timed: ours is compiled there, which a run does once for each length.
   """
-  check_torch("task")
+  device = torch_device("task")
   batch_size, repeats = options.batch_size or 32, options.repeats or 3
   name, all_lengths, max_length = read_lengths(options.lengths, options.max_length, options.data, options.tokenizer)
   if max_length > teacher.max_position_embeddings:
@@ -52,7 +56,7 @@ def measure(
   load = os.getloadavg()[0]
   sides = {
     "ours": _ours(rows, buckets, batch_size, teacher, student),
-    "original": _original(original_rows, max_length, batch_size, teacher, student),
+    "original": _original(original_rows, max_length, batch_size, teacher, student, device),
   }
   batches = BatchSource(rows, batch_size=batch_size, lengths=buckets)
   padded = np.mean([batch["input_ids"].shape[1] for batch in batches])
@@ -62,8 +66,8 @@ def measure(
     f"ours: {len(rows)} of them, mean {sample.mean():.1f}; padded to {', '.join(map(str, buckets))}, mean {padded:.1f} "
     f"({full:.1f} if each had a full batch of its own length)\n"
     f"original: {len(original_rows)} of them, padded to {max_length}\n"
-    f"{jax.devices()[0].device_kind}, {cores()} cores, float32, batches of {batch_size}, medians of "
-    f"{repeats} turns; load {load:.1f} before (other work slows the original down more)\n"
+    f"{jax.devices()[0].device_kind}, {cores()} cores, PyTorch on {device.type}, float32, batches of {batch_size}, "
+    f"medians of {repeats} turns; load {load:.1f} before (other work slows the original down more)\n"
     "Compilation is left out: a run compiles once."
   )
   rates = median_rates({(side, stage): sides[side][stage] for stage, side in itertools.product(STAGES, sides)}, repeats)
@@ -122,7 +126,12 @@ def _ours(
 
 
 def _original(
-  sequences: Sequence[Sequence[int]], max_length: int, batch_size: int, teacher: EncoderConfig, student: EncoderConfig
+  sequences: Sequence[Sequence[int]],
+  max_length: int,
+  batch_size: int,
+  teacher: EncoderConfig,
+  student: EncoderConfig,
+  device: "torch.device",
 ) -> Stages:
   """Returns what `_ours` does, of the original program."""
   import torch  # seconds to import, and needed by this suite alone
@@ -131,19 +140,19 @@ def _original(
 
   torch.manual_seed(0)
   torch.set_num_threads(cores())
-  teacher_model = original.Classifier(teacher, teacher.hidden_size)
+  teacher_model = original.Classifier(teacher, teacher.hidden_size).to(device)
   batches = original.data_loader(sequences, batch_size, max_length)
   stages = {}
   for stage, loss_fn, epochs in (
     (INTERMEDIATE, original.intermediate_loss, 1),
     (PREDICTION, original.prediction_loss, PREDICTION_EPOCHS),
   ):
-    student_model = original.Classifier(student, teacher.hidden_size)
+    student_model = original.Classifier(student, teacher.hidden_size).to(device)
     optimizer = original.BertAdam(student_model, 5e-5, 1000)
     train = functools.partial(original.train, student_model, teacher_model, loss_fn, optimizer)
     train(itertools.islice(batches, 1))
     stages[stage] = (
-      lambda train=train, epochs=epochs: [train(batches) for _ in range(epochs)],
+      lambda train=train, epochs=epochs: [*(train(batches) for _ in range(epochs)), wait(device)],
       epochs * len(sequences),
     )
   return stages

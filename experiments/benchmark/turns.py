@@ -4,11 +4,15 @@ import importlib.util
 import os
 import time
 from collections.abc import Callable, Hashable, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+import jax
 import numpy as np
 
 from tinybert_jax.errors import InputError
+
+if TYPE_CHECKING:
+  import torch
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -34,7 +38,31 @@ def cores() -> int:
   return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def check_torch(suite: str) -> None:
-  """Raises InputError where PyTorch, which no other program here needs, is not installed."""
+def torch_device(suite: str) -> "torch.device":
+  """Returns the device that PyTorch is measured on, which is of JAX's kind, or the CPU where JAX has a TPU.
+
+  Raises:
+    InputError: PyTorch, which no other program here needs, is not installed, or has no GPU and JAX one.
+  """
   if importlib.util.find_spec("torch") is None:
     raise InputError(f"--suite {suite} measures against PyTorch, which is not here; run: pip install torch")
+  import torch  # seconds to import
+
+  # JAX would take most of a GPU's memory for itself, and PyTorch is to run on the same one.
+  os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+  if jax.default_backend() != "gpu":
+    return torch.device("cpu")
+  if not torch.cuda.is_available():
+    raise InputError(
+      f"--suite {suite}: JAX has a GPU, and PyTorch {torch.__version__} has none; install PyTorch for it, or set "
+      "JAX_PLATFORMS=cpu"
+    )
+  return torch.device("cuda")
+
+
+def wait(device: "torch.device") -> None:
+  """Returns when everything that PyTorch was told to do is done."""
+  if device.type == "cuda":
+    import torch
+
+    torch.cuda.synchronize()

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from transformers import PreTrainedTokenizerBase
 
 from experiments import command_line, figures, hosts, students
+from experiments.alone import only_run
 from experiments.general import training
 from experiments.general.options import Options
 from experiments.hosts import say
@@ -48,9 +49,10 @@ def main(options: Options) -> None:
   corpus = pack(options, tokenizer)
   describe(corpus)
   sequences = training.Sequences(corpus.training, corpus.held_out, corpus.fingerprint)
-  result = training.fit(options, teacher, student, layers, sequences)
-  if jax.process_index() == 0:
-    write(options, teacher, student, result, tokenizer, corpus)
+  with only_run(options.out, process=jax.process_index()):
+    result = training.fit(options, teacher, student, layers, sequences)
+    if jax.process_index() == 0:
+      write(options, teacher, student, result, tokenizer, corpus)
   hosts.wait_for_all()
 
 
@@ -112,7 +114,7 @@ def write(
   tokenizer: PreTrainedTokenizerBase,
   corpus: Corpus,
 ) -> None:
-  """Writes the student as a Hugging Face directory, the last losses, and the picture of all."""
+  """Writes the student as a Hugging Face directory, the last losses, the picture of all, and the run's options."""
   params = {name: jax.device_get(result.params[name]) for name in student.params}
   about = (
     f"A general TinyBERT student (arXiv:1909.10351): {options.pretrained}'s embeddings, hidden states and attention "
@@ -120,7 +122,8 @@ def write(
   )
   save_pretrained(options.out / "model", student.config, params, tokenizer=tokenizer, description=about)
   metrics = {name: value for row in result.history for name, value in row.items()}
-  (options.out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+  for name, content in (("metrics.json", metrics), ("config.json", command_line.as_json(options))):
+    (options.out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
   figures.general_losses(options.out / "losses.png", result.history)
   loss = metrics.get("held_out_loss", metrics["loss"])
   where = "on held-out text" if "held_out_loss" in metrics else "in training"

@@ -29,14 +29,15 @@ class Options:
   text_column: str = "text"
   """Where .jsonl, .parquet and the hub's data sets have the text."""
   segments: Literal["single", "pair"] = "single"
-  """single: sequences are filled up with one text. pair: two segments, half of the time from different documents, and
-  a tenth of the sequences short, as in BERT's pretraining and the original program."""
+  """single: sequences are filled up with one text. pair: two segments, half of the time from different documents
+  (nearby ones), and a tenth of the documents in short sequences, as in BERT's pretraining and the original program."""
   max_length: int = 128
   """Tokens in a sequence."""
   held_out: float = 0.005
   """Share of the documents that are kept to measure the losses on."""
   cache: Path = Path("runs/corpus")
-  """Folder where packed sequences are stored, for all runs over the same text."""
+  """Folder where packed sequences are stored, for all runs over the same text. Of files above 16 MiB, size and samples
+  tell whether they are the same."""
   workers: int | None = None
   """Processes that tokenise; by default one a core, at most 8."""
   prepare: bool = False

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.general.options import Options
+from experiments.hosts import say
 from tinybert_jax import distill, fingerprint, optim, steps
 from tinybert_jax.config import EncoderConfig
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
@@ -51,6 +52,7 @@ def fit(
     processes=jax.process_count(),
   )
   source = batches(sequences.training, epochs=options.epochs, steps=options.steps, seed=options.seed)
+  say(f"steps    {len(source):,}, {source.steps_per_epoch:,} in a pass over the text")
   projections = distill.initialize_projections(student.config, teacher.config, jax.random.key(options.seed + 1))
   distillation = functools.partial(distill.intermediate_distillation, model, teacher_model, layers)
   loss_fn = distillation(attention=options.attention)

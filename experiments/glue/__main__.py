@@ -8,12 +8,14 @@ import datasets
 import jax
 
 from experiments import augment, command_line, stage_folder, students
+from experiments.alone import only_run
 from experiments.glue import data, evaluation, models, training
 from experiments.glue.options import PRETRAINED, Options
 from tinybert_jax import fingerprint
 from tinybert_jax.data.glue import find_folder
 from tinybert_jax.data.glue_tasks import TASKS, Task, find_task
 from tinybert_jax.errors import InputError
+from tinybert_jax.layer_map import LayerMap
 from tinybert_jax.model import count_parameters
 from tinybert_jax.pretrained import Pretrained, load_tokenizer
 
@@ -26,6 +28,8 @@ def main(options: Options) -> None:
     raise InputError("--teacher-labels names the classes of --teacher, which is not given")
   if options.augment and options.no_augment:
     raise InputError("--augment and --no-augment: give one of them")
+  if options.no_augment and set(options.stages) == {augment.STAGE}:
+    raise InputError("--no-augment: the stage augmented, the only one that --stages names, would do nothing")
   if is_all and options.teacher:
     raise InputError("--teacher is fine-tuned for one task, and does not go with --task all; give --pretrained")
   if options.teacher and not {"teacher", augment.STAGE} & set(options.stages):
@@ -92,11 +96,15 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
   )
   run = training.Run(options, task, rows, tokenizer, max_length, folder)
   if only_augments:
-    with_augmented(run)
+    announce(run)
+    with only_run(folder):
+      with_augmented(run)
     return {}
   teacher = finished.pretrained() if finished else models.load_teacher(options, task, tokenizer)
   students.check_length("the teacher", teacher.config, max_length)
-  announce(run, teacher)
+  announce(run)
+  devices = ", ".join(map(str, jax.devices()))
+  print(f"{'':13} teacher {count_parameters(teacher.params):,} parameters; on {devices}", flush=True)
   student, layers = None, ()
   if {"intermediate", "labels"} & set(options.stages):
     # A student that does not go with the teacher is refused before anything trains.
@@ -104,7 +112,27 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
     layers = students.match_layers(options.student, options.layer_map, student.config, teacher.config, max_length)
     size = count_parameters(student.params)
     print(f"{'':13} student {size:,} parameters; its layers learn from the teacher's {layers}", flush=True)
+  with only_run(folder):
+    return run_stages(run, teacher, finished, student, layers)
 
+
+def run_stages(
+  run: training.Run,
+  teacher: Pretrained,
+  finished: stage_folder.Finished | None,
+  student: Pretrained | None,
+  layers: LayerMap,
+) -> dict[str, Any]:
+  """Returns what `run_task` does, from models that go together.
+
+  Args:
+    run: the task's.
+    teacher: to begin with.
+    finished: the stage of the teacher, where it is not made now.
+    student: to begin with, where a stage trains one from the start.
+    layers: the teacher's that the student's learn from.
+  """
+  options = run.options
   distilled = with_augmented(run)
   teacher = finished or training.make_teacher(run, teacher)
   if "intermediate" in options.stages:
@@ -171,23 +199,18 @@ def augmentation_source(options: Options) -> augment.Source:
     if is_pretrained and options.glove:
       return augment.load_source(dataclasses.replace(chosen, mlm=None))
     raise InputError(f"{error}; --mlm None with --glove leaves every word to word vectors, and {without}") from error
-  except InputError as error:
-    if not is_pretrained:
-      raise
-    raise InputError(
-      f"data augmentation takes words from --pretrained where no --mlm is given: {error}; {without}"
-    ) from error
+  except augment.ModelError as error:
+    given = "" if not is_pretrained else "data augmentation takes words from --pretrained where no --mlm is given: "
+    raise InputError(f"{given}{error}; {without}") from error
 
 
-def announce(run: training.Run, teacher: Pretrained) -> None:
-  """Prints what the run will do."""
+def announce(run: training.Run) -> None:
+  """Prints what the run works on, and where it writes."""
   print(
     f"\n{run.task.name:13} {len(run.data.train):,} training rows, cut to {run.max_length} tokens; writes {run.folder}"
   )
   for split, number in run.data.skipped.items():
     print(f"{'':13} {number:,} incomplete rows of {split} are left out")
-  devices = ", ".join(str(device) for device in jax.devices())
-  print(f"{'':13} teacher {count_parameters(teacher.params):,} parameters; on {devices}", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from glue_files import write_task
 from small_mlm import CONFIG, make_tokenizer, write_model, write_vectors
 
 from experiments import augment, stage_folder
+from experiments.alone import only_run
 from experiments.augment import Options
 from tinybert_jax.data import augmented
 from tinybert_jax.data.glue import load_rows
@@ -91,7 +92,9 @@ def test_the_lines_of_a_text_file(options, tmp_path):
   assert len(rows) > 4
   (tmp_path / "other").mkdir()
   (tmp_path / "other" / "my.txt").write_text("a cat\n")
-  with pytest.raises(InputError, match=r"my/augmented: holds another text than .*other/my.txt; give another --out"):
+  with pytest.raises(
+    InputError, match=r"my/augmented: made from other lines than these of .*other/my.txt .*another --out"
+  ):
     augment.main(dataclasses.replace(given, text=tmp_path / "other" / "my.txt"))
   assert rows_of(options.out / "my" / "augmented") == rows
   (tmp_path / "my.txt").write_text("\n")
@@ -99,7 +102,7 @@ def test_the_lines_of_a_text_file(options, tmp_path):
     augment.main(given)
 
 
-def test_a_killed_run_goes_on_and_several_processes_share_the_work(options, monkeypatch):
+def test_a_killed_run_goes_on_where_it_was(options, monkeypatch):
   monkeypatch.setattr(augmented, "ROWS_IN_PART", 4)
   augment.main(options)
   expected = rows_of(options.out / "MRPC" / "augmented")
@@ -146,7 +149,7 @@ def test_processes_of_their_own_and_a_kill(options, tmp_path):
   while not list(work.glob("part-*.parquet")) and time.monotonic() < deadline:
     time.sleep(0.05)
   second.send_signal(signal.SIGKILL)
-  second.wait()
+  assert second.wait() == -signal.SIGKILL
   again = start(tmp_path / "two", *both)
   for process in (first, again):
     _, errors = process.communicate(timeout=180)
@@ -171,10 +174,10 @@ def test_processes_of_their_own_and_a_kill(options, tmp_path):
     ({"candidates": -1}, "--candidates -1: it must be at least 1"),
     ({"show": 0}, "--show 0: it must be at least 1"),
     ({"max_length": 4}, "--max-length 4: it must be at least 8"),
-    ({"max_length": 65}, "has positions for 64 only"),
+    ({"max_length": 65}, "--max-length 65: .* has positions for 64 tokens only"),
     ({"process_id": 1}, "--process-id 1: it must be from 0 to 0"),
     ({"glove": Path("nowhere.txt")}, "nowhere.txt: no such file or directory of word vectors"),
-    ({"mlm": "nobody/has-this"}, "nobody/has-this: not a local directory"),
+    ({"mlm": "nobody/has-this"}, "nobody/has-this: not a local directory.*; --mlm None with --glove leaves every word"),
     ({"task": "rte"}, "no folder RTE there"),
   ],
 )
@@ -203,3 +206,13 @@ def test_another_tasks_folder_is_left_alone(options):
     augment.main(dataclasses.replace(options, task="cola"))
   record = json.loads((folder / "stage.json").read_text())
   assert record["inputs"]["task"] == "MRPC"
+
+
+def test_another_run_is_at_work_in_the_folder(options):
+  with (
+    only_run(options.out / "MRPC"),
+    pytest.raises(InputError, match="MRPC: another run is at work there; wait for its end, or give another --out"),
+  ):
+    augment.main(options)
+  assert not (options.out / "MRPC" / "augmented").exists()
+  augment.main(options)

@@ -62,6 +62,7 @@ def test_a_run_ends_with_a_student_its_losses_and_their_picture(made):
   assert measured[-1]["held_out_loss"] < 0.7 * measured[0]["held_out_loss"]
   assert measured[-1]["held_out_loss"] == pytest.approx(sum(measured[-1][f"held_out_{term}"] for term in terms))
   assert json.loads((made.out / "metrics.json").read_text())["held_out_loss"] == measured[-1]["held_out_loss"]
+  assert json.loads((made.out / "config.json").read_text())["learning_rate"] == made.learning_rate
   assert (made.out / "losses.png").stat().st_size > 5000
 
 
@@ -88,7 +89,7 @@ def test_other_forms_give_the_same_student(made, tmp_path, changes):
     np.testing.assert_allclose(a, b, atol=1e-5 * max(np.abs(b).max(), 1e-6))
 
 
-def test_pairs_accumulation_and_a_student_to_go_on_from(made, tmp_path):
+def test_pairs_and_a_student_to_go_on_from(made, tmp_path):
   options = changed(
     made, segments="pair", student=str(made.out / "model"), out=tmp_path / "out", steps=6, batch_size_per_device=2
   )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -48,8 +49,8 @@ def start(root, out, *more, processes, devices, signals=(), caches=("cache", "ca
   started = []
   for number in range(processes):
     together = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", processes, "--process-id", number]
-    signal = dict(signals).get(number, ("SIGTERM", 0))
-    command = [sys.executable, HERE.parent / "general_process.py", *signal, *options, "--cache", caches[number]]
+    sent = dict(signals).get(number, ("SIGTERM", 0))
+    command = [sys.executable, HERE.parent / "general_process.py", *sent, *options, "--cache", caches[number]]
     command += together if processes > 1 else []
     started.append(
       subprocess.Popen(
@@ -99,6 +100,19 @@ def test_where_one_process_is_told_to_stop_all_do_and_another_number_of_them_goe
     assert code == 2
     assert "general: stopped at step 3" in error and "of 50, which is saved in" in error
     assert "Traceback" not in error
+  assert not (out / "model").exists()
+  (process,) = start(root, out, processes=1, devices=1)
+  assert finish(process)[0] == 0
+  assert_same_student(out, alone)
+  assert_same_losses(history(out)[-1], history(alone)[-1])
+
+
+def test_a_process_that_is_killed_ends_the_others_and_the_run_goes_on(root, alone):
+  out = root / "killed"
+  killed, other = reversed(start(root, out, processes=2, devices=4, signals={1: ("SIGKILL", 30)}))
+  assert finish(killed)[0] == -signal.SIGKILL
+  code, _, error = finish(other)
+  assert code, error
   assert not (out / "model").exists()
   (process,) = start(root, out, processes=1, devices=1)
   assert finish(process)[0] == 0

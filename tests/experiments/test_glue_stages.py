@@ -15,6 +15,7 @@ from small_glue import STUDENT, TEACHER, augmenting, changed, write_config, writ
 from test_pretrained import word_tokenizer
 
 from experiments import stage_folder
+from experiments.alone import only_run
 from experiments.glue import __main__ as program
 from experiments.glue import evaluation, training
 from experiments.glue.options import PRETRAINED
@@ -39,7 +40,7 @@ def test_one_command_ends_with_metrics_a_student_and_leaderboard_files(finished,
   predictions = classify([{"text": a, "text_pair": b} for _, a, b in test])
   assert [row["label"] for row in predictions] == [line.split("\t")[1] for line in lines[1:]]
   assert {path.name for path in folder.iterdir()} == {
-    "teacher", "intermediate", "prediction", "student", "metrics.json", "RTE.tsv", "teacher_logits.npz",
+    "teacher", "intermediate", "prediction", "student", "metrics.json", "RTE.tsv", "teacher_logits.npz", ".lock",
   }  # fmt: skip
 
   before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -232,8 +233,16 @@ def test_augmentation_without_what_it_needs_is_refused_before_anything_trains(ma
   ):
     teacher = str(made.out / "RTE" / "teacher")
     program.main(changed(options, no_augment=False, teacher=teacher, pretrained="nobody/has-this"))
-  with pytest.raises(InputError, match=r"glove.txt: no such file"):
+  with pytest.raises(InputError, match=r"^\S*glove.txt: no such file"):
     program.main(changed(options, no_augment=False, glove=tmp_path / "glove.txt"))
+  with pytest.raises(InputError, match="--no-augment: the stage augmented, the only one"):
+    program.main(changed(options, stages=("augmented",)))
+
+
+def test_another_run_is_at_work_on_the_task(options):
+  with only_run(options.out / "RTE"), pytest.raises(InputError, match="RTE: another run is at work there"):
+    program.main(changed(options, stages=("teacher",)))
+  assert not list((options.out / "RTE").glob("teacher*"))
 
 
 def test_word_vectors_serve_where_the_encoder_has_no_head(options, tmp_path, capsys):

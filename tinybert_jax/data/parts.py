@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tinybert_jax.data.packing import Block, Packed, Rules, pack_block
-from tinybert_jax.errors import RunStopped
+from tinybert_jax.errors import WorkerKilled
 
 _COUNTS = b"counts"
 
@@ -71,7 +71,7 @@ def _pack_blocks(blocks: Iterator[Block], rules: Rules, workers: int) -> Iterato
       for number, packed in waiting:
         yield number, packed.result()
     except BrokenProcessPool as error:
-      raise RunStopped(
+      raise WorkerKilled(
         "a process that tokenized was killed, perhaps for want of memory; the parts before it are kept, and the same "
         "command goes on after them"
       ) from error
@@ -98,11 +98,15 @@ def part_name(number: int, name: str = "part") -> str:
 
 def _write(path: Path, table: pa.Table, counts: Mapping[str, int]) -> None:
   new = path.with_suffix(f".{os.getpid()}.new")  # another run may be packing the same
-  with pa.OSFile(str(new), "wb") as file:
-    schema = table.schema.with_metadata({_COUNTS: json.dumps(counts)})
-    with pa.ipc.new_stream(file, schema) as writer:
-      writer.write_table(table)
-  new.replace(path)
+  try:
+    with pa.OSFile(str(new), "wb") as file:
+      schema = table.schema.with_metadata({_COUNTS: json.dumps(counts)})
+      with pa.ipc.new_stream(file, schema) as writer:
+        writer.write_table(table)
+    new.replace(path)
+  except BaseException:
+    new.unlink(missing_ok=True)  # a full disk needs the room
+    raise
 
 
 def _stored_counts(path: Path) -> dict[str, int] | None:
