@@ -14,7 +14,7 @@ from small_mlm import make_tokenizer, write_text
 from tinybert_jax.data import corpus, documents, packing, parts
 from tinybert_jax.data.batches import BatchSource, row_length
 from tinybert_jax.data.corpus import Packing, Source, corpus_fingerprint, open_corpus, pack_corpus, read_lines
-from tinybert_jax.errors import InputError
+from tinybert_jax.errors import InputError, WorkerKilled
 from tinybert_jax.fingerprint import of_rows
 
 CLS, SEP = 2, 3
@@ -213,6 +213,17 @@ def test_two_workers_that_were_killed_leave_parts_of_one_and_no_process(tmp_path
     raise AssertionError("the workers outlive the process that started them")
 
 
+def die(block, rules):
+  os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_one_sentence(tmp_path, monkeypatch):
+  source = write(tmp_path / "a.txt", make_documents())
+  monkeypatch.setattr(parts, "pack_block", die)
+  with pytest.raises(WorkerKilled, match=r"a process that tokenized was killed, .* the same command goes on"):
+    pack_corpus(tmp_path / "out", [source], make_tokenizer(), Packing(max_length=16), workers=2)
+
+
 def is_running(pid):
   try:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -237,6 +248,7 @@ def test_a_full_disk_leaves_no_half_part(tmp_path, monkeypatch):
   monkeypatch.undo()
   (folder,) = out.iterdir()
   assert [path.name for path in sorted(folder.glob("*.arrow"))] == ["part-000000.arrow", "part-000001.arrow"]
+  assert not list(folder.glob("*.new"))
 
 
 def test_a_line_of_ten_megabytes(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from experiments import command_line
-from tinybert_jax.errors import InputError, RunStopped
+from tinybert_jax.errors import InputError, RunStopped, WorkerKilled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +33,7 @@ def run(monkeypatch, error, *arguments):
   [
     (InputError("data.tsv, line 3: no label"), "data.tsv, line 3: no label\n"),
     (RunStopped("stopped at step 3"), "stopped at step 3\n"),
+    (WorkerKilled("a process was killed"), "a process was killed\n"),
     (
       OSError(errno.ENOSPC, "No space left on device", "runs/x"),
       "cannot read or write runs/x: No space left on device; free",

@@ -9,6 +9,7 @@ import pytest
 import transformers
 from small_general import STUDENT, TEACHER, write_inputs
 
+from experiments.alone import only_run
 from experiments.general import __main__ as program
 from experiments.general import training
 from experiments.general.options import Options
@@ -70,6 +71,8 @@ def test_the_same_command_again_and_with_other_options(made, capsys):
   before = (made.out / "model" / "model.safetensors").read_bytes()
   program.main(made)
   assert (made.out / "model" / "model.safetensors").read_bytes() == before
+  with only_run(made.out), pytest.raises(InputError, match="another run is at work there"):
+    program.main(made)
   with pytest.raises(InputError, match=r"other options \(learning_rate 0.01 then and 0.02 now\)"):
     program.main(changed(made, learning_rate=2e-2))
   wider = made.out.parent / "wider.json"
