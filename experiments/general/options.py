@@ -36,8 +36,7 @@ class Options:
   held_out: float = 0.005
   """Share of the documents that are kept to measure the losses on."""
   cache: Path = Path("runs/corpus")
-  """Folder where packed sequences are stored, for all runs over the same text. Of files above 16 MiB, size and samples
-  tell whether they are the same."""
+  """Folder of packed sequences, for all runs over the same text. Files above 16 MiB are told apart by size and samples."""
   workers: int | None = None
   """Processes that tokenise; by default one a core, at most 8."""
   prepare: bool = False
