@@ -36,7 +36,7 @@ class Options:
   held_out: float = 0.005
   """Share of the documents that are kept to measure the losses on."""
   cache: Path = Path("runs/corpus")
-  """Folder of packed sequences, for all runs over the same text. Files above 16 MiB are told apart by size and samples."""
+  """Folder of packed sequences, for all runs over the same text. Files above 16 MiB are known by size and samples."""
   workers: int | None = None
   """Processes that tokenise; by default one a core, at most 8."""
   prepare: bool = False
