@@ -1,7 +1,6 @@
 """Data augmentation of a GLUE task or of any texts: `python -m experiments.augment --task cola`."""
 
 import dataclasses
-import hashlib
 import itertools
 import os
 import shutil
@@ -217,7 +216,8 @@ def load_source(options: Options) -> Source:
     )
   vectors = load_word_vectors(options.glove, options.glove_words) if options.glove else None
   if vectors:
-    inputs["word_vectors"] = _digest(f"{fingerprint.of_params({'': vectors.vectors})} {' '.join(vectors.words)}")
+    of_vectors = fingerprint.of_params({"": vectors.vectors})
+    inputs["word_vectors"] = fingerprint.of_text(f"{of_vectors} {' '.join(vectors.words)}")
   return Source(Augmenter(tokenizer, masked, vectors, number=options.candidates), inputs)
 
 
@@ -333,10 +333,6 @@ def _link(source: Path, target: Path) -> None:
     os.link(source, target)
   except OSError:  # a file system without hard links
     shutil.copy2(source, target)
-
-
-def _digest(text: str) -> str:
-  return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 if __name__ == "__main__":

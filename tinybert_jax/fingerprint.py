@@ -14,6 +14,11 @@ from transformers import PreTrainedTokenizerBase
 from tinybert_jax.config import EncoderConfig
 
 
+def of_text(text: str) -> str:
+  """Returns the fingerprint of a text: 32 hexadecimal digits, as all here."""
+  return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
 def of_params(params: Mapping[str, Any]) -> str:
   """Returns the fingerprint of a tree of arrays: of its names, shapes, types and values."""
   digest = hashlib.blake2b(digest_size=16)
@@ -26,14 +31,14 @@ def of_params(params: Mapping[str, Any]) -> str:
 
 def of_model(config: EncoderConfig, params: Mapping[str, Any]) -> str:
   """Returns the fingerprint of a model: of its shape, settings, label names and parameters."""
-  return hashlib.blake2b(f"{config} {of_params(params)}".encode(), digest_size=16).hexdigest()
+  return of_text(f"{config} {of_params(params)}")
 
 
 def of_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
   """Returns the fingerprint of a tokenizer: of its vocabulary and rules, not of what it was last called with."""
   rules = json.loads(tokenizer.backend_tokenizer.to_str())
   kept = {name: value for name, value in rules.items() if name not in ("truncation", "padding")}
-  return hashlib.blake2b(json.dumps(kept).encode(), digest_size=16).hexdigest()
+  return of_text(json.dumps(kept))
 
 
 def of_rows(rows: datasets.Dataset) -> str:

@@ -1,7 +1,6 @@
 """Augmented data sets on disk: written part by part, gone on with after a kill, read without loading them whole."""
 
 import functools
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -126,8 +125,8 @@ def tokenize_parts(
     max_length: tokens that a row is cut to.
     made_from: JSON values that tell what the texts were made from.
   """
-  key = json.dumps([made_from, fingerprint.of_tokenizer(tokenizer), max_length], sort_keys=True)
-  key = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+  made_from = [made_from, fingerprint.of_tokenizer(tokenizer), max_length]
+  key = fingerprint.of_text(json.dumps(made_from, sort_keys=True))
   if not (path.is_file() and _stored_key(path) == key):
     new = path.with_suffix(".new")
     with open(new, "wb") as file, tqdm(desc="tokens", total=count_rows(directory), unit="row") as bar:

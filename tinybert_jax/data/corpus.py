@@ -1,7 +1,6 @@
 """Raw text from files and the hub, packed into sequences of tokens on disk, part by part, and read memory-mapped."""
 
 import collections
-import hashlib
 import json
 import math
 import os
@@ -197,8 +196,7 @@ def _prepare(sources: Sequence[Source], tokenizer: PreTrainedTokenizerBase, pack
     "seed": packing.seed if packing.segments == "pair" or any(source.weight % 1 for source in sources) else None,
     "block": [BLOCK_CHARACTERS, BLOCK_DOCUMENTS],
   }
-  key = hashlib.blake2b(json.dumps(made_from, sort_keys=True).encode(), digest_size=16).hexdigest()
-  return _Job(texts, rules, made_from, key)
+  return _Job(texts, rules, made_from, fingerprint.of_text(json.dumps(made_from, sort_keys=True)))
 
 
 def _read_blocks(
