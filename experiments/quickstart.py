@@ -15,6 +15,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from experiments import command_line, demo_data, report, stage_folder
+from experiments.alone import only_run
 from tinybert_jax import distill, fingerprint, optim, steps
 from tinybert_jax.config import EncoderConfig, read_json
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length, with_teacher_logits

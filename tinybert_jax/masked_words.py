@@ -153,7 +153,7 @@ class MaskedWords:
       "input_ids": ids, "token_type_ids": segments, "position": 1 + masked - start, "own": text.input_ids[masked]
     }  # fmt: skip
 
-  def _alone(self, row: dict) -> tuple[Float[np.ndarray, "K"], Int[np.ndarray, "K"]]:
+  def _alone(self, row: dict) -> tuple[Float[np.ndarray, " K"], Int[np.ndarray, " K"]]:
     """Returns the result for one sentence, in a program of a shape that only the sentence's length decides."""
     positions = self.model.config.max_position_embeddings
     length = min(-(-len(row["input_ids"]) // _ALONE_MULTIPLE) * _ALONE_MULTIPLE, positions)
@@ -181,7 +181,7 @@ def _batch(rows: Sequence[dict], length: int, batch_size: int) -> dict[str, np.n
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _most_probable(
-  model: MaskedLanguageModel, number: int, params: Params, allowed_V: Bool[Array, "V"], batch: Batch
+  model: MaskedLanguageModel, number: int, params: Params, allowed_V: Bool[Array, " V"], batch: Batch
 ) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
   """Returns the highest logits at each row's position among the allowed tokens but its own, and their ids."""
   with jax.default_matmul_precision("highest"):  # less would make near ties of many more candidates

@@ -78,7 +78,7 @@ class MaskedBatches:
   def _number(self, tokens: int) -> int:
     return max(1, round(tokens * self.share))
 
-  def _choose(self, ids: Int[np.ndarray, "L"], valid: Bool[np.ndarray, "L"], rng: np.random.Generator) -> np.ndarray:
+  def _choose(self, ids: Int[np.ndarray, " L"], valid: Bool[np.ndarray, " L"], rng: np.random.Generator) -> np.ndarray:
     """Returns the positions of a row to be masked, in their order."""
     positions = np.flatnonzero(valid & ~self._special[ids])
     if not len(positions):

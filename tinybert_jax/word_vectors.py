@@ -85,7 +85,7 @@ def nearest_words(vectors: WordVectors, words: Sequence[str], number: int) -> di
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _highest_cosines(vectors_NxD: Float[Array, "N D"], rows_W: Int[Array, "W"], number: int) -> Int[Array, "W number"]:
+def _highest_cosines(vectors_NxD: Float[Array, "N D"], rows_W: Int[Array, " W"], number: int) -> Int[Array, "W number"]:
   cosines_WxN = jnp.matmul(vectors_NxD[rows_W], vectors_NxD.T, precision=jax.lax.Precision.HIGHEST)
   return jax.lax.top_k(cosines_WxN, number)[1]
 

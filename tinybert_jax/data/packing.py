@@ -78,7 +78,7 @@ class Tokens(NamedTuple):
     documents: the borders of the documents in `segments`.
   """
 
-  ids: Integer[np.ndarray, "tokens"]
+  ids: Integer[np.ndarray, " tokens"]
   segments: list[int]
   documents: list[int]
 
@@ -271,7 +271,7 @@ def _load(tokenizer: str) -> Tokenizer:
   return loaded
 
 
-def _to_table(ids: Integer[np.ndarray, "tokens"], sequences: list[Ranges], rules: Rules) -> pa.Table:
+def _to_table(ids: Integer[np.ndarray, " tokens"], sequences: list[Ranges], rules: Rules) -> pa.Table:
   """Returns the rows [CLS] A [SEP], or [CLS] A [SEP] B [SEP] with the types of their tokens."""
   lengths = [1 + sum(end - start + 1 for start, end in ranges) for ranges in sequences]
   offsets = np.cumsum([0, *lengths])
