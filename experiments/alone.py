@@ -13,7 +13,7 @@ from tinybert_jax.errors import InputError
 def only_run(folder: Path, *, process: int = 0) -> Iterator[None]:
   """Keeps `folder`, made if need be, for this run while the block lasts, or until the process ends, however it does.
 
-  Of a run's several processes the first alone does so. Where the file system has no locks, the block runs without.
+  Of a run's several processes the first alone does so.
 
   Raises:
     InputError: another run is at work there.
@@ -22,11 +22,12 @@ def only_run(folder: Path, *, process: int = 0) -> Iterator[None]:
     yield
     return
   folder.mkdir(parents=True, exist_ok=True)
-  with contextlib.ExitStack() as stack:
-    try:
-      stack.enter_context(filelock.FileLock(folder / ".lock", timeout=0))
-    except filelock.Timeout as error:
-      raise InputError(f"{folder}: another run is at work there; wait for its end, or give another --out") from error
-    except NotImplementedError:
-      pass
+  lock = filelock.FileLock(folder / ".lock", timeout=0)
+  try:
+    lock.acquire()
+  except filelock.Timeout as error:
+    raise InputError(f"{folder}: another run is at work there; wait for its end, or give another --out") from error
+  try:
     yield
+  finally:
+    lock.release()
