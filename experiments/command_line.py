@@ -3,6 +3,7 @@
 import ctypes
 import dataclasses
 import errno
+import json
 import logging
 import os
 import sys
@@ -86,8 +87,5 @@ def _sentence(error: BaseException) -> str | None:
 
 def as_json(options: object, but: Collection[str] = ()) -> dict:
   """Returns a dataclass of options as JSON values, without `out` and `debug`, which change no result, and `but`."""
-  return {
-    name: value if isinstance(value, int | float | str | bool | None) else str(value)
-    for name, value in dataclasses.asdict(options).items()
-    if name not in {"out", "debug", *but}
-  }
+  values = {name: value for name, value in dataclasses.asdict(options).items() if name not in {"out", "debug", *but}}
+  return json.loads(json.dumps(values, default=str))

@@ -200,8 +200,8 @@ def augmentation_source(options: Options) -> augment.Source:
       return augment.load_source(dataclasses.replace(chosen, mlm=None))
     raise InputError(f"{error}; --mlm None with --glove leaves every word to word vectors, and {without}") from error
   except augment.ModelError as error:
-    given = "" if not is_pretrained else "data augmentation takes words from --pretrained where no --mlm is given: "
-    raise InputError(f"{given}{error}; {without}") from error
+    why = "data augmentation takes words from --pretrained where no --mlm is given: " if is_pretrained else ""
+    raise InputError(f"{why}{error}; {without}") from error
 
 
 def announce(run: training.Run) -> None:

@@ -63,7 +63,8 @@ def test_a_run_ends_with_a_student_its_losses_and_their_picture(made):
   assert measured[-1]["held_out_loss"] < 0.7 * measured[0]["held_out_loss"]
   assert measured[-1]["held_out_loss"] == pytest.approx(sum(measured[-1][f"held_out_{term}"] for term in terms))
   assert json.loads((made.out / "metrics.json").read_text())["held_out_loss"] == measured[-1]["held_out_loss"]
-  assert json.loads((made.out / "config.json").read_text())["learning_rate"] == made.learning_rate
+  options = json.loads((made.out / "config.json").read_text())
+  assert (options["learning_rate"], options["corpus"]) == (made.learning_rate, list(made.corpus))
   assert (made.out / "losses.png").stat().st_size > 5000
 
 
