@@ -1,15 +1,17 @@
 """Data augmentation against the original program's, sentence for sentence."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from experiments.benchmark.options import Options
-from experiments.benchmark.turns import cores, median_rates, torch_device, wait
+from experiments.benchmark.turns import OURS, Stages, cores, median_rates, torch_device, wait
 from experiments.lengths import read_lengths
 from tinybert_jax.augment import Augmenter, draw_copies, row_generator
 from tinybert_jax.config import PRESETS, EncoderConfig, config_to_dict
@@ -19,6 +21,9 @@ from tinybert_jax.masked_words import MaskedWords
 from tinybert_jax.model import MaskedLanguageModel, initialize
 from tinybert_jax.pretrained import load_tokenizer
 from tinybert_jax.words import STOP_WORDS, find_words
+
+if TYPE_CHECKING:
+  import torch
 
 _COPIES = 30
 _MASKED_SHARE = 0.40  # of CoLA's tokens are words of one piece that may be replaced
@@ -32,11 +37,6 @@ def measure(options: Options, config: EncoderConfig = PRESETS["bert-base"]) -> f
   stay on both sides. What is compiled once a run is not timed.
   """
   device = torch_device("augment")
-  import torch
-  import transformers
-
-  from experiments import original
-
   tokenizer = load_tokenizer(options.tokenizer)
   config = dataclasses.replace(config, vocab_size=len(tokenizer))
   name, sentences = _sentences(options, tokenizer)
@@ -45,34 +45,46 @@ def measure(options: Options, config: EncoderConfig = PRESETS["bert-base"]) -> f
   theirs = [ours[i] for i in _evenly(ours, options.original_sentences)]
   model = MaskedLanguageModel(config)
   masked = MaskedWords(model, initialize(model, jax.random.key(0)), tokenizer)
-  torch.manual_seed(0)
-  torch.set_num_threads(cores())
-  settings = {key: value for key, value in config_to_dict(config).items() if key != "model_type"}
-  peer = transformers.BertForMaskedLM(transformers.BertConfig(**settings)).eval().to(device)
 
   def run_ours():
     for number, (text, candidates) in enumerate(Augmenter(tokenizer, masked, None)(ours)):
       draw_copies(text, candidates, _COPIES, row_generator(0, number, 0))
 
-  def run_original():
-    for sentence in theirs:
-      original.augment(peer, tokenizer, sentence, _COPIES)
-    wait(device)
-
   load = os.getloadavg()[0]
   run_ours()  # compiles
-  original.augment(peer, tokenizer, theirs[0], 1)
   repeats = options.repeats or 3
-  rates = median_rates({"ours": (run_ours, len(ours)), "original": (run_original, len(theirs))}, repeats)
+  original = functools.partial(_original, config, tokenizer, theirs, device)
+  rates = median_rates({"augmentation": (run_ours, len(ours))}, {"original": original}, repeats)
+  our_rate, their_rate = rates[OURS]["augmentation"], rates["original"]["augmentation"]
   masks = [sum(word.is_one_piece for word in text.words) for text in find_words(tokenizer, ours)]
-  ratio = rates["ours"] / rates["original"]
+  ratio = our_rate / their_rate
   print(
     f"Data augmentation, {name}: {len(ours)} sentences, {np.mean(masks):.1f} words masked in each; the original takes "
     f"{len(theirs)} of them\n{jax.devices()[0].device_kind}, {cores()} cores; PyTorch on {device.type}; float32, "
     f"medians of {repeats} turns; load {load:.1f} before\nCompilation is left out: a run compiles once.\n"
-    f"sentences a second: ours {rates['ours']:.2f}, original {rates['original']:.2f}, ratio {ratio:.1f}x"
+    f"sentences a second: ours {our_rate:.2f}, original {their_rate:.2f}, ratio {ratio:.1f}x"
   )
   return ratio
+
+
+def _original(
+  config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str], device: "torch.device"
+) -> Stages:
+  """Returns the original program's augmentation of the sentences."""
+  import transformers
+
+  from experiments import original
+
+  settings = {key: value for key, value in config_to_dict(config).items() if key != "model_type"}
+  model = transformers.BertForMaskedLM(transformers.BertConfig(**settings)).eval().to(device)
+
+  def augment():
+    for sentence in sentences:
+      original.augment(model, tokenizer, sentence, _COPIES)
+    wait(device)
+
+  original.augment(model, tokenizer, sentences[0], 1)
+  return {"augmentation": (augment, len(sentences))}
 
 
 def _sentences(options: Options, tokenizer: PreTrainedTokenizerBase) -> tuple[str, list[str]]:

@@ -1,9 +1,9 @@
 """A step of general distillation against the original program's, the best PyTorch's and the device's limit."""
 
 import functools
+import importlib.metadata
 import itertools
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import jax
@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from experiments import command_line
 from experiments.benchmark.options import Options
 from experiments.benchmark.roofline import matmul_rate, step_flops
-from experiments.benchmark.turns import cores, median_rates, torch_device, wait
+from experiments.benchmark.turns import OURS, Stages, cores, median_rates, torch_device, wait
 from tinybert_jax import steps
 from tinybert_jax.config import PRESETS, EncoderConfig
 from tinybert_jax.data.batches import pad_batch
@@ -26,9 +27,8 @@ from tinybert_jax.optim import adamw, schedule
 if TYPE_CHECKING:
   import torch
 
-OURS, ORIGINAL, BEST = "ours", "original", "best PyTorch"
+ORIGINAL, BEST = "original", "best PyTorch"
 Ids = Int[np.ndarray, "S B L"]  # S steps of B sequences of L tokens
-Run = Callable[[], object]
 
 
 def measure(
@@ -40,8 +40,6 @@ def measure(
   the student's dropout. Ours is the update of a run, masks and weights of examples included. Compilation is not timed.
   """
   device = torch_device("general")
-  import torch  # seconds to import
-
   on_cpu = jax.default_backend() == "cpu"
   batch_size, length = options.batch_size or (8 if on_cpu else 256), options.length or 128
   number, repeats = options.steps or (2 if on_cpu else 20), options.repeats or 3
@@ -50,39 +48,36 @@ def measure(
     raise InputError(f"--length {length}: the models have {teacher.max_position_embeddings} positions")
   load = os.getloadavg()[0]
   ids = np.random.default_rng(0).integers(1, teacher.vocab_size, (number, batch_size, length), np.int32)
-  torch.manual_seed(0)
-  torch.set_num_threads(cores())
-  best, how = _best(ids, teacher, student, dtype, device, options.compile)
-  runs = {
-    OURS: _ours(ids, teacher, student, dtype),
-    ORIGINAL: _original(ids, teacher, student, device),
-    BEST: best,
+  others = {
+    ORIGINAL: functools.partial(_original, ids, teacher, student, device),
+    BEST: functools.partial(_best, ids, teacher, student, dtype, device, options.compile),
   }
   size = max(8, min(2048 if on_cpu else 8192, 32 * teacher.hidden_size))  # small for a small model, as in a test
   before = matmul_rate(jnp.dtype(dtype), size)
-  rates = median_rates({name: (run, number * batch_size) for name, run in runs.items()}, repeats)
+  rates = median_rates(_ours(ids, teacher, student, dtype), others, repeats)
   peak = max(before, matmul_rate(jnp.dtype(dtype), size))  # other work may be there before or after, and hide it
   flops = step_flops(teacher, student, batch_size, length)
   print(
     f"General distillation, {_shape(teacher)} to {_shape(student)}, batches of {batch_size} × {length}\n"
-    f"{jax.devices()[0].device_kind}, {cores()} cores; PyTorch {torch.__version__} on {device.type}; medians of "
-    f"{repeats} turns of {number} steps; load {load:.1f} before\n"
+    f"{jax.devices()[0].device_kind}, {cores()} cores; PyTorch {importlib.metadata.version('torch')} on "
+    f"{device.type}; medians of {repeats} turns of {number} steps; load {load:.1f} before\n"
     f"A step has {flops / 1e9:.4g} GFLOP of matrix products; a {dtype} product of {size} × {size} runs at "
     f"{peak / 1e9:.4g} GFLOP/s, the roofline.\n"
     f"{'':44}{'sequences/s':>12}{'ms a step':>11}{'of roofline':>13}{'ours is':>9}"
   )
-  titles = {OURS: f"ours, {dtype}", ORIGINAL: "original, float32, eager", BEST: f"best PyTorch, {dtype}, {how}"}
   ratios = {}
-  for name, rate in rates.items():
-    ratios[name] = rates[OURS] / rate
-    share = rate / batch_size * flops / peak
-    print(f"{titles[name]:44}{rate:12.4g}{1e3 * batch_size / rate:11.1f}{share:13.1%}{ratios[name]:8.2f}x")
+  (our_rate,) = rates[OURS].values()
+  for name, by_form in rates.items():
+    for form, rate in by_form.items():
+      ratios[name] = our_rate / rate
+      share = rate / batch_size * flops / peak
+      print(f"{f'{name}, {form}':44}{rate:12.4g}{1e3 * batch_size / rate:11.1f}{share:13.1%}{ratios[name]:8.2f}x")
   del ratios[OURS]
   return ratios
 
 
-def _ours(ids: Ids, teacher: EncoderConfig, student: EncoderConfig, dtype: str) -> Run:
-  """Returns the run of one turn, warmed up; so do the others here."""
+def _ours(ids: Ids, teacher: EncoderConfig, student: EncoderConfig, dtype: str) -> Stages:
+  """Returns the one stage, by the form that it runs in; so do the others here."""
   model, teacher_model = Encoder(student, jnp.dtype(dtype)), Encoder(teacher, jnp.dtype(dtype))
   teacher_params = initialize(teacher_model, jax.random.key(0))
   projections = initialize_projections(student, teacher, jax.random.key(2))
@@ -100,10 +95,10 @@ def _ours(ids: Ids, teacher: EncoderConfig, student: EncoderConfig, dtype: str) 
     jax.block_until_ready(state)
 
   train(rows[:1])
-  return functools.partial(train, rows)
+  return {dtype: (functools.partial(train, rows), ids.shape[0] * ids.shape[1])}
 
 
-def _original(ids: Ids, teacher: EncoderConfig, student: EncoderConfig, device: "torch.device") -> Run:
+def _original(ids: Ids, teacher: EncoderConfig, student: EncoderConfig, device: "torch.device") -> Stages:
   from experiments import original
 
   teacher_model = original.Classifier(teacher, teacher.hidden_size).to(device)
@@ -119,17 +114,17 @@ def _original(ids: Ids, teacher: EncoderConfig, student: EncoderConfig, device: 
     wait(device)
 
   train(itertools.islice(batches, 1))
-  return turn
+  return {"float32, eager": (turn, ids.shape[0] * ids.shape[1])}
 
 
 def _best(
   ids: Ids, teacher: EncoderConfig, student: EncoderConfig, dtype: str, device: "torch.device", compiled: bool
-) -> tuple[Run, str]:
-  """Returns how it runs besides: compiled or eager."""
+) -> Stages:
   import torch
 
   from experiments.benchmark import best_torch
 
+  command_line.keep_freed_memory()  # as for ours; the original has what PyTorch has by default
   batches = [torch.from_numpy(part).long() for part in ids]
   layers = layer_map("uniform", student.num_hidden_layers, teacher.num_hidden_layers)
   step, how = best_torch.make_step(
@@ -146,7 +141,7 @@ def _best(
       step(batch.to(device))
     wait(device)
 
-  return turn, how
+  return {f"{dtype}, {how}": (turn, ids.shape[0] * ids.shape[1])}
 
 
 def _shape(config: EncoderConfig) -> str:

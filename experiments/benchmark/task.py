@@ -3,7 +3,7 @@
 import functools
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import datasets
@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from experiments.benchmark.options import Options
-from experiments.benchmark.turns import cores, median_rates, torch_device, wait
+from experiments.benchmark.turns import OURS, Stages, cores, median_rates, torch_device, wait
 from experiments.lengths import in_buckets, read_lengths
 from tinybert_jax import steps
 from tinybert_jax.config import PRESETS, EncoderConfig
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 PREDICTION_EPOCHS = 3
 STAGES = INTERMEDIATE, PREDICTION = "intermediate, one epoch", f"prediction, {PREDICTION_EPOCHS} epochs"
-Stages = Mapping[str, tuple[Callable[[], object], int]]
 
 
 def measure(
@@ -54,10 +53,6 @@ def measure(
   rows = datasets.Dataset.from_dict({"input_ids": [rng.integers(1, teacher.vocab_size, n).tolist() for n in sample]})
   original_rows = [rows[i % len(rows)]["input_ids"] for i in range(options.original_batches * batch_size)]
   load = os.getloadavg()[0]
-  sides = {
-    "ours": _ours(rows, buckets, batch_size, teacher, student),
-    "original": _original(original_rows, max_length, batch_size, teacher, student, device),
-  }
   batches = BatchSource(rows, batch_size=batch_size, lengths=buckets)
   padded = np.mean([batch["input_ids"].shape[1] for batch in batches])
   full = in_buckets(all_lengths, buckets).mean()
@@ -70,13 +65,14 @@ def measure(
     f"medians of {repeats} turns; load {load:.1f} before (other work slows the original down more)\n"
     "Compilation is left out: a run compiles once."
   )
-  rates = median_rates({(side, stage): sides[side][stage] for stage, side in itertools.product(STAGES, sides)}, repeats)
+  original = functools.partial(_original, original_rows, max_length, batch_size, teacher, student, device)
+  rates = median_rates(_ours(rows, buckets, batch_size, teacher, student), {"original": original}, repeats)
   ratios = {}
   print(f"{'sequences a second':32}{'ours':>10}{'original':>10}{'ratio':>8}")
   for stage in STAGES:
-    ours, original = rates["ours", stage], rates["original", stage]
-    ratios[stage] = ours / original
-    print(f"{stage:32}{ours:10.1f}{original:10.1f}{ratios[stage]:7.1f}x")
+    ours, theirs = rates[OURS][stage], rates["original"][stage]
+    ratios[stage] = ours / theirs
+    print(f"{stage:32}{ours:10.1f}{theirs:10.1f}{ratios[stage]:7.1f}x")
   return ratios
 
 
@@ -134,12 +130,8 @@ def _original(
   device: "torch.device",
 ) -> Stages:
   """Returns what `_ours` does, of the original program."""
-  import torch  # seconds to import, and needed by this suite alone
-
   from experiments import original
 
-  torch.manual_seed(0)
-  torch.set_num_threads(cores())
   teacher_model = original.Classifier(teacher, teacher.hidden_size).to(device)
   batches = original.data_loader(sequences, batch_size, max_length)
   stages = {}

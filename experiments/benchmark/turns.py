@@ -1,36 +1,85 @@
 """Alternatives that run in turns, and the machine that they share."""
 
+import contextlib
+import functools
 import importlib.util
+import multiprocessing
 import os
 import time
-from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
-from tinybert_jax.errors import InputError
+from tinybert_jax.errors import InputError, WorkerKilled
 
 if TYPE_CHECKING:
   import torch
 
-Name = TypeVar("Name", bound=Hashable)
+# By stage: a function that ends when its work is done, warmed up, and the sequences that it works through.
+Stages = Mapping[str, tuple[Callable[[], object], int]]
+OURS = "ours"
+
+_stages: dict[str, tuple[Callable[[], object], int]] = {}  # of the alternative whose process this is
 
 
-def median_rates(runs: Mapping[Name, tuple[Callable[[], object], int]], repeats: int) -> dict[Name, float]:
-  """Returns what each run does a second, the median of its turns; the turns alternate.
+def median_rates(ours: Stages, others: Mapping[str, Callable[[], Stages]], repeats: int) -> dict[str, dict[str, float]]:
+  """Returns the sequences a second of each alternative, ours first, in each of its stages: the medians of its turns.
+
+  Turns alternate. PyTorch's alternatives each run in a process of their own, as their users run them: no side meets
+  another's threads, or memory that another left in pieces. Ours runs in this one, as in every program here, and alone
+  holds its device.
 
   Args:
-    runs: functions that end when their work is done, warmed up, and the sequences that each works through.
+    ours: what we do.
+    others: functions that return what each alternative does, stage for stage like ours; called in its process.
     repeats: turns of each.
+
+  Raises:
+    WorkerKilled: one of those processes is gone.
   """
-  rates = {name: [] for name in runs}
-  for _ in range(repeats):
-    for name, (run, sequences) in runs.items():
-      start = time.perf_counter()
-      run()
-      rates[name].append(sequences / (time.perf_counter() - start))
-  return {name: float(np.median(values)) for name, values in rates.items()}
+  sequences = {OURS: {stage: number for stage, (_, number) in ours.items()}}
+  run = {OURS: lambda stage: ours[stage][0]()}
+  with contextlib.ExitStack() as stack:
+    for name, make in others.items():
+      pool = stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn")))
+      sequences[name] = _in_process(name, pool, _prepare, make)
+      run[name] = functools.partial(_in_process, name, pool, _run)
+    seconds = {name: {stage: [] for stage in stages} for name, stages in sequences.items()}
+    for _ in range(repeats):
+      for stages in zip(*sequences.values(), strict=True):
+        for name, stage in zip(sequences, stages, strict=True):
+          start = time.perf_counter()
+          run[name](stage)
+          seconds[name][stage].append(time.perf_counter() - start)
+  return {
+    name: {stage: float(number / np.median(seconds[name][stage])) for stage, number in stages.items()}
+    for name, stages in sequences.items()
+  }
+
+
+def _in_process(name: str, pool: ProcessPoolExecutor, function: Callable, *arguments: object) -> object:
+  try:
+    return pool.submit(function, *arguments).result()
+  except BrokenProcessPool as error:
+    raise WorkerKilled(f"the process that measures {name} was killed, perhaps for want of memory") from error
+
+
+def _prepare(make: Callable[[], Stages]) -> dict[str, int]:
+  """Returns the sequences of each stage of PyTorch's alternative, which `_run` can then run."""
+  import torch  # seconds to import
+
+  torch.manual_seed(0)
+  torch.set_num_threads(cores())
+  _stages.update(make())
+  return {stage: sequences for stage, (_, sequences) in _stages.items()}
+
+
+def _run(stage: str) -> None:
+  _stages[stage][0]()
 
 
 def cores() -> int:
