@@ -29,13 +29,27 @@ class Outputs(NamedTuple):
   hidden_states: list[Tensor]
 
 
+class LayerNorm(nn.Module):
+  """As the program has it unless NVIDIA's apex is installed, which it does not ask for: by single operations."""
+
+  def __init__(self, width: int, eps: float):
+    super().__init__()
+    self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+    self.eps = eps
+
+  def forward(self, x: Tensor) -> Tensor:
+    mean = x.mean(-1, keepdim=True)
+    variance = (x - mean).pow(2).mean(-1, keepdim=True)
+    return self.weight * ((x - mean) / torch.sqrt(variance + self.eps)) + self.bias
+
+
 class Embeddings(nn.Module):
   def __init__(self, config: EncoderConfig):
     super().__init__()
     self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=0)
     self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
     self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
-    self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+    self.LayerNorm = LayerNorm(config.hidden_size, config.layer_norm_eps)
     self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
   def forward(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
@@ -72,7 +86,7 @@ class Residual(nn.Module):
   def __init__(self, config: EncoderConfig, width: int):
     super().__init__()
     self.dense = nn.Linear(width, config.hidden_size)
-    self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+    self.LayerNorm = LayerNorm(config.hidden_size, config.layer_norm_eps)
     self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
   def forward(self, x: Tensor, residual: Tensor) -> Tensor:
