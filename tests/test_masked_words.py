@@ -23,15 +23,21 @@ def test_candidates_do_not_depend_on_batch_devices_or_company(monkeypatch):
   assert [alone([text])[0][1] for text in texts[:3]] == expected[:3]
 
 
-def test_a_near_tie_is_decided_by_the_sentence_alone(monkeypatch):
+def test_near_ties_are_decided_alike_in_any_company(monkeypatch):
   texts = find_words(make_tokenizer(), write_sentences(8))
   expected = make_masked()(texts)
   monkeypatch.setattr(masked_words, "_NEAR_TIE", np.inf)
   masked, calls = make_masked(), []
-  alone = masked._alone
-  monkeypatch.setattr(masked, "_alone", lambda row: calls.append(row) or alone(row))
+  again = masked._again
+  monkeypatch.setattr(masked, "_again", lambda near_ties: calls.extend(near_ties) or again(near_ties))
   assert masked(texts) == expected
   assert len(calls) == sum(len(of_text) for of_text in expected) > 10
+  rows = [row for _, row in calls]
+  together = {place: (logits, ids) for place, logits, ids in again([((0, i), row) for i, row in enumerate(rows)])}
+  for i in range(len(rows)):
+    ((_, logits, ids),) = again([((0, i), rows[i])])
+    np.testing.assert_array_equal(logits, together[0, i][0])
+    np.testing.assert_array_equal(ids, together[0, i][1])
 
 
 def test_long_sentences_are_read_around_the_masked_word():
