@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import pytest
@@ -14,13 +15,21 @@ from test_pretrained import word_tokenizer
 
 from experiments import lengths
 from experiments.benchmark import __main__ as program
-from experiments.benchmark import augment, general, task
+from experiments.benchmark import augment, general, task, turns
 from experiments.benchmark.options import Options
 from tinybert_jax.errors import InputError
 from tinybert_jax.model import Encoder, initialize
 from tinybert_jax.pretrained import save_pretrained
 
 
+@pytest.fixture
+def one_process(monkeypatch):
+  """PyTorch's side in this process, which has imported everything: seconds less; the general suite's test has them."""
+  monkeypatch.setattr(turns, "ProcessPoolExecutor", lambda workers, context: ThreadPoolExecutor(workers))
+  monkeypatch.setattr(turns, "_stages", {})
+
+
+@pytest.mark.usefixtures("one_process")
 def test_the_task_suite_compares_both_sides(capsys, tmp_path):
   path = tmp_path / "lengths.txt"
   path.write_text("2 3 4\n5 6 7\n\n8 90")
@@ -104,6 +113,7 @@ def test_lengths_of_any_task_from_its_files(tmp_path):
   assert found.tolist() == [len(a.split()) + len(b.split()) + 3 for _, a, b, _ in rows]
 
 
+@pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize("from_data", [True, False])
 def test_the_augment_suite_measures_both_sides(tmp_path, capsys, from_data):
   folder = write_task(tmp_path / "data", "CoLA", rows=12).parent if from_data else None
