@@ -74,7 +74,7 @@ class Options:
   seed: int = 0
   """Of drawing."""
   batch_size: int | None = None
-  """Masked sentences in a batch, over all devices; by default 32 on a CPU, else 1024. It changes the speed and no
+  """Masked sentences in a batch, over all devices; by default 48 on a CPU, else 1024. It changes the speed and no
   word."""
   show: int | None = None
   """Print the words and candidates of so many rows, drawn by the seed, and write nothing."""

@@ -1,8 +1,10 @@
 """The benchmark's suites on tiny models."""
 
 import dataclasses
+import functools
 import importlib.util
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -17,7 +19,7 @@ from experiments import lengths
 from experiments.benchmark import __main__ as program
 from experiments.benchmark import augment, general, task, turns
 from experiments.benchmark.options import Options
-from tinybert_jax.errors import InputError
+from tinybert_jax.errors import InputError, WorkerKilled
 from tinybert_jax.model import Encoder, initialize
 from tinybert_jax.pretrained import save_pretrained
 
@@ -25,7 +27,7 @@ from tinybert_jax.pretrained import save_pretrained
 @pytest.fixture
 def one_process(monkeypatch):
   """PyTorch's side in this process, which has imported everything: seconds less; the general suite's test has them."""
-  monkeypatch.setattr(turns, "ProcessPoolExecutor", lambda workers, context: ThreadPoolExecutor(workers))
+  monkeypatch.setattr(turns, "ProcessPoolExecutor", lambda workers, *_: ThreadPoolExecutor(workers))
   monkeypatch.setattr(turns, "_stages", {})
 
 
@@ -86,6 +88,12 @@ def test_the_general_suite_compares_three_sides(capsys):
   assert "BERT 4 × 16 to BERT 2 × 12, batches of 2 × 8" in printed
   for side in ("ours, float32", "original, float32, eager", "best PyTorch, float32, eager"):
     assert f"\n{side} " in printed
+
+
+def test_a_side_whose_process_is_killed_is_named():
+  ours = {"a stage": (lambda: None, 1)}
+  with pytest.raises(WorkerKilled, match="the process that measures peer was killed"):
+    turns.median_rates(ours, {"peer": functools.partial(os._exit, 1)}, 1)
 
 
 def test_the_lengths_suite_draws_every_task(capsys, tmp_path):

@@ -6,8 +6,6 @@ import itertools
 import json
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +15,7 @@ import pyarrow as pa
 
 from tinybert_jax.data.packing import Block, Packed, Rules, pack_block
 from tinybert_jax.errors import WorkerKilled
+from tinybert_jax.workers import follow_parent
 
 _COUNTS = b"counts"
 
@@ -81,14 +80,7 @@ def _pack_blocks(blocks: Iterator[Block], rules: Rules, workers: int) -> Iterato
 
 def _start_worker() -> None:
   os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers are as many as the cores
-  signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process tells them to stop
-  threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-  """Ends this process with the one that started it, which a kill would else leave waiting for ever."""
-  multiprocessing.parent_process().join()
-  os._exit(1)
+  follow_parent()
 
 
 def part_name(number: int, name: str = "part") -> str:
