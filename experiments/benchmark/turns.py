@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from tinybert_jax.errors import InputError, WorkerKilled
-from tinybert_jax.workers import follow_parent
+from tinybert_jax.workers import end_with_parent
 
 if TYPE_CHECKING:
   import torch
@@ -46,7 +46,7 @@ def median_rates(ours: Stages, others: Mapping[str, Callable[[], Stages]], repea
   run = {OURS: lambda stage: ours[stage][0]()}
   with contextlib.ExitStack() as stack:
     for name, make in others.items():
-      pool = stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), follow_parent))
+      pool = stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), end_with_parent))
       sequences[name] = _in_process(name, pool, _prepare, make)
       run[name] = functools.partial(_in_process, name, pool, _run)
     seconds = {name: {stage: [] for stage in stages} for name, stages in sequences.items()}

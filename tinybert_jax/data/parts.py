@@ -6,6 +6,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from tinybert_jax.data.packing import Block, Packed, Rules, pack_block
 from tinybert_jax.errors import WorkerKilled
-from tinybert_jax.workers import follow_parent
+from tinybert_jax.workers import end_with_parent
 
 _COUNTS = b"counts"
 
@@ -80,7 +81,8 @@ def _pack_blocks(blocks: Iterator[Block], rules: Rules, workers: int) -> Iterato
 
 def _start_worker() -> None:
   os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers are as many as the cores
-  follow_parent()
+  signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process tells them to stop
+  end_with_parent()
 
 
 def part_name(number: int, name: str = "part") -> str:
