@@ -13,19 +13,20 @@ import datasets
 import jax
 import numpy as np
 
-from experiments import command_line, stage_folder
-from experiments.alone import only_run
-from tinybert_jax import fingerprint
-from tinybert_jax.augment import REPLACED, Augmenter
-from tinybert_jax.data import augmented
-from tinybert_jax.data.corpus import read_lines
-from tinybert_jax.data.glue import Rows, load_rows, write_augmented
-from tinybert_jax.data.glue_tasks import TASKS, find_task, spelling
+from tinybert_jax.augmentation import rows as augmented
+from tinybert_jax.augmentation.copies import REPLACED, Augmenter
+from tinybert_jax.augmentation.masked_words import CANDIDATES, Context, MaskedWords
+from tinybert_jax.augmentation.word_vectors import load_word_vectors
+from tinybert_jax.cli import command_line
+from tinybert_jax.corpus.corpus import read_lines
+from tinybert_jax.data import fingerprint
 from tinybert_jax.errors import InputError
-from tinybert_jax.masked_words import CANDIDATES, Context, MaskedWords
-from tinybert_jax.model import MaskedLanguageModel, count_parameters
-from tinybert_jax.pretrained import load_pretrained, load_tokenizer
-from tinybert_jax.word_vectors import load_word_vectors
+from tinybert_jax.models.encoder import MaskedLanguageModel, count_parameters
+from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer
+from tinybert_jax.pipeline import stages
+from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.tasks.glue import TASKS, find_task, spelling
+from tinybert_jax.tasks.glue_files import Rows, load_rows, write_augmented
 
 STAGE = "augmented"
 COPIES = 30  # of a text that is of no task
@@ -135,7 +136,7 @@ def main(options: Options) -> None:
   with only_run(folder.parent, process=options.process_id):
     if make(folder, name, run, source) is None:
       return
-    record = stage_folder.read_record(folder, name)
+    record = stages.read_record(folder, name)
     print(f"{record['rows']:,} rows of {record['source_rows']:,} are in {folder}")
     if options.tsv:
       write_augmented(folder / TSV, task, options.data, augmented.read_parts(folder))
@@ -144,7 +145,7 @@ def main(options: Options) -> None:
 
 def check_same_text(folder: Path, name: str, rows: datasets.Dataset, path: Path) -> None:
   """Raises InputError where the folder, named after a text file, was made from other lines: another file's, perhaps."""
-  if folder.exists() and stage_folder.made_from_rows(folder, name) != fingerprint.of_rows(rows):
+  if folder.exists() and stages.made_from_rows(folder, name) != fingerprint.of_rows(rows):
     raise InputError(
       f"{folder}: made from other lines than these of {path} (another file, an edited one, or another "
       "--max-train-examples or --seed for it); remove it, or give another --out"
@@ -309,14 +310,14 @@ def make(folder: Path, name: str, run: Augmentation, source: Source) -> Path | N
     return put
 
   if run.process == 0:
-    stage_folder.build(folder, inputs, build)
+    stages.build(folder, inputs, build)
     return folder
-  work = stage_folder.unfinished(folder)
+  work = stages.unfinished(folder)
   _wait(
-    lambda: any(stage_folder.is_made_from(place, inputs) for place in (work, folder)),
+    lambda: any(stages.is_made_from(place, inputs) for place in (work, folder)),
     "the first process, with the same options",
   )
-  if not stage_folder.is_made_from(folder, inputs):
+  if not stages.is_made_from(folder, inputs):
     write_parts(work)
   return None
 

@@ -14,14 +14,15 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import Sharding
 
-from experiments import command_line
-from tinybert_jax import distill, optim, steps
-from tinybert_jax.config import EncoderConfig, load_config
+from tinybert_jax.cli import command_line
+from tinybert_jax.distillation import objectives
+from tinybert_jax.distillation.layer_map import layer_map
 from tinybert_jax.errors import InputError
-from tinybert_jax.fused_attention import LONGEST
-from tinybert_jax.layer_map import layer_map
-from tinybert_jax.layers import AttentionForm
-from tinybert_jax.model import Encoder, parameter_shapes
+from tinybert_jax.models.config import EncoderConfig, load_config
+from tinybert_jax.models.encoder import Encoder, parameter_shapes
+from tinybert_jax.models.fused_attention import MAX_LENGTH
+from tinybert_jax.models.layers import AttentionForm
+from tinybert_jax.training import optim, steps
 
 
 class Chip(NamedTuple):
@@ -122,8 +123,8 @@ def check(options: Options) -> None:
     value = getattr(options, name)
     if value is not None and value < 1:
       raise InputError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
-  if options.attention == "fused" and options.max_length > LONGEST:
-    raise InputError(f"--max-length {options.max_length}: --attention fused takes {LONGEST} tokens at most")
+  if options.attention == "fused" and options.max_length > MAX_LENGTH:
+    raise InputError(f"--max-length {options.max_length}: --attention fused takes {MAX_LENGTH} tokens at most")
   if options.topology.partition(":")[0] not in CHIPS:
     raise InputError(f"--topology {options.topology}: no known chip; it is one of {', '.join(CHIPS)}, as in v5e:4x4")
   for file in (options.json, options.hlo):
@@ -171,7 +172,7 @@ def lower(options: Options, devices: list[jax.Device]) -> jax.stages.Lowered:
   mesh = steps.data_mesh(devices)
   state = jax.eval_shape(lambda: _state(student, teacher.config, optimizer))
   sharding = steps.state_sharding(state, mesh, "sharded" if options.shard_params else "replicated")
-  loss_fn = distill.intermediate_distillation(student, teacher, layers, attention=options.attention)
+  loss_fn = objectives.intermediate_distillation(student, teacher, layers, attention=options.attention)
   update = steps.make_update(loss_fn, optimizer, dropout=options.dropout, accumulate=options.accumulate)
   tokens = jax.ShapeDtypeStruct((rows, options.max_length), jnp.int32)
   batch = dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), tokens)
@@ -194,7 +195,7 @@ def _config(name: str, options: Options) -> EncoderConfig:
 
 def _state(student: Encoder, teacher: EncoderConfig, optimizer: Any) -> steps.TrainState:
   params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), parameter_shapes(student))
-  projections = distill.initialize_projections(student.config, teacher, jax.random.key(0))
+  projections = objectives.initialize_projections(student.config, teacher, jax.random.key(0))
   return steps.create_state({**params, "projections": projections}, optimizer, steps.random_key(0))
 
 

@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple
 import datasets
 import numpy as np
 import tyro
-from transformers import PreTrainedTokenizerBase
 
 from tinybert_jax.data.batches import tokenize
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.tokenizer_type import Tokenizer
 
 INSTALL = "pip install --no-deps --require-hashes -r experiments/demo-requirements.txt"
 
@@ -64,7 +64,7 @@ def raw_texts() -> list[str]:
 
 
 def few_labels(
-  tokenizer: PreTrainedTokenizerBase, labelled_share: float, max_length: int, max_train_examples: int | None, seed: int
+  tokenizer: Tokenizer, labelled_share: float, max_length: int, max_train_examples: int | None, seed: int
 ) -> Data:
   """Returns R8: the training split less a twentieth to select by, a share of it labelled, and the test split."""
   if not 0 < labelled_share <= 1:

@@ -11,8 +11,8 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tinybert_jax.distill import Params
-from tinybert_jax.model import SequenceClassifier
+from tinybert_jax.distillation.objectives import Params
+from tinybert_jax.models.encoder import SequenceClassifier
 
 TEACHER, STUDENT, PLAIN = "#4063a8", "#d9742b", "#8a8a8a"
 History = Sequence[Mapping[str, float]]

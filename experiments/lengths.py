@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from tinybert_jax.data.batches import bucket_lengths, row_length, tokenize
-from tinybert_jax.data.glue import load_rows
-from tinybert_jax.data.glue_tasks import find_task
 from tinybert_jax.errors import InputError
-from tinybert_jax.pretrained import load_tokenizer
+from tinybert_jax.models.pretrained import load_tokenizer
+from tinybert_jax.tasks.glue import find_task
+from tinybert_jax.tasks.glue_files import load_rows
 
 LENGTHS = Path(__file__).with_name("lengths.json")
 

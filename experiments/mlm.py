@@ -11,19 +11,23 @@ import datasets
 import jax
 import jax.numpy as jnp
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
-from experiments import command_line, figures, students
-from experiments.alone import only_run
-from tinybert_jax import distill, fingerprint, optim, steps
+from experiments import figures
+from tinybert_jax.cli import command_line
+from tinybert_jax.corpus.corpus import read_lines
+from tinybert_jax.data import fingerprint
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
-from tinybert_jax.data.corpus import read_lines
+from tinybert_jax.data.masking import MASKED, MaskedBatches
+from tinybert_jax.distillation import objectives
 from tinybert_jax.errors import InputError
-from tinybert_jax.masking import MASKED, MaskedBatches
-from tinybert_jax.model import Batch, MaskedLanguageModel, count_parameters
-from tinybert_jax.parallel import data_parallel
-from tinybert_jax.pretrained import load_pretrained, load_tokenizer, save_pretrained
-from tinybert_jax.train import Every, train
+from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, count_parameters
+from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer, save_pretrained
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import students
+from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.training import optim, steps
+from tinybert_jax.training.loop import Every, train
+from tinybert_jax.training.parallel import data_parallel
 
 SHORTEST = 6  # tokens: fewer tell too little of one that is masked among them
 
@@ -133,9 +137,7 @@ def check_numbers(options: Options) -> None:
       raise InputError(f"--{name.replace('_', '-')} {value}: it must be above 0 and below 1")
 
 
-def read_rows(
-  paths: tuple[Path, ...], tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> tuple[datasets.Dataset, int]:
+def read_rows(paths: tuple[Path, ...], tokenizer: Tokenizer, max_length: int) -> tuple[datasets.Dataset, int]:
   """Returns the tokens of the lines of text files, in rows of at most `max_length` with the special ones.
 
   And the number of lines and ends of lines that are left out, because they have fewer than `SHORTEST` without.
@@ -165,11 +167,11 @@ def log_frequencies(rows: datasets.Dataset, vocabulary: int) -> np.ndarray:
 def fit(
   options: Options,
   model: MaskedLanguageModel,
-  params: distill.Params,
-  frozen: distill.Params,
+  params: objectives.Params,
+  frozen: objectives.Params,
   training: datasets.Dataset,
   held_out: datasets.Dataset,
-  tokenizer: PreTrainedTokenizerBase,
+  tokenizer: Tokenizer,
 ) -> Any:
   """Returns the result of training: the parameters of the lowest loss on what is held out."""
   lengths = bucket_lengths(row_length(training), at_most=options.max_length)
@@ -179,7 +181,7 @@ def fit(
   to_longest = [length for length in lengths if length < options.max_length] + [options.max_length]
   fixed = mask(batches(held_out, lengths=to_longest, shuffle=False))
   optimizer = optim.adamw(optim.schedule(options.learning_rate, len(source)))
-  loss_fn = distill.masked_language_modelling(model)
+  loss_fn = objectives.masked_language_modelling(model)
   update, state, frozen, place = data_parallel(
     functools.partial(steps.make_update, loss_fn, optimizer, dropout=False),  # the masks are noise enough
     steps.create_state(params, optimizer, steps.random_key(options.seed)),
@@ -187,7 +189,7 @@ def fit(
     options.batch_size,
   )
 
-  def evaluate(params: distill.Params) -> Mapping[str, float]:
+  def evaluate(params: objectives.Params) -> Mapping[str, float]:
     sums = [jax.device_get(_guessed(model, {**frozen, **params}, place(batch))) for batch in fixed]
     loss, right, number = np.sum(sums, axis=0)
     return {"held_out_loss": float(loss / number), "accuracy": float(right / number), "score": float(-loss / number)}
@@ -209,12 +211,12 @@ def fit(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _guessed(model: MaskedLanguageModel, params: distill.Params, batch: Batch) -> jax.Array:
+def _guessed(model: MaskedLanguageModel, params: objectives.Params, batch: Batch) -> jax.Array:
   """Returns the sums over masked tokens of the cross-entropy and of right guesses, and the tokens' number."""
   logits = model.apply({"params": params}, batch, positions=batch["masked_positions"]).logits
   weight = batch["masked_weight"]
   right = (jnp.argmax(logits, -1) == batch["masked_ids"]).astype(jnp.float32)
-  terms = distill.masked_language_modelling(model)(params, {}, batch, None)["masked"]
+  terms = objectives.masked_language_modelling(model)(params, {}, batch, None)["masked"]
   return jnp.stack([terms.total, jnp.sum(right * weight), terms.weight])
 
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
-from tinybert_jax.augment import REPLACED
-from tinybert_jax.config import EncoderConfig
-from tinybert_jax.masked_words import CANDIDATES
-from tinybert_jax.words import STOP_WORDS
+from tinybert_jax.augmentation.copies import REPLACED
+from tinybert_jax.augmentation.masked_words import CANDIDATES
+from tinybert_jax.augmentation.words import STOP_WORDS
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.tokenizer_type import Tokenizer
 
 MASKED = -100.0  # scores at or below it are the mask's doing, and both sides' are set to 0
 
@@ -255,9 +255,7 @@ def data_loader(sequences: Sequence[Sequence[int]], batch_size: int, max_length:
 
 
 @torch.no_grad()
-def masked_candidates(
-  model: nn.Module, tokenizer: PreTrainedTokenizerBase, sentence: str, number: int
-) -> dict[int, list]:
+def masked_candidates(model: nn.Module, tokenizer: Tokenizer, sentence: str, number: int) -> dict[int, list]:
   """Returns the candidates for each word of one piece, by the number of its token.
 
   The model, a masked language model of `transformers`, reads one sentence with one mask at a time, the unmasked one as
@@ -279,7 +277,7 @@ def masked_candidates(
   return candidates
 
 
-def augment(model: nn.Module, tokenizer: PreTrainedTokenizerBase, sentence: str, copies: int) -> list[str]:
+def augment(model: nn.Module, tokenizer: Tokenizer, sentence: str, copies: int) -> list[str]:
   """Returns a sentence's words and its copies with words replaced, as text."""
   candidates = masked_candidates(model, tokenizer, sentence, CANDIDATES)
   words, drawn = tokenizer.tokenize(sentence), [sentence]

@@ -12,20 +12,24 @@ from typing import Any, NamedTuple
 import datasets
 import jax
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
-from experiments import command_line, demo_data, report, stage_folder
-from experiments.alone import only_run
-from tinybert_jax import distill, fingerprint, optim, steps
-from tinybert_jax.config import EncoderConfig, read_json
+from experiments import demo_data, report
+from tinybert_jax.cli import command_line
+from tinybert_jax.data import fingerprint
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length, with_teacher_logits
+from tinybert_jax.distillation import objectives
+from tinybert_jax.distillation.layer_map import LayerMap, layer_map
 from tinybert_jax.errors import InputError
-from tinybert_jax.evaluate import compare_costs, predict
-from tinybert_jax.layer_map import LayerMap, layer_map
-from tinybert_jax.metrics import score
-from tinybert_jax.model import SequenceClassifier, count_parameters, initialize
-from tinybert_jax.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
-from tinybert_jax.train import Every, TrainResult, train
+from tinybert_jax.models.config import EncoderConfig, read_json
+from tinybert_jax.models.encoder import SequenceClassifier, count_parameters, initialize
+from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import stages
+from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.tasks.metrics import score
+from tinybert_jax.training import optim, steps
+from tinybert_jax.training.evaluate import compare_costs, predict
+from tinybert_jax.training.loop import Every, TrainResult, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,25 +120,25 @@ def train_all(options: Options, data: demo_data.Data, pretrained: Pretrained) ->
   stage = functools.partial(run_stage, options, data)
 
   tuned = stage(
-    "teacher", teacher, pretrained.params, distill.fine_tuning(teacher), data.labelled, options.teacher_epochs
+    "teacher", teacher, pretrained.params, objectives.fine_tuning(teacher), data.labelled, options.teacher_epochs
   )
-  projections = distill.initialize_projections(student.config, teacher.config, jax.random.key(options.seed + 1))
+  projections = objectives.initialize_projections(student.config, teacher.config, jax.random.key(options.seed + 1))
   intermediate = stage(
     "intermediate",
     student,
     {**fresh, "projections": projections},
-    distill.intermediate_distillation(student, teacher, layers),
+    objectives.intermediate_distillation(student, teacher, layers),
     data.transfer,
     options.intermediate_epochs,
     teacher_params=tuned.params,
   )
-  logits = stage_folder.stored_logits(
+  logits = stages.stored_logits(
     options.out / "stages" / "teacher_logits.npz",
     f"{fingerprint.of_params(tuned.params)} {fingerprint.of_rows(data.transfer)}",
     lambda: predict(teacher, tuned.params, data.transfer),
   )
   rows = with_teacher_logits(data.transfer, logits)
-  match_logits = distill.prediction_distillation(student, objective="logits")
+  match_logits = objectives.prediction_distillation(student, objective="logits")
   prediction = stage("prediction", student, intermediate.params, match_logits, rows, options.prediction_epochs)
 
   # What distillation is up against, and what its first stage adds: the same student from the same start, for as many
@@ -142,21 +146,19 @@ def train_all(options: Options, data: demo_data.Data, pretrained: Pretrained) ->
   epochs = options.intermediate_epochs + options.prediction_epochs
   student_steps = epochs * batches(data.transfer, options.student_batch_size)
   passes = -(-student_steps // batches(data.labelled, options.student_batch_size))
-  labels_only = stage("labels_only", student, fresh, distill.fine_tuning(student), data.labelled, passes)
+  labels_only = stage("labels_only", student, fresh, objectives.fine_tuning(student), data.labelled, passes)
   prediction_only = stage("prediction_only", student, fresh, match_logits, rows, epochs)
-  stages = {
+  results = {
     "teacher": tuned,
     "intermediate": intermediate,
     "prediction": prediction,
     "labels_only": labels_only,
     "prediction_only": prediction_only,
   }
-  return Trained(teacher, student, layers, stages)
+  return Trained(teacher, student, layers, results)
 
 
-def measure_all(
-  options: Options, data: demo_data.Data, trained: Trained, tokenizer: PreTrainedTokenizerBase
-) -> dict[str, Any]:
+def measure_all(options: Options, data: demo_data.Data, trained: Trained, tokenizer: Tokenizer) -> dict[str, Any]:
   """Returns what `summary.json` holds, less the seconds, and saves teacher and student as Hugging Face directories."""
 
   def accuracy_of(model: SequenceClassifier, stage: str) -> float:
@@ -210,7 +212,7 @@ def student_config(teacher: EncoderConfig, options: Options) -> EncoderConfig:
 
 
 def announce(
-  options: Options, data: demo_data.Data, teacher_params: distill.Params, student_params: distill.Params
+  options: Options, data: demo_data.Data, teacher_params: objectives.Params, student_params: objectives.Params
 ) -> None:
   """Prints what the run will do."""
   teacher_size, student_size = count_parameters(teacher_params), count_parameters(student_params)
@@ -236,12 +238,12 @@ def run_stage(
   data: demo_data.Data,
   name: str,
   model: SequenceClassifier,
-  params: distill.Params,
-  loss_fn: distill.LossFn,
+  params: objectives.Params,
+  loss_fn: objectives.LossFn,
   rows: datasets.Dataset,
   epochs: int,
   *,
-  teacher_params: distill.Params | None = None,
+  teacher_params: objectives.Params | None = None,
 ) -> TrainResult:
   """Returns the result of training `model` from `params` over `rows`: the best on dev.
 
@@ -260,7 +262,7 @@ def run_stage(
   # Few steps: BERT's epsilon of 1e-6 would damp the smallest gradients for most of them.
   optimizer = optim.adamw(optim.schedule(learning_rate, len(source)), eps=1e-8)
 
-  def evaluate(params: distill.Params) -> Mapping[str, float]:
+  def evaluate(params: objectives.Params) -> Mapping[str, float]:
     return score(["accuracy"], predict(model, params, data.dev), np.asarray(data.dev["labels"]))
 
   has_logits = name != "intermediate"

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from experiments import figures
-from tinybert_jax.distill import Params
-from tinybert_jax.model import SequenceClassifier
+from tinybert_jax.distillation.objectives import Params
+from tinybert_jax.models.encoder import SequenceClassifier
+from tinybert_jax.models.tokenizer_type import Tokenizer
 
 CURVES, COST, ATTENTION = "loss_curves.png", "accuracy_against_cost.png", "attention_maps.png"
 
@@ -38,7 +38,7 @@ def write(
   summary: Mapping,
   histories: Mapping[str, figures.History],
   attention: Sequence[tuple[str, SequenceClassifier, Params, int]],
-  tokenizer: PreTrainedTokenizerBase,
+  tokenizer: Tokenizer,
   sentence: str,
 ) -> None:
   """Writes the pictures and `report.html` to `out`.

@@ -4,10 +4,11 @@ import os
 import signal
 import sys
 
-from experiments import command_line, hosts
 from experiments.general.__main__ import main
 from experiments.general.options import Options
-from tinybert_jax.run_log import RunLog
+from tinybert_jax.cli import command_line
+from tinybert_jax.training import hosts
+from tinybert_jax.training.run_log import RunLog
 
 name, step = sys.argv.pop(1), int(sys.argv.pop(1))
 hosts._SILENT_SECONDS = 10  # so that a test need not wait

@@ -6,10 +6,10 @@ import sys
 
 import jax
 
-from experiments import command_line
 from experiments.glue.__main__ import main
 from experiments.glue.options import Options
-from tinybert_jax.checkpoints import Checkpoints
+from tinybert_jax.cli import command_line
+from tinybert_jax.training.checkpoints import Checkpoints
 
 stage = sys.argv.pop(1)
 save_latest, directory_of = Checkpoints.save_latest, {}

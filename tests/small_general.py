@@ -8,9 +8,9 @@ import numpy as np
 from small_mlm import CONFIG as TEACHER
 from small_mlm import make_tokenizer, write_text
 
-from tinybert_jax.config import config_to_dict
-from tinybert_jax.model import Encoder, initialize
-from tinybert_jax.pretrained import save_pretrained
+from tinybert_jax.models.config import config_to_dict
+from tinybert_jax.models.encoder import Encoder, initialize
+from tinybert_jax.models.pretrained import save_pretrained
 
 STUDENT = dataclasses.replace(
   TEACHER, hidden_size=12, num_hidden_layers=1, intermediate_size=24, hidden_dropout_prob=0.0,

@@ -4,11 +4,11 @@ import dataclasses
 import json
 
 import jax
-from test_pretrained import word_tokenizer
+from small_tokenizer import word_tokenizer
 
-from tinybert_jax.config import EncoderConfig, config_to_dict
-from tinybert_jax.model import Encoder, MaskedLanguageModel, initialize
-from tinybert_jax.pretrained import save_pretrained
+from tinybert_jax.models.config import EncoderConfig, config_to_dict
+from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, initialize
+from tinybert_jax.models.pretrained import save_pretrained
 
 TEACHER = EncoderConfig(
   vocab_size=7, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,

@@ -5,11 +5,11 @@ import numpy as np
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from tinybert_jax.config import EncoderConfig
-from tinybert_jax.masked_words import MaskedWords
-from tinybert_jax.model import MaskedLanguageModel, initialize
-from tinybert_jax.pretrained import save_pretrained
-from tinybert_jax.word_vectors import WordVectors
+from tinybert_jax.augmentation.masked_words import MaskedWords
+from tinybert_jax.augmentation.word_vectors import WordVectors
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.encoder import MaskedLanguageModel, initialize
+from tinybert_jax.models.pretrained import save_pretrained
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]"]
 NOUNS = [

@@ -8,15 +8,15 @@ import datasets
 import jax
 import numpy as np
 
-from tinybert_jax import steps
-from tinybert_jax.config import EncoderConfig
 from tinybert_jax.data.batches import BatchSource
-from tinybert_jax.distill import fine_tuning
-from tinybert_jax.evaluate import predict
-from tinybert_jax.metrics import score
-from tinybert_jax.model import SequenceClassifier, initialize
-from tinybert_jax.optim import adamw, schedule
-from tinybert_jax.train import Every, TrainResult, train
+from tinybert_jax.distillation.objectives import fine_tuning
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.encoder import SequenceClassifier, initialize
+from tinybert_jax.tasks.metrics import score
+from tinybert_jax.training import steps
+from tinybert_jax.training.evaluate import predict
+from tinybert_jax.training.loop import Every, TrainResult, train
+from tinybert_jax.training.optim import adamw, schedule
 
 CONFIG = EncoderConfig(vocab_size=40, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
 

@@ -1,61 +1,102 @@
-"""TinyBERT in JAX: distil a BERT into a small, fast student."""
+"""TinyBERT in JAX: distil a BERT into a small, fast student.
 
-from tinybert_jax.config import PRESETS, EncoderConfig, load_config
-from tinybert_jax.distill import (
-  fine_tuning,
-  initialize_projections,
-  intermediate_distillation,
-  prediction_distillation,
-  total_loss,
-)
-from tinybert_jax.errors import InputError, RunStopped
-from tinybert_jax.layer_map import layer_map
-from tinybert_jax.losses import WeightedSum, attention_loss, embedding_loss, hidden_loss, logit_loss, prediction_loss
-from tinybert_jax.model import (
-  Encoder,
-  MaskedLanguageModel,
-  Outputs,
-  SequenceClassifier,
-  count_parameters,
-  initialize,
-)
-from tinybert_jax.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
-from tinybert_jax.steps import TrainState, create_state, jit_update, make_update, mesh_update, pmap_update
+Names are imported when they are first used, so `import tinybert_jax` costs little.
+"""
 
-__version__ = "0.1.0"
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-  "PRESETS",
-  "Encoder",
-  "EncoderConfig",
-  "InputError",
-  "MaskedLanguageModel",
-  "Outputs",
-  "Pretrained",
-  "RunStopped",
-  "SequenceClassifier",
-  "TrainState",
-  "WeightedSum",
-  "attention_loss",
-  "count_parameters",
-  "create_state",
-  "embedding_loss",
-  "fine_tuning",
-  "hidden_loss",
-  "initialize",
-  "initialize_projections",
-  "intermediate_distillation",
-  "jit_update",
-  "layer_map",
-  "load_config",
-  "load_pretrained",
-  "load_tokenizer",
-  "logit_loss",
-  "make_update",
-  "mesh_update",
-  "pmap_update",
-  "prediction_distillation",
-  "prediction_loss",
-  "save_pretrained",
-  "total_loss",
-]
+if TYPE_CHECKING:
+  from tinybert_jax.distillation.layer_map import layer_map
+  from tinybert_jax.distillation.losses import (
+    WeightedSum,
+    attention_loss,
+    embedding_loss,
+    hidden_loss,
+    logit_loss,
+    prediction_loss,
+  )
+  from tinybert_jax.distillation.objectives import (
+    fine_tuning,
+    initialize_projections,
+    intermediate_distillation,
+    prediction_distillation,
+    total_loss,
+  )
+  from tinybert_jax.errors import InputError, RunStopped
+  from tinybert_jax.models.config import PRESETS, EncoderConfig, load_config
+  from tinybert_jax.models.encoder import (
+    Encoder,
+    MaskedLanguageModel,
+    Outputs,
+    SequenceClassifier,
+    count_parameters,
+    initialize,
+  )
+  from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
+  from tinybert_jax.training.optim import adamw, schedule
+  from tinybert_jax.training.steps import (
+    TrainState,
+    create_state,
+    jit_update,
+    make_update,
+    mesh_update,
+    pmap_update,
+    random_key,
+  )
+
+__version__ = "0.2.0"
+
+_NAMES = {
+  "distillation.layer_map": ("layer_map",),
+  "distillation.losses": (
+    "WeightedSum",
+    "attention_loss",
+    "embedding_loss",
+    "hidden_loss",
+    "logit_loss",
+    "prediction_loss",
+  ),
+  "distillation.objectives": (
+    "fine_tuning",
+    "initialize_projections",
+    "intermediate_distillation",
+    "prediction_distillation",
+    "total_loss",
+  ),
+  "errors": ("InputError", "RunStopped"),
+  "models.config": ("PRESETS", "EncoderConfig", "load_config"),
+  "models.encoder": (
+    "Encoder",
+    "MaskedLanguageModel",
+    "Outputs",
+    "SequenceClassifier",
+    "count_parameters",
+    "initialize",
+  ),
+  "models.pretrained": ("Pretrained", "load_pretrained", "load_tokenizer", "save_pretrained"),
+  "training.optim": ("adamw", "schedule"),
+  "training.steps": (
+    "TrainState",
+    "create_state",
+    "jit_update",
+    "make_update",
+    "mesh_update",
+    "pmap_update",
+    "random_key",
+  ),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+  if name not in _MODULES:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+  value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+  globals()[name] = value
+  return value
+
+
+def __dir__() -> list[str]:
+  return sorted([*globals(), *__all__])

@@ -1,8 +1,9 @@
 """Speed, as ratios of alternatives that run in turns: `python -m experiments.benchmark --suite task`."""
 
-from experiments import command_line, lengths
+from experiments import lengths
 from experiments.benchmark import augment, dropout, general, task
 from experiments.benchmark.options import Options
+from tinybert_jax.cli import command_line
 from tinybert_jax.errors import InputError
 
 SUITES = {

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from experiments.benchmark.options import Options
 from experiments.benchmark.turns import OURS, Stages, cores, median_rates, torch_device, wait
 from experiments.lengths import read_lengths
-from tinybert_jax.augment import Augmenter, draw_copies, row_generator
-from tinybert_jax.config import PRESETS, EncoderConfig, config_to_dict
-from tinybert_jax.data.glue import load_rows
-from tinybert_jax.data.glue_tasks import find_task
-from tinybert_jax.masked_words import MaskedWords
-from tinybert_jax.model import MaskedLanguageModel, initialize
-from tinybert_jax.pretrained import load_tokenizer
-from tinybert_jax.words import STOP_WORDS, find_words
+from tinybert_jax.augmentation.copies import Augmenter, draw_copies, row_generator
+from tinybert_jax.augmentation.masked_words import MaskedWords
+from tinybert_jax.augmentation.words import STOP_WORDS, find_words
+from tinybert_jax.models.config import PRESETS, EncoderConfig, config_to_dict
+from tinybert_jax.models.encoder import MaskedLanguageModel, initialize
+from tinybert_jax.models.pretrained import load_tokenizer
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.tasks.glue import find_task
+from tinybert_jax.tasks.glue_files import load_rows
 
 if TYPE_CHECKING:
   import torch
@@ -67,9 +67,7 @@ def measure(options: Options, config: EncoderConfig = PRESETS["bert-base"]) -> f
   return ratio
 
 
-def _original(
-  config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str], device: "torch.device"
-) -> Stages:
+def _original(config: EncoderConfig, tokenizer: Tokenizer, sentences: Sequence[str], device: "torch.device") -> Stages:
   """Returns the original program's augmentation of the sentences."""
   import transformers
 
@@ -87,7 +85,7 @@ def _original(
   return {"augmentation": (augment, len(sentences))}
 
 
-def _sentences(options: Options, tokenizer: PreTrainedTokenizerBase) -> tuple[str, list[str]]:
+def _sentences(options: Options, tokenizer: Tokenizer) -> tuple[str, list[str]]:
   """Returns a title and the sentences of a task, or with stored lengths sentences of words drawn at random."""
   if options.data is not None:
     task = find_task(options.lengths)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from experiments import original
-from tinybert_jax.config import EncoderConfig
+from tinybert_jax.models.config import EncoderConfig
 
 Step = Callable[[Tensor], Tensor]
 

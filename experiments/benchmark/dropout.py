@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmark.options import Options
-from tinybert_jax import steps
-from tinybert_jax.evaluate import median_seconds
-from tinybert_jax.layers import dropout
+from tinybert_jax.models.layers import dropout
+from tinybert_jax.training import steps
+from tinybert_jax.training.evaluate import median_seconds
 
 
 def measure(options: Options) -> None:

@@ -11,18 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from experiments import command_line
 from experiments.benchmark.options import Options
 from experiments.benchmark.roofline import matmul_rate, step_flops
 from experiments.benchmark.turns import OURS, Stages, cores, median_rates, torch_device, wait
-from tinybert_jax import steps
-from tinybert_jax.config import PRESETS, EncoderConfig
+from tinybert_jax.cli import command_line
 from tinybert_jax.data.batches import pad_batch
-from tinybert_jax.distill import initialize_projections, intermediate_distillation
+from tinybert_jax.distillation.layer_map import layer_map
+from tinybert_jax.distillation.objectives import initialize_projections, intermediate_distillation
 from tinybert_jax.errors import InputError
-from tinybert_jax.layer_map import layer_map
-from tinybert_jax.model import Encoder, initialize
-from tinybert_jax.optim import adamw, schedule
+from tinybert_jax.models.config import PRESETS, EncoderConfig
+from tinybert_jax.models.encoder import Encoder, initialize
+from tinybert_jax.training import steps
+from tinybert_jax.training.optim import adamw, schedule
 
 if TYPE_CHECKING:
   import torch

@@ -5,7 +5,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-from tinybert_jax.config import EncoderConfig
+from tinybert_jax.models.config import EncoderConfig
 
 _REPEATS = 10
 

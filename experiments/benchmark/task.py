@@ -13,15 +13,19 @@ import numpy as np
 from experiments.benchmark.options import Options
 from experiments.benchmark.turns import OURS, Stages, cores, median_rates, torch_device, wait
 from experiments.lengths import in_buckets, read_lengths
-from tinybert_jax import steps
-from tinybert_jax.config import PRESETS, EncoderConfig
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, pad_batch, row_length, with_teacher_logits
-from tinybert_jax.distill import initialize_projections, intermediate_distillation, prediction_distillation
+from tinybert_jax.distillation.layer_map import layer_map
+from tinybert_jax.distillation.objectives import (
+  initialize_projections,
+  intermediate_distillation,
+  prediction_distillation,
+)
 from tinybert_jax.errors import InputError
-from tinybert_jax.evaluate import predict
-from tinybert_jax.layer_map import layer_map
-from tinybert_jax.model import SequenceClassifier, initialize
-from tinybert_jax.optim import adamw, schedule
+from tinybert_jax.models.config import PRESETS, EncoderConfig
+from tinybert_jax.models.encoder import SequenceClassifier, initialize
+from tinybert_jax.training import steps
+from tinybert_jax.training.evaluate import predict
+from tinybert_jax.training.optim import adamw, schedule
 
 if TYPE_CHECKING:
   import torch

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from tinybert_jax.corpus.workers import end_with_parent
 from tinybert_jax.errors import InputError, WorkerKilled
-from tinybert_jax.workers import end_with_parent
 
 if TYPE_CHECKING:
   import torch

@@ -7,19 +7,22 @@ import time
 import datasets
 import jax
 import jax.numpy as jnp
-from transformers import PreTrainedTokenizerBase
 
-from experiments import command_line, figures, hosts, students
-from experiments.alone import only_run
+from experiments import figures
 from experiments.general import training
 from experiments.general.options import Options
-from experiments.hosts import say
-from tinybert_jax.data.corpus import Corpus, Packing, Source, corpus_fingerprint, open_corpus, pack_corpus
+from tinybert_jax.cli import command_line
+from tinybert_jax.corpus.corpus import Corpus, Packing, Source, corpus_fingerprint, open_corpus, pack_corpus
 from tinybert_jax.errors import InputError
-from tinybert_jax.fused_attention import LONGEST
-from tinybert_jax.model import Encoder, count_parameters, initialize
-from tinybert_jax.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
-from tinybert_jax.train import TrainResult
+from tinybert_jax.models.encoder import Encoder, count_parameters, initialize
+from tinybert_jax.models.fused_attention import MAX_LENGTH
+from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import students
+from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.training import hosts
+from tinybert_jax.training.hosts import say
+from tinybert_jax.training.loop import TrainResult
 
 _POLL_SECONDS = 10
 
@@ -68,13 +71,13 @@ def check_numbers(options: Options) -> None:
     raise InputError(f"--learning-rate {options.learning_rate}: it must be above 0 and below 1")
   if not 0 <= options.warmup < 1:
     raise InputError(f"--warmup {options.warmup}: it must be at least 0 and below 1")
-  if options.attention == "fused" and options.max_length > LONGEST:
-    raise InputError(f"--max-length {options.max_length}: --attention fused takes {LONGEST} tokens at most")
+  if options.attention == "fused" and options.max_length > MAX_LENGTH:
+    raise InputError(f"--max-length {options.max_length}: --attention fused takes {MAX_LENGTH} tokens at most")
   if options.weights and len(options.weights) != len(options.corpus):
     raise InputError(f"--weights: {len(options.weights)} of them, and {len(options.corpus)} are in --corpus")
 
 
-def load_student(options: Options, teacher: Pretrained, tokenizer: PreTrainedTokenizerBase) -> Pretrained:
+def load_student(options: Options, teacher: Pretrained, tokenizer: Tokenizer) -> Pretrained:
   """Returns the student to begin with, an encoder without labels."""
   config, params = students.load_student(
     options.student, options.student_layers, options.student_dropout, teacher.config, tokenizer, options.seed
@@ -83,7 +86,7 @@ def load_student(options: Options, teacher: Pretrained, tokenizer: PreTrainedTok
   return Pretrained(config, params or initialize(Encoder(config), jax.random.key(options.seed), kernels="glorot"), ())
 
 
-def pack(options: Options, tokenizer: PreTrainedTokenizerBase) -> Corpus:
+def pack(options: Options, tokenizer: Tokenizer) -> Corpus:
   """Returns the packed text: the first process packs it, or finds it packed, and the others wait for that."""
   weights = options.weights or (1.0,) * len(options.corpus)
   sources = [Source(where, weight) for where, weight in zip(options.corpus, weights, strict=True)]
@@ -111,7 +114,7 @@ def write(
   teacher: Pretrained,
   student: Pretrained,
   result: TrainResult,
-  tokenizer: PreTrainedTokenizerBase,
+  tokenizer: Tokenizer,
   corpus: Corpus,
 ) -> None:
   """Writes the student as a Hugging Face directory, the last losses, the picture of all, and the run's options."""

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from experiments.hosts import Hosts
-from tinybert_jax.layers import AttentionForm
-from tinybert_jax.optim import Decay
+from tinybert_jax.models.layers import AttentionForm
+from tinybert_jax.training.hosts import Hosts
+from tinybert_jax.training.optim import Decay
 
 
 @dataclasses.dataclass(frozen=True)

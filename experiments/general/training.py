@@ -12,17 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.general.options import Options
-from experiments.hosts import say
-from tinybert_jax import distill, fingerprint, optim, steps
-from tinybert_jax.config import EncoderConfig
+from tinybert_jax.data import fingerprint
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.distillation import objectives
+from tinybert_jax.distillation.layer_map import LayerMap
+from tinybert_jax.distillation.losses import WeightedSum
 from tinybert_jax.errors import InputError
-from tinybert_jax.layer_map import LayerMap
-from tinybert_jax.losses import WeightedSum
-from tinybert_jax.model import Batch, Encoder
-from tinybert_jax.parallel import Form, data_parallel, gather
-from tinybert_jax.pretrained import Pretrained
-from tinybert_jax.train import Every, TrainResult, train
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.encoder import Batch, Encoder
+from tinybert_jax.models.pretrained import Pretrained
+from tinybert_jax.training import optim, steps
+from tinybert_jax.training.hosts import say
+from tinybert_jax.training.loop import Every, TrainResult, train
+from tinybert_jax.training.parallel import Form, data_parallel, gather
 
 HELD_OUT_ROWS = 2048  # that the losses are measured on, at most
 
@@ -53,8 +55,8 @@ def fit(
   )
   source = batches(sequences.training, epochs=options.epochs, steps=options.steps, seed=options.seed)
   say(f"steps    {len(source):,}, {source.steps_per_epoch:,} in a pass over the text")
-  projections = distill.initialize_projections(student.config, teacher.config, jax.random.key(options.seed + 1))
-  distillation = functools.partial(distill.intermediate_distillation, model, teacher_model, layers)
+  projections = objectives.initialize_projections(student.config, teacher.config, jax.random.key(options.seed + 1))
+  distillation = functools.partial(objectives.intermediate_distillation, model, teacher_model, layers)
   loss_fn = distillation(attention=options.attention)
   optimizer = optim.adamw(
     optim.schedule(options.learning_rate, len(source), warmup=options.warmup, decay=options.decay)
@@ -95,12 +97,12 @@ def fit(
 
 
 def held_out_losses(
-  loss_fn: distill.LossFn, teacher_params: distill.Params, batches: BatchSource, place: Callable[[Batch], Batch]
-) -> Callable[[distill.Params], Mapping[str, float]]:
+  loss_fn: objectives.LossFn, teacher_params: objectives.Params, batches: BatchSource, place: Callable[[Batch], Batch]
+) -> Callable[[objectives.Params], Mapping[str, float]]:
   """Returns the function of the parameters that gives their losses without dropout, means over all of `batches`."""
   terms = jax.jit(lambda params, teacher_params, batch: loss_fn(params, teacher_params, batch, None))
 
-  def evaluate(params: distill.Params) -> dict[str, float]:
+  def evaluate(params: objectives.Params) -> dict[str, float]:
     # Fetched at the end, so that the device has the next batch before its result of this one is read.
     parts = jax.device_get([terms(params, teacher_params, place(batch)) for batch in batches])
     means = {
@@ -115,7 +117,7 @@ def held_out_losses(
 def inputs(
   options: Options,
   teacher: EncoderConfig,
-  teacher_params: distill.Params,
+  teacher_params: objectives.Params,
   student: Pretrained,
   layers: LayerMap,
   sequences: Sequences,

@@ -7,17 +7,19 @@ from typing import Any
 import datasets
 import jax
 
-from experiments import augment, command_line, stage_folder, students
-from experiments.alone import only_run
+from experiments import augment
 from experiments.glue import data, evaluation, models, training
 from experiments.glue.options import PRETRAINED, Options
-from tinybert_jax import fingerprint
-from tinybert_jax.data.glue import find_folder
-from tinybert_jax.data.glue_tasks import TASKS, Task, find_task
+from tinybert_jax.cli import command_line
+from tinybert_jax.data import fingerprint
+from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.errors import InputError
-from tinybert_jax.layer_map import LayerMap
-from tinybert_jax.model import count_parameters
-from tinybert_jax.pretrained import Pretrained, load_tokenizer
+from tinybert_jax.models.encoder import count_parameters
+from tinybert_jax.models.pretrained import Pretrained, load_tokenizer
+from tinybert_jax.pipeline import stages, students
+from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.tasks.glue import TASKS, Task, find_task
+from tinybert_jax.tasks.glue_files import find_folder
 
 
 def main(options: Options) -> None:
@@ -82,7 +84,7 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
   folder = options.out / task.name
   only_augments = set(options.stages) == {augment.STAGE}
   made_now = only_augments or "teacher" in options.stages
-  finished = None if made_now else stage_folder.load(folder / "teacher", task.name)
+  finished = None if made_now else stages.load(folder / "teacher", task.name)
   tokenizer = load_tokenizer(folder / "teacher" if finished else options.teacher or options.pretrained)
   max_length = options.max_length or task.max_length
   rows = data.load(
@@ -119,7 +121,7 @@ def run_task(options: Options, task: Task) -> dict[str, Any]:
 def run_stages(
   run: training.Run,
   teacher: Pretrained,
-  finished: stage_folder.Finished | None,
+  finished: stages.Finished | None,
   student: Pretrained | None,
   layers: LayerMap,
 ) -> dict[str, Any]:
@@ -152,7 +154,7 @@ def run_stages(
   return metrics
 
 
-def labels_alone(run: training.Run) -> dict[str, stage_folder.Finished]:
+def labels_alone(run: training.Run) -> dict[str, stages.Finished]:
   """Returns the stage labels, to compare with, where it is there and began as the distilled student did."""
   if not (run.folder / "labels").exists():
     return {}
@@ -178,8 +180,8 @@ def with_augmented(run: training.Run) -> training.Run:
     augment.make(folder, run.task.name, plan, augmentation_source(options))
   if not {"intermediate", "prediction"} & set(options.stages):
     return run
-  record = stage_folder.read_record(folder, run.task.name)
-  if stage_folder.made_from_rows(folder, run.task.name) != fingerprint.of_rows(run.data.texts):
+  record = stages.read_record(folder, run.task.name)
+  if stages.made_from_rows(folder, run.task.name) != fingerprint.of_rows(run.data.texts):
     raise InputError(f"{folder}: made from other training rows than these; run that stage again (--stages augmented …)")
   print(f"{'':13} {record['rows']:,} rows, {record['source_rows']:,} before augmentation", flush=True)
   tokens = run.folder / f"{augment.STAGE}_tokens.arrow"

@@ -4,17 +4,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
-from transformers import PreTrainedTokenizerBase
 
 from experiments.augment import first_examples
-from experiments.stage_folder import RECORD
-from tinybert_jax import fingerprint
-from tinybert_jax.config import read_json
-from tinybert_jax.data.augmented import tokenize_parts
+from tinybert_jax.augmentation.rows import tokenize_parts
+from tinybert_jax.data import fingerprint
 from tinybert_jax.data.batches import tokenize
-from tinybert_jax.data.glue import HUB, find_folder, load_rows
-from tinybert_jax.data.glue_tasks import DIAGNOSTIC, Task
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.config import read_json
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline.stages import RECORD
+from tinybert_jax.tasks.glue import DIAGNOSTIC, Task
+from tinybert_jax.tasks.glue_files import HUB, find_folder, load_rows
 
 
 class TestSplit(NamedTuple):
@@ -56,7 +56,7 @@ class Data(NamedTuple):
 def load(
   task: Task,
   directory: Path | None,
-  tokenizer: PreTrainedTokenizerBase,
+  tokenizer: Tokenizer,
   *,
   max_length: int,
   max_train_examples: int | None,
@@ -101,15 +101,13 @@ def load(
   )
 
 
-def with_augmented(
-  data: Data, folder: Path, path: Path, tokenizer: PreTrainedTokenizerBase, *, max_length: int
-) -> Data:
+def with_augmented(data: Data, folder: Path, path: Path, tokenizer: Tokenizer, *, max_length: int) -> Data:
   """Returns the data with the augmented rows in `folder` for training, whose tokens are kept in the file `path`."""
   train = tokenize_parts(folder, path, tokenizer, max_length=max_length, made_from=read_json(folder / RECORD))
   return data._replace(train=train, inputs=data.inputs | {"training_rows": fingerprint.of_rows(train)})
 
 
-def _tokens(tokenizer: PreTrainedTokenizerBase, rows: datasets.Dataset, max_length: int) -> datasets.Dataset:
+def _tokens(tokenizer: Tokenizer, rows: datasets.Dataset, max_length: int) -> datasets.Dataset:
   pairs = rows["pair"][:] if "pair" in rows.column_names else None
   labels = rows["label"][:] if "label" in rows.column_names else None
   return tokenize(tokenizer, rows["text"][:], pairs, max_length=max_length, labels=labels)

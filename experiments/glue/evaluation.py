@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.glue.training import Run, dev_scores
-from experiments.stage_folder import Finished
-from tinybert_jax import fingerprint
-from tinybert_jax.config import read_json
-from tinybert_jax.data.glue import write_predictions
-from tinybert_jax.data.glue_tasks import DIAGNOSTIC, TASKS
-from tinybert_jax.evaluate import compare_costs, predict
-from tinybert_jax.model import count_parameters
-from tinybert_jax.pretrained import save_pretrained
+from tinybert_jax.data import fingerprint
+from tinybert_jax.models.config import read_json
+from tinybert_jax.models.encoder import count_parameters
+from tinybert_jax.models.pretrained import save_pretrained
+from tinybert_jax.pipeline.stages import Finished
+from tinybert_jax.tasks.glue import DIAGNOSTIC, TASKS
+from tinybert_jax.tasks.glue_files import write_predictions
+from tinybert_jax.training.evaluate import compare_costs, predict
 
 METRICS = "metrics.json"
 # The columns of the paper's Table 1: heading, task, metric.

@@ -3,19 +3,19 @@
 import dataclasses
 
 import jax
-from transformers import PreTrainedTokenizerBase
 
-from experiments import students
 from experiments.glue.options import Options
-from tinybert_jax.config import EncoderConfig
-from tinybert_jax.data.glue_tasks import Task
 from tinybert_jax.errors import InputError
-from tinybert_jax.labels import match_labels, order_classes
-from tinybert_jax.model import Encoder, SequenceClassifier, initialize
-from tinybert_jax.pretrained import Pretrained, load_pretrained
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.encoder import Encoder, SequenceClassifier, initialize
+from tinybert_jax.models.pretrained import Pretrained, load_pretrained
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import students
+from tinybert_jax.tasks.glue import Task
+from tinybert_jax.tasks.labels import match_labels, order_classes
 
 
-def load_teacher(options: Options, task: Task, tokenizer: PreTrainedTokenizerBase) -> Pretrained:
+def load_teacher(options: Options, task: Task, tokenizer: Tokenizer) -> Pretrained:
   """Returns the teacher to begin with, its classes in the data's order.
 
   `--pretrained` gets a new classifier; `--teacher` keeps its own, whose classes are matched by name.
@@ -42,9 +42,7 @@ def _load_teacher(options: Options, task: Task) -> Pretrained:
   return Pretrained(*order_classes(loaded.config, loaded.params, order, task.labels), loaded.initialized)
 
 
-def load_student(
-  options: Options, task: Task, teacher: EncoderConfig, tokenizer: PreTrainedTokenizerBase
-) -> Pretrained:
+def load_student(options: Options, task: Task, teacher: EncoderConfig, tokenizer: Tokenizer) -> Pretrained:
   """Returns the student to begin with, see `students.load_student`, with a new classifier."""
   config, params = students.load_student(
     options.student, options.student_layers, options.student_dropout, teacher, tokenizer, options.seed

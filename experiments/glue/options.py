@@ -6,7 +6,7 @@ from typing import Literal
 
 import tyro
 
-from tinybert_jax.masked_words import Context
+from tinybert_jax.augmentation.masked_words import Context
 
 PRETRAINED = "pretrained"  # as --mlm: the model of --pretrained
 Stage = Literal["augmented", "teacher", "intermediate", "prediction", "labels", "evaluate"]

@@ -10,22 +10,24 @@ from typing import Any
 import datasets
 import jax
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
-from experiments import stage_folder, students
 from experiments.glue.data import Data
 from experiments.glue.options import Options
-from experiments.stage_folder import Finished, Made
-from tinybert_jax import distill, fingerprint, optim, steps
+from tinybert_jax.data import fingerprint
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length, with_teacher_logits
-from tinybert_jax.data.glue_tasks import Task
-from tinybert_jax.evaluate import predict
-from tinybert_jax.layer_map import LayerMap
-from tinybert_jax.metrics import score
-from tinybert_jax.model import SequenceClassifier
-from tinybert_jax.parallel import data_parallel
-from tinybert_jax.pretrained import Pretrained
-from tinybert_jax.train import Every, TrainResult, train
+from tinybert_jax.distillation import objectives
+from tinybert_jax.distillation.layer_map import LayerMap
+from tinybert_jax.models.encoder import SequenceClassifier
+from tinybert_jax.models.pretrained import Pretrained
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import stages, students
+from tinybert_jax.pipeline.stages import Finished, Made
+from tinybert_jax.tasks.glue import Task
+from tinybert_jax.tasks.metrics import score
+from tinybert_jax.training import optim, steps
+from tinybert_jax.training.evaluate import predict
+from tinybert_jax.training.loop import Every, TrainResult, train
+from tinybert_jax.training.parallel import data_parallel
 
 SWEEP = tuple(itertools.product((16, 32), (1e-5, 2e-5, 3e-5)))  # batch sizes and rates that the paper chooses from
 
@@ -37,7 +39,7 @@ class Run:
   options: Options
   task: Task
   data: Data
-  tokenizer: PreTrainedTokenizerBase
+  tokenizer: Tokenizer
   max_length: int
   folder: Path
 
@@ -47,13 +49,13 @@ class Run:
     return self.options.intermediate_epochs or self.task.intermediate_epochs
 
   def stage(self, name: str, inputs: Mapping[str, Any], make: Callable[[Path], Made], description: str) -> Finished:
-    """Returns the finished stage `name`; see `stage_folder.run`."""
+    """Returns the finished stage `name`; see `stages.run`."""
     everything = {"task": self.task.name, "stage": name, "seed": self.options.seed, **self.data.inputs, **inputs}
-    return stage_folder.run(self.folder / name, everything, make, self.tokenizer, description)
+    return stages.run(self.folder / name, everything, make, self.tokenizer, description)
 
   def finished(self, name: str) -> Finished:
     """Returns the stage `name` as it stands; InputError where it is not there, or rows are too long for its model."""
-    finished = stage_folder.load(self.folder / name, self.task.name)
+    finished = stages.load(self.folder / name, self.task.name)
     students.check_length(f"{self.folder / name}", finished.model.config, self.max_length)
     return finished
 
@@ -84,7 +86,7 @@ def make_teacher(run: Run, start: Pretrained) -> Finished:
     return run.stage("teacher", inputs, lambda work: Made(*start[:2], dev_scores(run, model, start.params)), about)
 
   def make(work: Path) -> Made:
-    result = fit(run, work, model, start.params, distill.fine_tuning(model), run.data.train, recipe, "teacher")
+    result = fit(run, work, model, start.params, objectives.fine_tuning(model), run.data.train, recipe, "teacher")
     return Made(start.config, result.params, result.metrics)
 
   about = f"{options.pretrained} fine-tuned on GLUE's {run.task.name}: a teacher for distillation."
@@ -104,9 +106,9 @@ def make_intermediate(run: Run, teacher: Finished, student: Pretrained, layers: 
 
   def make(work: Path) -> Made:
     key = jax.random.key(options.seed + 1)
-    projections = distill.initialize_projections(student.config, teacher.model.config, key)
+    projections = objectives.initialize_projections(student.config, teacher.model.config, key)
     start = {**student.params, "projections": projections}
-    loss_fn = distill.intermediate_distillation(model, teacher.model, layers)
+    loss_fn = objectives.intermediate_distillation(model, teacher.model, layers)
     rows = run.data.train.remove_columns("labels")
     result = fit(
       run, work, model, start, loss_fn, rows, recipe, "intermediate", teacher_params=teacher.params, has_logits=False
@@ -132,11 +134,11 @@ def make_prediction(run: Run, teacher: Finished, student: Finished) -> Finished:
   recipes = [
     Recipe(options.prediction_epochs, batch_size, rate, options.prediction_steps) for batch_size, rate in points
   ]
-  loss_fn = distill.prediction_distillation(student.model, temperature=options.temperature)
+  loss_fn = objectives.prediction_distillation(student.model, temperature=options.temperature)
 
   def make(work: Path) -> Made:
     rows = run.data.train
-    logits = stage_folder.stored_logits(
+    logits = stages.stored_logits(
       run.folder / "teacher_logits.npz",
       f"{teacher.fingerprint} {run.data.inputs['training_rows']}",
       lambda: predict(teacher.model, teacher.params, rows),
@@ -171,14 +173,14 @@ def make_labels(run: Run, student: Pretrained) -> Finished:
   model = SequenceClassifier(student.config)
 
   def make(work: Path) -> Made:
-    result = fit(run, work, model, student.params, distill.fine_tuning(model), run.data.train, recipe, "labels")
+    result = fit(run, work, model, student.params, objectives.fine_tuning(model), run.data.train, recipe, "labels")
     return Made(student.config, result.params, result.metrics)
 
   inputs = {"student": fingerprint.of_model(student.config, student.params), **recipe.as_inputs()}
   return run.stage("labels", inputs, make, f"A student for GLUE's {run.task.name} trained on its labels alone.")
 
 
-def dev_scores(run: Run, model: SequenceClassifier, params: distill.Params) -> dict[str, float]:
+def dev_scores(run: Run, model: SequenceClassifier, params: objectives.Params) -> dict[str, float]:
   """Returns the task's metrics on its dev splits by name, and their mean, the `score`, by which GLUE ranks."""
   scores = {}
   for split, rows in run.data.dev.items():
@@ -191,13 +193,13 @@ def fit(
   run: Run,
   directory: Path,
   model: SequenceClassifier,
-  params: distill.Params,
-  loss_fn: distill.LossFn,
+  params: objectives.Params,
+  loss_fn: objectives.LossFn,
   rows: datasets.Dataset,
   recipe: Recipe,
   title: str,
   *,
-  teacher_params: distill.Params | None = None,
+  teacher_params: objectives.Params | None = None,
   has_logits: bool = True,
 ) -> TrainResult:
   """Returns the result of training `params` over `rows`: the best on dev, or where there are no logits to judge by

@@ -16,15 +16,16 @@ import pytest
 from glue_files import write_task
 from small_mlm import CONFIG, make_tokenizer, write_model, write_vectors
 
-from experiments import augment, stage_folder
-from experiments.alone import only_run
+from experiments import augment
 from experiments.augment import Options
-from tinybert_jax.data import augmented
-from tinybert_jax.data.glue import load_rows
-from tinybert_jax.data.glue_tasks import find_task
+from tinybert_jax.augmentation import rows as augmented
 from tinybert_jax.errors import InputError
-from tinybert_jax.model import Encoder, initialize
-from tinybert_jax.pretrained import save_pretrained
+from tinybert_jax.models.encoder import Encoder, initialize
+from tinybert_jax.models.pretrained import save_pretrained
+from tinybert_jax.pipeline import stages
+from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.tasks.glue import find_task
+from tinybert_jax.tasks.glue_files import load_rows
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
@@ -62,7 +63,7 @@ def test_one_command_writes_rows_and_the_official_layout_and_is_reused(options, 
   augment.main(dataclasses.replace(options, tsv=True))
   folder = options.out / "MRPC" / "augmented"
   rows = rows_of(folder)
-  record = stage_folder.read_record(folder, "MRPC")
+  record = stages.read_record(folder, "MRPC")
   assert (record["source_rows"], record["rows"]) == (30, len(rows))
   again = load_rows(find_task("mrpc"), "train", folder).rows
   assert again["text"][:] == [row["text"] for row in rows]
@@ -133,8 +134,8 @@ def arguments(options):
 
 def test_processes_of_their_own_and_a_kill(options, tmp_path):
   """Two processes share the work; the second is killed as soon as the work is under way, and started again."""
-  small = [sys.executable, "-c", "from tinybert_jax.data import augmented; augmented.ROWS_IN_PART = 4; "
-           "from experiments import augment, command_line; "
+  small = [sys.executable, "-c", "from tinybert_jax.augmentation import rows; rows.ROWS_IN_PART = 4; "
+           "from experiments import augment; from tinybert_jax.cli import command_line; "
            "command_line.run(augment.main, augment.Options, 'python -m experiments.augment')"]  # fmt: skip
 
   def start(out, *more):

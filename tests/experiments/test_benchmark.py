@@ -12,16 +12,16 @@ import pytest
 from glue_files import write_task
 from small_mlm import CONFIG as MLM_CONFIG
 from small_mlm import write_model
+from small_tokenizer import word_tokenizer
 from test_original import STUDENT, TEACHER
-from test_pretrained import word_tokenizer
 
 from experiments import lengths
 from experiments.benchmark import __main__ as program
 from experiments.benchmark import augment, general, task, turns
 from experiments.benchmark.options import Options
 from tinybert_jax.errors import InputError, WorkerKilled
-from tinybert_jax.model import Encoder, initialize
-from tinybert_jax.pretrained import save_pretrained
+from tinybert_jax.models.encoder import Encoder, initialize
+from tinybert_jax.models.pretrained import save_pretrained
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmark import best_torch
 from experiments.benchmark.roofline import step_flops
-from tinybert_jax.distill import initialize_projections, intermediate_distillation, total_loss
-from tinybert_jax.model import Encoder, initialize
-from tinybert_jax.pretrained import name_table
+from tinybert_jax.distillation.objectives import initialize_projections, intermediate_distillation, total_loss
+from tinybert_jax.models.encoder import Encoder, initialize
+from tinybert_jax.models.pretrained import name_table
 
 LAYERS = (2, 4)
 IDS = np.random.default_rng(0).integers(1, TEACHER.vocab_size, (3, 9))

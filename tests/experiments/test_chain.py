@@ -14,9 +14,9 @@ from experiments.general.__main__ import main as distil_general
 from experiments.general.options import Options as GeneralOptions
 from experiments.glue.__main__ import main as distil_task
 from experiments.glue.options import Options as TaskOptions
-from tinybert_jax.config import EncoderConfig, config_to_dict
-from tinybert_jax.model import Encoder, MaskedLanguageModel, initialize
-from tinybert_jax.pretrained import load_pretrained, load_tokenizer, save_pretrained
+from tinybert_jax.models.config import EncoderConfig, config_to_dict
+from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, initialize
+from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer, save_pretrained
 
 
 def write_cola(folder, rows):

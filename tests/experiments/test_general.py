@@ -9,15 +9,15 @@ import pytest
 import transformers
 from small_general import STUDENT, TEACHER, write_inputs
 
-from experiments.alone import only_run
 from experiments.general import __main__ as program
 from experiments.general import training
 from experiments.general.options import Options
-from experiments.hosts import Hosts
-from tinybert_jax.config import config_to_dict
 from tinybert_jax.errors import InputError
-from tinybert_jax.model import Encoder
-from tinybert_jax.pretrained import load_pretrained
+from tinybert_jax.models.config import config_to_dict
+from tinybert_jax.models.encoder import Encoder
+from tinybert_jax.models.pretrained import load_pretrained
+from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.training.hosts import Hosts
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,14 @@ import pytest
 import safetensors.numpy
 from glue_files import write_task
 from small_glue import STUDENT, TEACHER, changed, write_config, write_encoder
-from test_pretrained import word_tokenizer
+from small_tokenizer import word_tokenizer
 
-from experiments import stage_folder
 from experiments.glue import __main__ as program
 from experiments.glue.options import Options
 from tinybert_jax.errors import InputError
-from tinybert_jax.model import SequenceClassifier, initialize
-from tinybert_jax.pretrained import save_pretrained
+from tinybert_jax.models.encoder import SequenceClassifier, initialize
+from tinybert_jax.models.pretrained import save_pretrained
+from tinybert_jax.pipeline import stages
 
 HERE = Path(__file__).parent
 
@@ -153,13 +153,13 @@ def test_a_stage_of_another_task_is_left_alone_and_the_rerun_goes_on_after_it_is
   assert left == (finished.out / "RTE" / "teacher" / "model.safetensors").read_bytes()
   (finished.out / "WNLI" / "teacher").rename(tmp_path / "elsewhere")
   program.main(wnli)
-  assert stage_folder.read_record(finished.out / "WNLI" / "teacher", "WNLI")
+  assert stages.read_record(finished.out / "WNLI" / "teacher", "WNLI")
 
 
 def test_a_full_disk_loses_nothing_and_the_rerun_goes_on(finished, monkeypatch):
   folder = finished.out / "RTE"
   before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-  save = stage_folder.save_pretrained
+  save = stages.save_pretrained
 
   def full(directory, *args, **options):
     save(directory, *args, **options)
@@ -167,19 +167,19 @@ def test_a_full_disk_loses_nothing_and_the_rerun_goes_on(finished, monkeypatch):
 
   again = changed(finished, prediction_epochs=3)
   with monkeypatch.context() as patch:
-    patch.setattr(stage_folder, "save_pretrained", full)
+    patch.setattr(stages, "save_pretrained", full)
     with pytest.raises(OSError, match="No space left"):
       program.main(again)
   after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
   assert before.items() <= after.items()
   program.main(again)
-  assert stage_folder.read_record(folder / "prediction", "RTE")["inputs"]["recipes"][0]["epochs"] == 3
+  assert stages.read_record(folder / "prediction", "RTE")["inputs"]["recipes"][0]["epochs"] == 3
   assert [path.name for path in folder.glob(".*")] == [".lock"]  # no half-written folder
 
 
 def test_a_kill_in_each_stage_changes_nothing(made, options, tmp_path):
   """Three processes, each killed as it saves a checkpoint of the next stage; the fourth ends as if none had been."""
-  expected = stage_folder.load(made.out / "RTE" / "prediction", "RTE").fingerprint
+  expected = stages.load(made.out / "RTE" / "prediction", "RTE").fingerprint
   out = tmp_path / "killed"
   arguments = [
     f"--{name.replace('_', '-')}={value}"
@@ -194,5 +194,5 @@ def test_a_kill_in_each_stage_changes_nothing(made, options, tmp_path):
     if stage:
       assert (out / "RTE" / f"{stage}.unfinished").is_dir()
       assert not (out / "RTE" / stage).exists()
-  assert stage_folder.load(out / "RTE" / "prediction", "RTE").fingerprint == expected
+  assert stages.load(out / "RTE" / "prediction", "RTE").fingerprint == expected
   assert not list((out / "RTE").glob("*.unfinished*"))

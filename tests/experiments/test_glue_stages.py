@@ -12,15 +12,15 @@ import pytest
 import transformers
 from glue_files import write_diagnostic, write_task
 from small_glue import STUDENT, TEACHER, augmenting, changed, write_config, write_encoder
-from test_pretrained import word_tokenizer
+from small_tokenizer import word_tokenizer
 
-from experiments import stage_folder
-from experiments.alone import only_run
 from experiments.glue import __main__ as program
 from experiments.glue import evaluation, training
 from experiments.glue.options import PRETRAINED
 from tinybert_jax.errors import InputError
-from tinybert_jax.pretrained import save_pretrained
+from tinybert_jax.models.pretrained import save_pretrained
+from tinybert_jax.pipeline import stages
+from tinybert_jax.pipeline.lock import only_run
 
 
 def test_one_command_ends_with_metrics_a_student_and_leaderboard_files(finished, capsys):
@@ -109,7 +109,7 @@ def test_a_teachers_order_of_classes_does_not_matter(options, tmp_path):
   write_task(tmp_path / "data", "MNLI")
   only_teacher = changed(options, task="mnli", data=tmp_path / "data", stages=("teacher",))
   program.main(only_teacher)
-  right = stage_folder.load(options.out / "MNLI" / "teacher", "MNLI")
+  right = stages.load(options.out / "MNLI" / "teacher", "MNLI")
   for order in itertools.permutations(range(3)):
     head = {name: np.asarray(value)[..., list(order)] for name, value in right.params["classifier"].items()}
     names = tuple(right.model.config.labels[number].upper() for number in order)
@@ -123,7 +123,7 @@ def test_a_teachers_order_of_classes_does_not_matter(options, tmp_path):
           program.main(given)
         given = changed(given, teacher_labels=names)
       program.main(given)
-      record = stage_folder.read_record(out / "MNLI" / "teacher", "MNLI")
+      record = stages.read_record(out / "MNLI" / "teacher", "MNLI")
       assert record["accuracy"] == right.record["accuracy"]
       assert record["accuracy_mismatched"] == right.record["accuracy_mismatched"]
 
@@ -133,7 +133,7 @@ def test_regression_distils_the_teachers_outputs(options, tmp_path):
   stages = ("teacher", "intermediate", "prediction")
   program.main(changed(options, task="stsb", data=tmp_path, stages=stages, prediction_epochs=8))
   folder = options.out / "STS-B"
-  teacher, student = (stage_folder.load(folder / name, "STS-B") for name in ("teacher", "prediction"))
+  teacher, student = (stages.load(folder / name, "STS-B") for name in ("teacher", "prediction"))
   assert (student.model.config.labels, student.model.config.num_labels) == (("similarity",), 1)
   logits = np.load(folder / "teacher_logits.npz")["logits"]
   rows = program.data.load(
@@ -148,7 +148,7 @@ def test_regression_distils_the_teachers_outputs(options, tmp_path):
 def test_a_sweep_keeps_the_best_on_dev(finished, monkeypatch):
   monkeypatch.setattr(training, "SWEEP", ((8, 1e-5), (8, 1e-2), (16, 1e-5)))
   program.main(changed(finished, sweep=True, stages=("prediction",)))
-  record = stage_folder.read_record(finished.out / "RTE" / "prediction", "RTE")
+  record = stages.read_record(finished.out / "RTE" / "prediction", "RTE")
   tried = {(point["batch_size"], point["learning_rate"]): point["score"] for point in record["sweep"]}
   assert set(tried) == {(8, 1e-5), (8, 1e-2), (16, 1e-5)}
   assert record["score"] == max(tried.values())
@@ -195,11 +195,11 @@ def test_both_stages_learn_from_augmented_rows_and_the_teacher_does_not(options,
   given = augmenting(options, tmp_path, stages=("augmented", "teacher", "intermediate", "prediction", "labels"))
   program.main(given)
   folder = options.out / "RTE"
-  record = stage_folder.read_record(folder / "augmented", "RTE")
+  record = stages.read_record(folder / "augmented", "RTE")
   assert record["source_rows"] == 120 < record["rows"] <= 120 * 7
   assert f"{record['rows']:,} rows, 120 before augmentation" in capsys.readouterr().out
   assert len(np.load(folder / "teacher_logits.npz")["logits"]) == record["rows"]
-  rows = {name: stage_folder.read_record(folder / name, "RTE")["inputs"]["training_rows"]
+  rows = {name: stages.read_record(folder / name, "RTE")["inputs"]["training_rows"]
           for name in ("teacher", "intermediate", "prediction", "labels")}  # fmt: skip
   assert rows["teacher"] == rows["labels"] != rows["intermediate"] == rows["prediction"]
 
@@ -249,7 +249,7 @@ def test_word_vectors_serve_where_the_encoder_has_no_head(options, tmp_path, cap
   vectors_alone = "no masked language model: every word is replaced by its neighbours in"
   program.main(augmenting(options, tmp_path, mlm=PRETRAINED, stages=("augmented",)))
   assert vectors_alone in capsys.readouterr().out
-  assert stage_folder.read_record(options.out / "RTE" / "augmented", "RTE")["rows"] > 120
+  assert stages.read_record(options.out / "RTE" / "augmented", "RTE")["rows"] > 120
   asked_for = augmenting(options, tmp_path, mlm=None, stages=("augmented",))
   program.main(asked_for)
   out = capsys.readouterr().out

@@ -12,9 +12,9 @@ from small_mlm import CONFIG, make_tokenizer, write_text
 from experiments import mlm
 from experiments.mlm import Options
 from tinybert_jax.errors import InputError, RunStopped
-from tinybert_jax.model import Encoder, MaskedLanguageModel, initialize
-from tinybert_jax.pretrained import load_pretrained, save_pretrained
-from tinybert_jax.run_log import RunLog
+from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, initialize
+from tinybert_jax.models.pretrained import load_pretrained, save_pretrained
+from tinybert_jax.training.run_log import RunLog
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from small_mlm import CONFIG as MLM_CONFIG
 from small_mlm import make_model, make_tokenizer
 
 from experiments import original
-from tinybert_jax.config import EncoderConfig
-from tinybert_jax.masked_words import MaskedWords
-from tinybert_jax.pretrained import save_pretrained
-from tinybert_jax.words import find_words
+from tinybert_jax.augmentation.masked_words import MaskedWords
+from tinybert_jax.augmentation.words import find_words
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.pretrained import save_pretrained
 
 # Small random models run through the authors' PyTorch release: teacher 4 × 16, student 2 × 12, 2 heads.
 ORIGINAL = np.load(Path(__file__).parents[1] / "fixtures" / "original_tinybert.npz")

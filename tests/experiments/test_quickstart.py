@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import pytest
 import transformers
-from test_pretrained import word_tokenizer
+from small_tokenizer import word_tokenizer
 
 from experiments import demo_data, quickstart
-from tinybert_jax.config import EncoderConfig
 from tinybert_jax.errors import InputError
-from tinybert_jax.model import Encoder, initialize
-from tinybert_jax.pretrained import save_pretrained
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.encoder import Encoder, initialize
+from tinybert_jax.models.pretrained import save_pretrained
 
 TEACHER = EncoderConfig(
   vocab_size=7, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,

@@ -1,0 +1,1 @@
+"""Tables, token rows and batches."""

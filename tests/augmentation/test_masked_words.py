@@ -1,0 +1,84 @@
+import jax
+import numpy as np
+import pytest
+from small_mlm import CONFIG, VOCABULARY, make_masked, make_model, make_tokenizer, write_sentences
+
+from tinybert_jax.augmentation import masked_words
+from tinybert_jax.augmentation.copies import Augmenter
+from tinybert_jax.augmentation.masked_words import MaskedWords
+from tinybert_jax.augmentation.words import find_words
+from tinybert_jax.errors import InputError
+
+
+def test_candidates_do_not_depend_on_batch_devices_or_company(monkeypatch):
+  texts = write_sentences(8)
+  expected = [candidates for _, candidates in Augmenter(make_tokenizer(), make_masked(), None)(texts)]
+  for batch_size in (8, 200):
+    others = Augmenter(make_tokenizer(), make_masked(batch_size=batch_size), None)(texts)
+    assert [candidates for _, candidates in others] == expected
+  one = jax.local_devices()[:1]
+  monkeypatch.setattr(jax, "local_devices", lambda: one)
+  alone = Augmenter(make_tokenizer(), make_masked(batch_size=3), None)
+  assert [candidates for _, candidates in alone(texts)] == expected
+  assert [alone([text])[0][1] for text in texts[:3]] == expected[:3]
+
+
+def test_near_ties_are_decided_alike_in_any_company(monkeypatch):
+  texts = find_words(make_tokenizer(), write_sentences(8))
+  expected = make_masked()(texts)
+  monkeypatch.setattr(masked_words, "_NEAR_TIE", np.inf)
+  masked, calls = make_masked(), []
+  again = masked._again
+  monkeypatch.setattr(masked, "_again", lambda near_ties: calls.extend(near_ties) or again(near_ties))
+  assert masked(texts) == expected
+  assert len(calls) == sum(len(of_text) for of_text in expected) > 10
+  rows = [row for _, row in calls]
+  together = {place: (logits, ids) for place, logits, ids in again([((0, i), row) for i, row in enumerate(rows)])}
+  for i in range(len(rows)):
+    ((_, logits, ids),) = again([((0, i), rows[i])])
+    np.testing.assert_array_equal(logits, together[0, i][0])
+    np.testing.assert_array_equal(ids, together[0, i][1])
+
+
+def test_long_sentences_are_read_around_the_masked_word():
+  tokenizer = make_tokenizer()
+  text = " ".join(["fox dog bird"] * 200)
+  found = find_words(tokenizer, [text])[0]
+  assert len(found.words) == 600
+  for context, room in (("masked", 46), ("pair", 22)):
+    masked = make_masked(context=context)
+    for at in (0, 300, 599):
+      row = masked._masked_row(found, at)
+      assert len(row["input_ids"]) <= 48
+      assert row["input_ids"][row["position"]] == tokenizer.mask_token_id
+      assert row["input_ids"].count(tokenizer.mask_token_id) == 1
+      assert row["own"] == found.input_ids[at]
+      start = min(max(0, at - room // 2), 600 - room)
+      read = row["input_ids"][1 : 1 + room]
+      read[at - start] = row["own"]
+      assert read == found.input_ids[start : start + room]
+  assert all(len(words) == 5 for words in make_masked()([found])[0].values())
+
+
+def test_no_pieces_special_tokens_or_the_word_itself():
+  texts = find_words(make_tokenizer(), write_sentences())
+  wide = make_masked(number=1000)(texts)  # all that are allowed
+  allowed = {token for token in VOCABULARY if token[:2] != "##" and token[0] != "["}
+  for text, of_text in zip(texts, wide, strict=True):
+    for w, words in of_text.items():
+      spelled = text.text[text.words[w].start : text.words[w].end].lower()
+      assert {word.lower() for word in words} == allowed - {spelled}
+
+
+def test_what_does_not_go_together_is_refused():
+  model, params = make_model()
+  tokenizer = make_tokenizer()
+  with pytest.raises(InputError, match="has positions for 64 only"):
+    MaskedWords(model, params, tokenizer, max_length=65)
+  tokenizer.add_tokens([f"new{i}" for i in range(4)])
+  with pytest.raises(InputError, match=f"has {len(VOCABULARY) + 4} tokens, and the model only {CONFIG.vocab_size}"):
+    MaskedWords(model, params, tokenizer, max_length=16)
+  no_mask = make_tokenizer()
+  no_mask.mask_token = None
+  with pytest.raises(InputError, match="no mask token"):
+    MaskedWords(model, params, no_mask, max_length=16)

@@ -1,0 +1,95 @@
+import ctypes
+import dataclasses
+import errno
+import subprocess
+import sys
+
+import pytest
+
+from tinybert_jax.cli import command_line
+from tinybert_jax.errors import InputError, RunStopped, WorkerKilled
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What it does."""
+
+  size: int = 3
+  """How large, in tokens."""
+  debug: bool = False
+  """Show the traceback of an error."""
+
+
+def run(monkeypatch, error, *arguments):
+  def main(options):
+    raise error
+
+  monkeypatch.setattr("sys.argv", ["program", *arguments])
+  command_line.run(main, Options, "python -m experiments.test")
+
+
+@pytest.mark.parametrize(
+  ("error", "sentence"),
+  [
+    (InputError("data.tsv, line 3: no label"), "data.tsv, line 3: no label\n"),
+    (RunStopped("stopped at step 3"), "stopped at step 3\n"),
+    (WorkerKilled("a process was killed"), "a process was killed\n"),
+    (
+      OSError(errno.ENOSPC, "No space left on device", "runs/x"),
+      "cannot read or write runs/x: No space left on device; free",
+    ),
+    (KeyboardInterrupt(), "stopped; the same command"),
+  ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(monkeypatch, capsys, error, sentence):
+  with pytest.raises(SystemExit) as exit_:
+    run(monkeypatch, error)
+  captured = capsys.readouterr()
+  assert exit_.value.code == 2 and captured.err.startswith(sentence) and captured.out == ""
+  assert captured.err.count("\n") == 1
+  with pytest.raises(type(error)):
+    run(monkeypatch, error, "--debug")
+
+
+def test_a_defect_of_the_program_keeps_its_traceback(monkeypatch):
+  with pytest.raises(ZeroDivisionError):
+    run(monkeypatch, ZeroDivisionError())
+
+
+def test_unknown_options_and_values_exit_with_2(monkeypatch, capsys):
+  for arguments in (["--sise", "3"], ["--size", "three"]):
+    with pytest.raises(SystemExit) as exit_:
+      run(monkeypatch, None, *arguments)
+    assert exit_.value.code == 2
+  assert "--size" in capsys.readouterr().err
+
+
+def test_help_explains_the_options(monkeypatch, capsys):
+  with pytest.raises(SystemExit) as exit_:
+    run(monkeypatch, None, "--help")
+  text = capsys.readouterr().out
+  assert exit_.value.code == 0 and "python -m experiments.test" in text and "How large, in tokens" in text
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
+def test_freed_memory_is_kept_for_the_next_allocation():
+  """A process that allocates, writes and frees 64 MB again and again has its pages cleared by the kernel once."""
+  program = f"""
+import ctypes, resource
+{"{}"}
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+faults = []
+for _ in range(10):
+  block = libc.malloc({2**26})
+  ctypes.memset(block, 1, {2**26})
+  libc.free(block)
+  faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[-1] - faults[0])
+"""
+  kept = "from tinybert_jax.cli.command_line import keep_freed_memory; keep_freed_memory()"
+  without, with_it = (
+    int(subprocess.run([sys.executable, "-c", program.format(line)], capture_output=True, check=True, text=True).stdout)
+    for line in ("", kept)
+  )
+  assert with_it < 100 < 10_000 < without

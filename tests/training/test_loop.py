@@ -1,0 +1,125 @@
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_run
+from tensorboard_events import read_scalars
+
+from tinybert_jax.errors import InputError, RunStopped
+
+
+def start(directory, cache, sleep=0.02):
+  environment = os.environ | {
+    "XLA_FLAGS": "",
+    "JAX_COMPILATION_CACHE_DIR": str(cache),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+  }
+  command = [sys.executable, str(Path(__file__).parents[1] / "tiny_run.py"), str(directory), str(sleep)]
+  return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def steps_done(directory):
+  log = Path(directory) / "log.jsonl"
+  return json.loads(log.read_text().splitlines()[-1])["step"] if log.is_file() and log.stat().st_size else 0
+
+
+def wait_for_step(directory, step, process):
+  while steps_done(directory) < step and process.poll() is None:
+    time.sleep(0.01)
+
+
+def test_killed_five_times_a_run_ends_with_the_same_bits(tmp_path):
+  assert start(tmp_path / "whole", tmp_path / "cache", sleep=0).wait() == 0
+  rng = random.Random(0)
+  for kill in range(5):
+    process = start(tmp_path / "killed", tmp_path / "cache")
+    wait_for_step(tmp_path / "killed", 8 + 8 * kill, process)
+    time.sleep(rng.random() * 0.15)  # anywhere: in a step, an evaluation, a checkpoint being written
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, process.stderr.read()
+  assert start(tmp_path / "killed", tmp_path / "cache", sleep=0).wait() == 0
+  whole, killed = (np.load(tmp_path / name / "result.npz") for name in ("whole", "killed"))
+  assert set(whole) == set(killed)
+  for name in whole:
+    np.testing.assert_array_equal(whole[name], killed[name], err_msg=name)
+  logs = [
+    [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+    for name in ("whole", "killed")
+  ]
+  scores = [[row for row in log if "accuracy" in row] for log in logs]
+  assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path, number):
+  process = start(tmp_path / "run", tmp_path / "cache")
+  wait_for_step(tmp_path / "run", 6, process)
+  process.send_signal(number)
+  _, errors = process.communicate()
+  assert "RunStopped: train: stopped at step" in errors and "the same command goes on there" in errors
+  stopped = steps_done(tmp_path / "run")
+  result = tiny_run.run(tmp_path / "run")
+  assert result.state.step == 56 and stopped < 56
+
+
+def test_a_finished_run_gives_its_result_again_and_trains_no_more(tmp_path):
+  first = tiny_run.run(tmp_path)
+  log = (tmp_path / "log.jsonl").read_text()
+
+  def refuse(batch):
+    raise AssertionError("trained again")
+
+  again = tiny_run.run(tmp_path, corrupt=refuse)
+  jax.tree.map(np.testing.assert_array_equal, first.params, again.params)
+  assert (first.metrics, first.history) == (again.metrics, again.history)
+  assert (tmp_path / "log.jsonl").read_text() == log
+
+
+def test_the_best_parameters_are_kept_and_not_the_last(tmp_path):
+  seen = []
+
+  def evaluate(params):
+    seen.append(jax.device_get(params))
+    return {"accuracy": {2: 0.5, 3: 0.5}.get(len(seen), 0.1)}  # best at the second; the third only equals it
+
+  result = tiny_run.run(tmp_path, epochs=3, evaluate=evaluate)
+  assert result.metrics == {"accuracy": 0.5} and len(seen) == 5
+  jax.tree.map(np.testing.assert_array_equal, result.params, seen[1])
+  assert np.any(seen[1]["classifier"]["kernel"] != seen[-1]["classifier"]["kernel"])
+
+
+def test_other_options_in_the_same_directory_are_refused(tmp_path):
+  tiny_run.run(tmp_path, epochs=1)
+  with pytest.raises(InputError, match=r"learning_rate 0\.01 then and 0\.02 now"):
+    tiny_run.run(tmp_path, epochs=1, learning_rate=0.02)
+
+
+def test_too_many_skipped_updates_stop_the_run_and_keep_it(tmp_path):
+  calls = iter(range(1000))
+
+  def corrupt(batch):
+    weight = batch["example_weight"] * (np.nan if next(calls) >= 10 else 1)
+    return jax.device_put(batch | {"example_weight": jnp.asarray(weight)})
+
+  with pytest.raises(RunStopped, match="4 updates in a row had a gradient that was not finite"):
+    tiny_run.run(tmp_path, corrupt=corrupt, max_skipped_in_a_row=4)
+  rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+  assert [row["skipped"] for row in rows if "skipped" in row] == [0, 0, 0, 0, 0, 2, 4]
+
+
+def test_tensorboard_gets_what_the_log_has(tmp_path):
+  result = tiny_run.run(tmp_path, epochs=2)
+  scalars = read_scalars(tmp_path)
+  losses = {row["step"]: row["loss"] for row in result.history if "loss" in row}
+  assert scalars["loss"].keys() == losses.keys()
+  np.testing.assert_allclose(list(scalars["loss"].values()), list(losses.values()), rtol=1e-6)
+  assert "accuracy" in scalars

@@ -1,0 +1,206 @@
+"""Candidates for words by a masked language model, many masked sentences at a time, on all devices."""
+
+import collections
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from tinybert_jax.augmentation.words import Text, Word, as_candidates
+from tinybert_jax.data.batches import pad_batch
+from tinybert_jax.distillation.objectives import Params
+from tinybert_jax.errors import InputError
+from tinybert_jax.models.encoder import Batch, MaskedLanguageModel
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.training import steps
+
+CANDIDATES = 15  # the paper's K
+Context = Literal["masked", "pair"]
+Done = Callable[[float], None]
+
+# The lengths that a batch may be padded to, that of its longest sentence or the next.
+_LENGTHS = (*range(6, 24), *range(24, 40, 2), *range(40, 64, 4), *range(64, 128, 8), *range(128, 513, 32))
+# Logits of the last candidate and the first that is none, relatively nearer than this: rounding could exchange them.
+# Other batches changed their distance by up to 1e-5 (MiniLM, 4,000 words on a CPU).
+_NEAR_TIE = 5e-5
+_AGAIN_SIZE, _AGAIN_MULTIPLE = 8, 16  # rows of a batch of near ties, and what its length is a multiple of
+_UNDER_WAY = 16  # batches on the device or on the way there; more would cost memory and gain nothing
+
+
+class MaskedWords:
+  """The most probable words of a masked language model for words of one piece, each masked in its sentence.
+
+  Pieces that continue a word (`##…`), special tokens and the word itself are no candidates. Candidates do not depend on
+  the batch that a sentence is in: where two are so near at the end of the list that rounding decides, the sentence is
+  computed again in a program whose shape its own length decides, and which treats all rows alike.
+  """
+
+  def __init__(
+    self,
+    model: MaskedLanguageModel,
+    params: Params,
+    tokenizer: Tokenizer,
+    *,
+    number: int = CANDIDATES,
+    context: Context = "masked",
+    max_length: int = 128,
+    batch_size: int | None = None,
+  ):
+    """Args:
+      model: the module.
+      params: its parameters.
+      tokenizer: of the model.
+      number: of candidates, K.
+      context: what the model reads: the "masked" sentence alone, as in the paper, or a "pair" of it and the unmasked
+        one, as in the original program.
+      max_length: tokens that it reads; of a longer sentence, those around the masked word.
+      batch_size: masked sentences in a batch, over all devices; by default 48 on a CPU, else 1024.
+
+    Raises:
+      InputError: sizes that do not go together, or a tokenizer without a mask token or of another vocabulary.
+    """
+    if tokenizer.mask_token_id is None:
+      raise InputError("the masked language model's tokenizer has no mask token")
+    if len(tokenizer) > model.config.vocab_size:
+      raise InputError(
+        f"the masked language model's tokenizer has {len(tokenizer)} tokens, and the model only "
+        f"{model.config.vocab_size}; they are not of the same model"
+      )
+    if max_length > model.config.max_position_embeddings:
+      raise InputError(
+        f"sentences of {max_length} tokens: the masked language model has positions for "
+        f"{model.config.max_position_embeddings} only"
+      )
+    self.model, self.params, self.tokenizer = model, params, tokenizer
+    self.number = min(number, model.config.vocab_size - 1)
+    self.context, self.max_length = context, max_length
+    self._lengths = [*(length for length in _LENGTHS if length < max_length), max_length]
+    self._tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    special = set(tokenizer.all_special_ids)
+    self._allowed_V = np.zeros(model.config.vocab_size, bool)
+    self._allowed_V[: len(tokenizer)] = [
+      i not in special and not token.startswith("##") and not (token.startswith("[") and token.endswith("]"))
+      for i, token in enumerate(self._tokens)
+    ]
+    devices = jax.local_devices()
+    batch_size = batch_size or (48 if devices[0].platform == "cpu" else 1024)
+    self._batch_size = -(-batch_size // len(devices)) * len(devices)
+    if len(devices) == 1:
+      self._place = jax.device_put
+      self._params = self._params_on_one = jax.device_put((params, self._allowed_V))
+    else:
+      mesh = steps.data_mesh(devices)
+      self._place = functools.partial(jax.device_put, device=steps.batch_sharding(mesh))
+      self._params = jax.device_put((params, self._allowed_V), steps.replicated(mesh))
+      self._params_on_one = jax.device_put((params, self._allowed_V), devices[0])
+
+  def __call__(self, texts: Sequence[Text], done: Done = lambda share: None) -> list[dict[int, tuple[str, ...]]]:
+    """Returns the candidates of each text's words of one piece, by the number of the word, the most probable first.
+
+    `done` is told each share of the work that is done, of 1 in all.
+    """
+    asked = [(t, w) for t, text in enumerate(texts) for w, word in enumerate(text.words) if word.is_one_piece]
+    result = [{} for _ in texts]
+    if not asked:
+      done(1.0)
+      return result
+
+    near_ties = []
+
+    def finish(part: list[tuple[int, int]], rows: list[dict], outputs: tuple[Array, Array]) -> None:
+      for (t, w), row, logits, ids in zip(part, rows, *jax.device_get(outputs), strict=False):
+        if _is_near_tie(*logits[-2:]):
+          near_ties.append(((t, w), row))
+        else:
+          result[t][w] = self._words(texts[t], texts[t].words[w], logits[:-1], ids[:-1])
+      done(len(part) / len(asked))
+
+    # From the longest down, so that batches are of similar lengths and what does not fill one is short.
+    asked.sort(key=lambda of: -min(len(texts[of[0]].input_ids), self._room))
+    # Several batches are sent off before the first result is fetched, so the device never waits for the host.
+    under_way = collections.deque()
+    for start in range(0, len(asked), self._batch_size):
+      part = asked[start : start + self._batch_size]
+      rows = [self._masked_row(texts[t], texts[t].words[w].first_token) for t, w in part]
+      longest = len(rows[0]["input_ids"])
+      length = next(length for length in self._lengths if length >= longest)
+      batch = self._place(_batch(rows, length, self._batch_size))
+      under_way.append((part, rows, _most_probable(self.model, self.number + 1, *self._params, batch)))
+      if len(under_way) == _UNDER_WAY:
+        finish(*under_way.popleft())
+    for each in under_way:
+      finish(*each)
+    for (t, w), logits, ids in self._again(near_ties):
+      result[t][w] = self._words(texts[t], texts[t].words[w], logits[:-1], ids[:-1])
+    return result
+
+  @property
+  def _room(self) -> int:
+    """The tokens of a sentence that the model reads."""
+    return self.max_length - 2 if self.context == "masked" else (self.max_length - 3) // 2
+
+  def _masked_row(self, text: Text, masked: int) -> dict:
+    """Returns the tokens that the model reads for the token `masked` of a text."""
+    tokenizer, room = self.tokenizer, self._room
+    start = min(max(0, masked - room // 2), max(0, len(text.input_ids) - room))
+    plain = text.input_ids[start : start + room]
+    ids = list(plain)
+    ids[masked - start] = tokenizer.mask_token_id
+    ids = [tokenizer.cls_token_id, *ids, tokenizer.sep_token_id]
+    segments = [0] * len(ids)
+    if self.context == "pair":
+      ids += [*plain, tokenizer.sep_token_id]
+      segments += [1] * (len(plain) + 1)
+    return {
+      "input_ids": ids, "token_type_ids": segments, "position": 1 + masked - start, "own": text.input_ids[masked]
+    }  # fmt: skip
+
+  def _again(
+    self, near_ties: Sequence[tuple[tuple[int, int], dict]]
+  ) -> Iterator[tuple[tuple[int, int], Float[np.ndarray, " K"], Int[np.ndarray, " K"]]]:
+    """Yields the results of rows in programs whose shapes the rows' lengths alone decide."""
+    positions = self.model.config.max_position_embeddings
+
+    def length_of(near_tie: tuple[tuple[int, int], dict]) -> int:
+      return min(-(-len(near_tie[1]["input_ids"]) // _AGAIN_MULTIPLE) * _AGAIN_MULTIPLE, positions)
+
+    for length, group in itertools.groupby(sorted(near_ties, key=length_of), length_of):
+      group = list(group)
+      for start in range(0, len(group), _AGAIN_SIZE):
+        places, rows = zip(*group[start : start + _AGAIN_SIZE], strict=True)
+        batch = _batch(rows, length, _AGAIN_SIZE)
+        outputs = jax.device_get(_most_probable(self.model, self.number + 1, *self._params_on_one, batch))
+        yield from zip(places, *outputs, strict=False)
+
+  def _words(self, text: Text, word: Word, logits: np.ndarray, ids: np.ndarray) -> tuple[str, ...]:
+    words = (self._tokens[i] for i, logit in zip(ids, logits, strict=True) if np.isfinite(logit))
+    return as_candidates(text.spelled(word), words)
+
+
+def _is_near_tie(last: float, next_one: float) -> bool:
+  return bool(np.isfinite(next_one)) and last - next_one < _NEAR_TIE * max(1.0, abs(last))
+
+
+def _batch(rows: Sequence[dict], length: int, batch_size: int) -> dict[str, np.ndarray]:
+  """Returns rows as a padded batch, with the `position` of each one's masked token and its `own` id."""
+  batch = pad_batch({name: [row[name] for row in rows] for name in ("input_ids", "token_type_ids")}, length, batch_size)
+  for name in ("position", "own"):
+    batch[name] = np.zeros(batch_size, np.int32)
+    batch[name][: len(rows)] = [row[name] for row in rows]
+  return batch
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _most_probable(
+  model: MaskedLanguageModel, number: int, params: Params, allowed_V: Bool[Array, " V"], batch: Batch
+) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
+  """Returns the highest logits at each row's position among the allowed tokens but its own, and their ids."""
+  with jax.default_matmul_precision("highest"):  # less would make near ties of many more candidates
+    logits_BxV = model.apply({"params": params}, batch, positions=batch["position"][:, None]).logits[:, 0]
+  may_be = allowed_V & (jnp.arange(allowed_V.size) != batch["own"][:, None])
+  return jax.lax.top_k(jnp.where(may_be, logits_BxV, -jnp.inf), number)

@@ -1,0 +1,100 @@
+"""The words of a text that may be replaced, and what replaces them in their case."""
+
+import itertools
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from tokenizers import pre_tokenizers
+
+from tinybert_jax.models.tokenizer_type import Tokenizer
+
+# English words that carry grammar more than meaning, with the parts that tokenizers leave of "don't" and its like.
+STOP_WORDS = frozenset(
+  """
+  a about above after again against ain all am an and any are aren as at be because been before being below between both
+  but by can cannot could couldn d did didn do does doesn doing don down during each few for from further had hadn has
+  hasn have haven having he her here hers herself him himself his how i if in into is isn it its itself just ll m ma may
+  me might mightn more most must mustn my myself needn no nor not now o of off on once only or other our ours ourselves
+  out over own re s same shall shan she should shouldn so some such t than that the their theirs them themselves then
+  there these they this those through to too under until up upon ve very was wasn we were weren what when where which
+  while who whom whose why will with won would wouldn y you your yours yourself yourselves
+  """.split()  # noqa: SIM905, lines of words read better
+)
+
+
+class Word(NamedTuple):
+  """A word that may be replaced: characters `start` to `end` of its text, and its tokens likewise."""
+
+  start: int
+  end: int
+  first_token: int
+  last_token: int
+
+  @property
+  def is_one_piece(self) -> bool:
+    return self.first_token == self.last_token
+
+
+class Text(NamedTuple):
+  """A text, its tokens without special ones, and its words that may be replaced."""
+
+  text: str
+  input_ids: list[int]
+  words: tuple[Word, ...]
+
+  def spelled(self, word: Word) -> str:
+    """Returns one of its words as it stands there."""
+    return self.text[word.start : word.end]
+
+
+def find_words(tokenizer: Tokenizer | None, texts: Sequence[str]) -> list[Text]:
+  """Returns the words of each text that may be replaced.
+
+  These are the words that the tokenizer splits texts into, less stop words, words with other characters than letters,
+  words that touch a letter or digit (as all do in scripts without spaces), and words that the tokenizer does not know.
+
+  Args:
+    tokenizer: None splits into words as BERT's tokenizers do, and gives no tokens.
+    texts: any.
+  """
+  if not texts:
+    return []
+  if tokenizer is None:
+    split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    return [_choose_words(text, [], [Word(*span, 0, 0) for _, span in split(text)]) for text in texts]
+  encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)
+  found = []
+  for text, ids, encoding in zip(texts, encoded["input_ids"], encoded.encodings, strict=True):
+    words = []
+    for _, pieces in itertools.groupby(range(len(ids)), encoding.word_ids.__getitem__):
+      first, *rest = pieces
+      last = rest[-1] if rest else first
+      if tokenizer.unk_token_id not in ids[first : last + 1]:
+        words.append(Word(encoding.offsets[first][0], encoding.offsets[last][1], first, last))
+    found.append(_choose_words(text, ids, words))
+  return found
+
+
+def _choose_words(text: str, ids: list[int], words: Sequence[Word]) -> Text:
+  def may_be_replaced(word: Word) -> bool:
+    before, after = text[word.start - 1 : word.start] if word.start else "", text[word.end : word.end + 1]
+    # After a word may stand an accent that the tokenizer drops.
+    touches = before.isalnum() or after.isalnum() or unicodedata.category(after or " ").startswith("M")
+    spelled = text[word.start : word.end]
+    return spelled.isalpha() and not touches and spelled.lower() not in STOP_WORDS
+
+  return Text(text, ids, tuple(word for word in words if may_be_replaced(word)))
+
+
+def match_case(word: str, candidate: str) -> str:
+  """Returns `candidate` in capitals where `word` is, and with a capital where `word` has one; else as it is."""
+  if len(word) > 1 and word.isupper():
+    return candidate.upper()
+  return candidate[:1].upper() + candidate[1:] if word[:1].isupper() else candidate
+
+
+def as_candidates(word: str, candidates: Iterable[str]) -> tuple[str, ...]:
+  """Returns the candidates in the word's case, without the word itself and without repetition."""
+  cased = dict.fromkeys(match_case(word, candidate) for candidate in candidates)
+  return tuple(candidate for candidate in cased if candidate.lower() != word.lower())

@@ -1,0 +1,1 @@
+"""Raw text, packed into sequences of tokens on disk."""

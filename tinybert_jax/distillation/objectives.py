@@ -1,0 +1,239 @@
+"""Loss functions of (student params, teacher params, batch, key), for the optimizer's step to differentiate.
+
+Each gives the terms of its loss by name, as weighted sums; the loss is the sum of the terms' means, each
+with the weight 1 as in the paper. `key` drives the student's dropout; None means no dropout. The teacher
+never has dropout, and no gradient is taken with respect to its parameters.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from tinybert_jax.distillation.layer_map import LayerMap
+from tinybert_jax.distillation.losses import (
+  Averaging,
+  WeightedSum,
+  attention_loss,
+  embedding_loss,
+  hidden_loss,
+  logit_loss,
+  prediction_loss,
+  summed_attention_loss,
+)
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, Model, Outputs, SequenceClassifier
+from tinybert_jax.models.layers import AttentionForm
+
+Params = Mapping[str, Any]
+Terms = dict[str, WeightedSum]
+LossFn = Callable[[Params, Params, Batch, Array | None], Terms]
+
+
+def total_loss(terms: Terms) -> Array:
+  """Returns the loss: the sum of the terms' means (Equation 6 with all weights 1)."""
+  return sum(term.mean() for term in terms.values())
+
+
+def intermediate_distillation(
+  student: Model,
+  teacher: Model,
+  layers: LayerMap,
+  *,
+  terms: Sequence[str] = ("embedding", "hidden", "attention"),
+  averaging: Averaging = "valid",
+  attention: AttentionForm = "plain",
+) -> LossFn:
+  """Returns the loss of Transformer-layer and embedding distillation (Equations 7, 8, 9).
+
+  The student's parameters carry the projections besides the model's own, see `initialize_projections`.
+  The terms are `embedding`, and `hidden_m` and `attention_m` for each student layer m.
+
+  Args:
+    student: the module to train.
+    teacher: the module to learn from.
+    layers: the teacher layer of each student layer, from `layer_map`.
+    terms: which of the three losses to use; the paper uses all.
+    averaging: see `losses`.
+    attention: see `layers.AttentionForm`; fused has the averaging "valid" alone.
+
+  Raises:
+    ValueError: unequal head counts or another mismatch; when the loss is traced.
+  """
+  student_layers = tuple(range(1, len(layers) + 1))
+  if len(layers) != student.config.num_hidden_layers:
+    raise ValueError(f"layer map {layers} does not fit a student of {student.config.num_hidden_layers} layers")
+  if attention == "fused" and averaging != "valid":
+    raise ValueError(f"fused attention has no averaging {averaging!r}")
+  with_scores = "attention" in terms
+
+  def loss(student_params: Params, teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
+    if attention == "fused" and with_scores:
+      _check_heads(student.config, teacher.config)
+    form = {} if attention == "plain" else {"attention": attention}
+    theirs = _apply(teacher, teacher_params, batch, None, score_layers=layers if with_scores else (), **form)
+    if theirs.queries_and_keys:
+      form["compare_with"] = theirs.queries_and_keys
+    ours = _apply(student, student_params, batch, key, score_layers=student_layers if with_scores else (), **form)
+    mask = batch.get("attention_mask", jnp.ones_like(batch["input_ids"]))
+    weight = batch.get("example_weight")
+    named = {}
+    if "embedding" in terms:
+      named["embedding"] = embedding_loss(
+        ours.hidden_states[0],
+        theirs.hidden_states[0],
+        mask,
+        weight,
+        averaging=averaging,
+        **_projection(student_params, "embedding"),
+      )
+    for m, n in zip(student_layers, layers, strict=True):
+      if "hidden" in terms:
+        named[f"hidden_{m}"] = hidden_loss(
+          ours.hidden_states[m],
+          theirs.hidden_states[n],
+          mask,
+          weight,
+          averaging=averaging,
+          **_projection(student_params, "hidden"),
+        )
+      if with_scores and attention == "fused":
+        heads = student.config.num_attention_heads
+        named[f"attention_{m}"] = summed_attention_loss(ours.score_errors[m - 1], heads, mask, weight)
+      elif with_scores:
+        named[f"attention_{m}"] = attention_loss(
+          ours.attention_scores[m - 1], theirs.attention_scores[m - 1], mask, weight, averaging=averaging
+        )
+    return named
+
+  return loss
+
+
+def prediction_distillation(
+  student: SequenceClassifier,
+  teacher: SequenceClassifier | None = None,
+  *,
+  objective: Literal["soft_cross_entropy", "logits"] = "soft_cross_entropy",
+  temperature: float = 1.0,
+  label_weight: float = 0.0,
+) -> LossFn:
+  """Returns the loss of prediction-layer distillation (Equation 10).
+
+  A batch with `teacher_logits` needs no teacher; otherwise they are computed.
+
+  Args:
+    student: the classifier to train; with a single label, a regression, the loss is the squared error to
+      the teacher's output.
+    teacher: the classifier to learn from.
+    objective: the paper's soft cross-entropy, or the squared error of the logits.
+    temperature: of the soft cross-entropy.
+    label_weight: α of a mixture (1 − α)·distillation + α·labels (Hinton et al., arXiv:1503.02531); the
+      paper has none, 0.
+  """
+
+  def loss(student_params: Params, teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
+    logits = _logits(student, student_params, batch, key)
+    if "teacher_logits" in batch:
+      teacher_logits = batch["teacher_logits"]
+    elif teacher is None:
+      raise ValueError("the batch has no teacher_logits, and there is no teacher to compute them")
+    else:
+      teacher_logits = _logits(teacher, teacher_params, batch, None)
+    weight = batch.get("example_weight")
+    if objective == "logits" or student.config.num_labels == 1:
+      soft = logit_loss(logits, teacher_logits, weight)
+    else:
+      soft = prediction_loss(logits, teacher_logits, weight, temperature=temperature)
+    if not label_weight:
+      return {"prediction": soft}
+    hard = _label_loss(logits, batch)
+    return {
+      "prediction": soft._replace(total=(1 - label_weight) * soft.total),
+      "labels": hard._replace(total=label_weight * hard.total),
+    }
+
+  return loss
+
+
+def fine_tuning(model: SequenceClassifier) -> LossFn:
+  """Returns the loss on the labels: cross-entropy, or squared error for a regression; the teacher is not read."""
+
+  def loss(params: Params, _teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
+    return {"labels": _label_loss(_logits(model, params, batch, key), batch)}
+
+  return loss
+
+
+def masked_language_modelling(model: MaskedLanguageModel) -> LossFn:
+  """Returns the loss on masked tokens: the mean cross-entropy of what stood there, over all masked tokens of a batch.
+
+  What the student's parameters lack of the model's, the teacher's give, unchanged: with the encoder there, the head is
+  trained alone. Batches are those of `masking.MaskedBatches`.
+  """
+
+  def loss(params: Params, frozen: Params, batch: Batch, key: Array | None) -> Terms:
+    positions = batch["masked_positions"]
+    logits = _apply(model, {**frozen, **params}, batch, key, positions=positions).logits
+    error = optax.softmax_cross_entropy_with_integer_labels(logits, batch["masked_ids"])
+    weight = batch["masked_weight"]
+    return {"masked": WeightedSum(jnp.sum(error * weight), jnp.sum(weight))}
+
+  return loss
+
+
+def initialize_projections(
+  student: EncoderConfig, teacher: EncoderConfig, key: Array, *, shared: bool = False
+) -> dict[str, Any]:
+  """Returns the learned maps from the student's width to the teacher's, to stand in the parameters as `projections`.
+
+  Args:
+    student: its shape.
+    teacher: its shape.
+    key: for the draw, normal with variance 1/width.
+    shared: one projection with a bias for embedding and hidden states, as in the original program; by
+      default two without bias, as in the paper.
+  """
+  shape = (student.hidden_size, teacher.hidden_size)
+  draw = jax.nn.initializers.lecun_normal()
+  if shared:
+    return {"shared": {"kernel": draw(key, shape), "bias": jnp.zeros(teacher.hidden_size)}}
+  embedding_key, hidden_key = jax.random.split(key)
+  return {"embedding": {"kernel": draw(embedding_key, shape)}, "hidden": {"kernel": draw(hidden_key, shape)}}
+
+
+def _check_heads(student: EncoderConfig, teacher: EncoderConfig) -> None:
+  heads = student.num_attention_heads, teacher.num_attention_heads
+  if heads[0] != heads[1]:
+    raise ValueError(f"attention scores need equal head counts: the student has {heads[0]}, the teacher {heads[1]}")
+
+
+def _label_loss(logits: Array, batch: Batch) -> WeightedSum:
+  weight = batch.get("example_weight", jnp.ones(logits.shape[0]))
+  if logits.shape[-1] == 1:
+    error = jnp.square(logits[:, 0] - batch["labels"])
+  else:
+    error = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
+  return WeightedSum(jnp.sum(error * weight), jnp.sum(weight))
+
+
+def _projection(params: Params, name: str) -> dict[str, Array | None]:
+  projections = params.get("projections", {})
+  chosen = projections.get("shared") or projections.get(name) or {}
+  return {"projection": chosen.get("kernel"), "bias": chosen.get("bias")}
+
+
+def _logits(model: SequenceClassifier, params: Params, batch: Batch, key: Array | None) -> Array:
+  return _apply(model, params, batch, key, first_token=True).logits
+
+
+def _apply(model: Model, params: Params, batch: Batch, key: Array | None, **options: Any) -> Outputs:
+  return model.apply(
+    {"params": params},
+    batch,
+    deterministic=key is None,
+    rngs=None if key is None else {"dropout": key},
+    **options,
+  )

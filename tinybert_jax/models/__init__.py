@@ -1,0 +1,1 @@
+"""The encoder, its heads, and Hugging Face directories in and out."""

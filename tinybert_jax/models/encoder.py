@@ -1,0 +1,245 @@
+"""The BERT encoder and its heads as Flax Linen modules; one encoder serves teacher and student.
+
+Shapes: B batch, L length, D hidden size, H heads, K head size, V vocabulary, C classes.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.layers import (
+  ACTIVATIONS,
+  AttentionForm,
+  Dropout,
+  Embeddings,
+  Layer,
+  QueryAndKey,
+  dense,
+  layer_norm,
+)
+
+Batch = Mapping[str, Array]
+
+
+class Outputs(NamedTuple):
+  """What a module gives. Under `jax.jit`, what the caller does not read is not computed.
+
+  Attributes:
+    hidden_states: M+1 arrays B×L×D; index 0 is the embedding layer's output, index m that of layer m.
+    attention_scores: QKᵀ/√K of the layers asked for, in that order, each B×H×L×L in float32, before
+      mask and softmax; none with fused attention.
+    pooled: B×D, tanh of a dense layer on the first token.
+    logits: what the head gives: B×C from a classifier, B×L×V from a masked language model; None from
+      the bare encoder.
+    queries_and_keys: with fused attention, what the scores of the layers asked for come from.
+    score_errors: with fused attention and another model's queries and keys, the squared error of the scores to that
+      model's, of the layers asked for; summed over heads and pairs of tokens.
+  """
+
+  hidden_states: tuple[Float[Array, "B L D"], ...]
+  attention_scores: tuple[Float[Array, "B H L L"], ...]
+  pooled: Float[Array, "B D"]
+  logits: Float[Array, "..."] | None = None
+  queries_and_keys: tuple[QueryAndKey, ...] = ()
+  score_errors: tuple[Float[Array, " B"], ...] = ()
+
+
+class Encoder(nn.Module):
+  """A BERT encoder with pooler.
+
+  Call it with a batch of `input_ids` (B×L), and where they matter `attention_mask` (1 for a token, 0 for
+  padding; default all 1) and `token_type_ids` (default all 0):
+
+      outputs = Encoder(config).apply({"params": params}, batch, score_layers=(2, 4))
+
+  Attributes:
+    config: the shape.
+    dtype: of the matrix products and activations; parameters, LayerNorm statistics, scores and softmax
+      stay float32.
+  """
+
+  config: EncoderConfig
+  dtype: jnp.dtype = jnp.float32
+
+  def setup(self):
+    self.embeddings = Embeddings(self.config, self.dtype)
+    self.layers = [Layer(self.config, self.dtype) for _ in range(self.config.num_hidden_layers)]
+    self.pooler = dense(self.config, self.config.hidden_size, self.dtype)
+
+  def __call__(
+    self,
+    batch: Batch,
+    *,
+    score_layers: tuple[int, ...] = (),
+    deterministic: bool = True,
+    positions: Int[Array, "B Q"] | None = None,
+    attention: AttentionForm = "plain",
+    compare_with: tuple[QueryAndKey, ...] = (),
+  ) -> Outputs:
+    """Returns hidden states, pooled output and the scores of `score_layers`.
+
+    Args:
+      batch: see the class.
+      score_layers: the layers (1…M) whose attention scores are given, and no others; static. The other
+        layers go through `jax.nn.dot_product_attention`, except under attention dropout, which that has not.
+      deterministic: no dropout; else the caller gives `rngs={"dropout": key}`.
+      positions: the last layer is computed for the tokens at these positions alone, Q in a row; that layer's hidden
+        state is then B×Q×D, its scores are B×H×Q×L, and the pooled output is of the first of them.
+
+      attention: see `AttentionForm`; static. Fused, there are queries and keys of `score_layers` in place of scores.
+      compare_with: with fused attention, another model's queries and keys for each of `score_layers`; there are then
+        the squared errors of the scores as well.
+
+    Raises:
+      ValueError: a layer that is not there, sequences longer than the position embeddings, or positions with fused
+        attention.
+    """
+    input_ids = batch["input_ids"]
+    length, longest = input_ids.shape[-1], self.config.max_position_embeddings
+    if length > longest:
+      raise ValueError(f"sequences of {length} tokens do not fit max_position_embeddings {longest}")
+    wrong = [layer for layer in score_layers if not 1 <= layer <= self.config.num_hidden_layers]
+    if wrong:
+      raise ValueError(f"score_layers {wrong} are not among layers 1 to {self.config.num_hidden_layers}")
+
+    if attention == "fused" and positions is not None:
+      raise ValueError("fused attention is computed for all positions")
+
+    token_type_ids = batch.get("token_type_ids", jnp.zeros_like(input_ids))
+    mask_BxL = batch.get("attention_mask", jnp.ones_like(input_ids)).astype(bool)
+    x_BxLxD = self.embeddings(input_ids, token_type_ids, deterministic)
+    hidden_states, scores = [x_BxLxD], {}
+    others = dict(zip(score_layers, compare_with, strict=True)) if compare_with else {}
+    for m, layer in enumerate(self.layers, start=1):
+      wanted = positions if m == len(self.layers) else None
+      if attention == "fused":
+        x_BxLxD, scores[m] = layer.fused(x_BxLxD, mask_BxL, others.get(m), deterministic)
+      else:
+        x_BxLxD, scores[m] = layer(x_BxLxD, mask_BxL, m in score_layers, deterministic, wanted)
+      hidden_states.append(x_BxLxD)
+    asked = tuple(scores[m] for m in score_layers)
+    outputs = Outputs(tuple(hidden_states), asked, jnp.tanh(self.pooler(x_BxLxD[:, 0])))
+    if attention == "plain":
+      return outputs
+    return outputs._replace(
+      attention_scores=(),
+      queries_and_keys=tuple(one.query_and_key for one in asked),
+      score_errors=tuple(one.error for one in asked) if compare_with else (),
+    )
+
+  def word_logits(self, x: Float[Array, "... D"]) -> Float[Array, "... V"]:
+    """Returns the inner products of `x` with the word embeddings: the tied decoder of a masked LM."""
+    return self.embeddings.word_embeddings.attend(x)
+
+
+class SequenceClassifier(nn.Module):
+  """An encoder with a linear head on the pooled output; one label means regression. Logits in float32."""
+
+  config: EncoderConfig
+  dtype: jnp.dtype = jnp.float32
+
+  def setup(self):
+    config = self.config
+    self.encoder = Encoder(config, self.dtype)
+    rate = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
+    self.dropout = Dropout(rate)
+    self.classifier = dense(config, config.num_labels, jnp.float32)
+
+  def __call__(
+    self,
+    batch: Batch,
+    *,
+    score_layers: tuple[int, ...] = (),
+    deterministic: bool = True,
+    first_token: bool = False,
+    **options: Any,
+  ) -> Outputs:
+    """Returns the encoder's outputs with logits B×C; arguments and errors as for `Encoder`.
+
+    With `first_token`, which is static, the last layer is computed for the first token alone, which is all that the
+    logits read. Further options are the encoder's.
+    """
+    first = jnp.zeros((batch["input_ids"].shape[0], 1), jnp.int32) if first_token else None
+    outputs = self.encoder(batch, score_layers=score_layers, deterministic=deterministic, positions=first, **options)
+    return outputs._replace(logits=self.classifier(self.dropout(outputs.pooled, deterministic)))
+
+
+class MaskedLanguageModel(nn.Module):
+  """An encoder with BERT's masked-LM head: dense, activation, LayerNorm, tied decoder. Logits in float32."""
+
+  config: EncoderConfig
+  dtype: jnp.dtype = jnp.float32
+
+  def setup(self):
+    self.encoder = Encoder(self.config, self.dtype)
+    self.transform = dense(self.config, self.config.hidden_size, self.dtype)
+    self.transform_norm = layer_norm(self.config, self.dtype)
+    self.bias = self.param("bias", nn.initializers.zeros, (self.config.vocab_size,))
+
+  def __call__(
+    self,
+    batch: Batch,
+    *,
+    score_layers: tuple[int, ...] = (),
+    deterministic: bool = True,
+    positions: Int[Array, "B Q"] | None = None,
+    **options: Any,
+  ) -> Outputs:
+    """Returns the encoder's outputs with logits B×L×V, or of the tokens at `positions` alone, B×Q×V.
+
+    Arguments and errors as for `Encoder`.
+    """
+    outputs = self.encoder(
+      batch, score_layers=score_layers, deterministic=deterministic, positions=positions, **options
+    )
+    x_BxQxD = ACTIVATIONS[self.config.hidden_act](self.transform(outputs.hidden_states[-1]))
+    logits_BxQxV = self.encoder.word_logits(self.transform_norm(x_BxQxD)).astype(jnp.float32) + self.bias
+    return outputs._replace(logits=logits_BxQxV)
+
+
+Model = Encoder | SequenceClassifier | MaskedLanguageModel
+
+
+def initialize(model: Model, key: Array, *, kernels: Literal["bert", "glorot"] = "bert") -> dict:
+  """Returns fresh float32 parameters for `model`.
+
+  They are drawn leaf by leaf, which spares compiling `model.init`, a program as large as the model.
+
+  Args:
+    model: any of the modules here.
+    key: for the draw.
+    kernels: "bert" draws every matrix with the standard deviation `initializer_range`, as BERT does. At
+      0.02 that suits widths near 768; a student of a tenth of that width starts almost as the identity
+      and learns slowly. "glorot" scales by the matrix's own shape instead (Glorot & Bengio 2010);
+      embeddings are as before.
+  """
+  paths, tree = jax.tree.flatten_with_path(parameter_shapes(model))
+  keys = jax.random.split(key, len(paths))
+  draw = functools.partial(_draw, scale=model.config.initializer_range, glorot=kernels == "glorot")
+  leaves = [draw(path[-1].key, leaf.shape, key) for (path, leaf), key in zip(paths, keys, strict=True)]
+  return jax.tree.unflatten(tree, leaves)
+
+
+def _draw(name: str, shape: tuple[int, ...], key: Array, scale: float, glorot: bool) -> Array:
+  if name == "kernel" and glorot:
+    return jax.nn.initializers.glorot_normal()(key, shape)
+  if name in ("kernel", "embedding"):
+    return scale * jax.random.normal(key, shape)
+  return jnp.ones(shape) if name == "scale" else jnp.zeros(shape)
+
+
+def parameter_shapes(model: Model) -> dict:
+  """Returns the tree of the model's parameters as shapes, without computing any."""
+  example = {"input_ids": jax.ShapeDtypeStruct((1, 2), jnp.int32)}
+  return jax.eval_shape(model.init, jax.random.key(0), example)["params"]
+
+
+def count_parameters(params: Mapping) -> int:
+  """Returns the number of scalars in a tree of parameters."""
+  return sum(leaf.size for leaf in jax.tree.leaves(params))

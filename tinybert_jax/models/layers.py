@@ -1,0 +1,279 @@
+"""The parts of a BERT encoder as Flax Linen modules: embeddings, attention, feed-forward, dropout.
+
+Shapes: B batch, L length, Q tokens that are computed, D hidden size, F feed-forward size, H heads, K head size.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
+
+from tinybert_jax.errors import InputError
+from tinybert_jax.models.config import EncoderConfig
+
+# "plain": by array operations. "fused": by the kernels of `fused_attention`, for TPU; the same numbers up to rounding,
+# but for the random bits of dropout.
+AttentionForm = Literal["plain", "fused"]
+
+# The names of Hugging Face's ACT2FN that BERT configurations use.
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+  "gelu": functools.partial(jax.nn.gelu, approximate=False),
+  "gelu_python": functools.partial(jax.nn.gelu, approximate=False),
+  "gelu_new": functools.partial(jax.nn.gelu, approximate=True),
+  "gelu_fast": functools.partial(jax.nn.gelu, approximate=True),
+  "gelu_pytorch_tanh": functools.partial(jax.nn.gelu, approximate=True),
+  "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+  "relu": jax.nn.relu,
+  "relu2": lambda x: jnp.square(jax.nn.relu(x)),
+  "relu6": jax.nn.relu6,
+  "leaky_relu": jax.nn.leaky_relu,
+  "silu": jax.nn.silu,
+  "swish": jax.nn.silu,
+  "mish": jax.nn.mish,
+  "sigmoid": jax.nn.sigmoid,
+  "tanh": jnp.tanh,
+  "linear": lambda x: x,
+}
+
+
+def dropout(x: Array, rate: float, key: Array) -> Array:
+  """Returns `x` with elements zeroed at `rate`, the others scaled so that the mean stays.
+
+  One random byte decides an element, so the rate is rounded to a multiple of 1/256 (0.1 becomes 26/256)
+  and the scale follows the rounded rate. The usual 32 bits an element took 1.7 to 4 times as long on a CPU.
+  A program for TPU draws other bytes of the same key than one for CPU or GPU.
+  """
+  dropped = round(rate * 256)
+  return jnp.where(random_bytes(key, x.shape) >= dropped, x * (256 / (256 - dropped)), 0).astype(x.dtype)
+
+
+def random_bytes(key: Array, shape: tuple[int, ...]) -> UInt8[Array, "..."]:
+  """Returns the bytes that decide for `dropout`."""
+  tpu, default = (functools.partial(draw, shape=shape) for draw in (_bytes_in_place, _bytes_of_words))
+  return jax.lax.platform_dependent(key, tpu=tpu, default=default)
+
+
+def _bytes_of_words(key: Array, shape: tuple[int, ...]) -> Array:
+  """Returns random bytes, four from a word: a quarter of the work."""
+  size = math.prod(shape)
+  words = jax.random.bits(key, (-(-size // 4),), jnp.uint32)
+  return jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[:size].reshape(shape)
+
+
+def _bytes_in_place(key: Array, shape: tuple[int, ...]) -> Array:
+  """Returns random bytes, each from a word of its own: four times the work, and nothing is moved.
+
+  The compiler for TPU computes these where they are used, while four bytes from a word pass through memory in
+  layouts that waste most of it.
+  """
+  return jax.random.bits(key, shape, jnp.uint8)
+
+
+class Dropout(nn.Module):
+  """`dropout` with a key from the module's "dropout" stream; nothing when deterministic."""
+
+  rate: float
+
+  def __call__(self, x: Array, deterministic: bool) -> Array:
+    if deterministic or self.rate == 0:
+      return x
+    return dropout(x, self.rate, self.make_rng("dropout"))
+
+  def seeds(self, number: int, deterministic: bool) -> UInt32[Array, "number 2"] | None:
+    """Returns random words for those who draw by themselves, `fused_attention`; None where nothing is dropped."""
+    if deterministic or self.rate == 0:
+      return None
+    return jax.random.bits(self.make_rng("dropout"), (number, 2), jnp.uint32)
+
+
+def dense(config: EncoderConfig, features: int, dtype: jnp.dtype) -> nn.Dense:
+  return nn.Dense(features, dtype=dtype, kernel_init=nn.initializers.normal(config.initializer_range))
+
+
+def layer_norm(config: EncoderConfig, dtype: jnp.dtype) -> nn.LayerNorm:
+  # Flax keeps the statistics in float32 whatever the dtype. The one-pass variance it uses by default
+  # loses digits where the mean is large, so the two-pass form.
+  return nn.LayerNorm(epsilon=config.layer_norm_eps, dtype=dtype, use_fast_variance=False)
+
+
+class Embeddings(nn.Module):
+  """Word, position and token-type embeddings, summed and normalised."""
+
+  config: EncoderConfig
+  dtype: jnp.dtype
+
+  def setup(self):
+    config = self.config
+    embed = functools.partial(
+      nn.Embed,
+      features=config.hidden_size,
+      dtype=self.dtype,
+      embedding_init=nn.initializers.normal(config.initializer_range),
+    )
+    self.word_embeddings = embed(config.vocab_size)
+    self.position_embeddings = embed(config.max_position_embeddings)
+    self.token_type_embeddings = embed(config.type_vocab_size)
+    self.layer_norm = layer_norm(config, self.dtype)
+    self.dropout = Dropout(config.hidden_dropout_prob)
+
+  def __call__(
+    self, input_ids: Int[Array, "B L"], token_type_ids: Int[Array, "B L"], deterministic: bool
+  ) -> Float[Array, "B L D"]:
+    positions = jnp.arange(input_ids.shape[-1])
+    x_BxLxD = (
+      self.word_embeddings(input_ids) + self.position_embeddings(positions) + self.token_type_embeddings(token_type_ids)
+    )
+    return self.dropout(self.layer_norm(x_BxLxD), deterministic)
+
+
+def _at(x_BxLxD: Float[Array, "B L D"], positions_BxQ: Int[Array, "B Q"] | None) -> Float[Array, "B Q D"]:
+  return x_BxLxD if positions_BxQ is None else jnp.take_along_axis(x_BxLxD, positions_BxQ[..., None], axis=1)
+
+
+class HeadsDense(nn.Module):
+  """A dense layer from D to D, its result split into heads; with the parameters of `nn.Dense`.
+
+  Bias and heads come before the reshape: on TPU the bias after it was a pass through memory of its own.
+  """
+
+  config: EncoderConfig
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x_BxLxD: Float[Array, "B L D"], merged: bool = False) -> Float[Array, "B L H K"]:
+    """Returns the result in heads, or as it is, B×L×D."""
+    width, heads = self.config.hidden_size, (self.config.num_attention_heads, self.config.head_size)
+    kernel = self.param("kernel", nn.initializers.normal(self.config.initializer_range), (width, width))
+    bias = self.param("bias", nn.initializers.zeros, (width,))
+    x_BxLxD, kernel, bias = (array.astype(self.dtype) for array in (x_BxLxD, kernel, bias))
+    if merged:
+      return x_BxLxD @ kernel + bias
+    return jnp.einsum("bld,dhk->blhk", x_BxLxD, kernel.reshape(width, *heads)) + bias.reshape(heads)
+
+
+class QueryAndKey(NamedTuple):
+  """What a layer's scores come from, heads merged."""
+
+  query: Float[Array, "B L D"]
+  key: Float[Array, "B L D"]
+
+
+class SelfAttention(nn.Module):
+  """Multi-head self-attention, without the residual; gives its scores only where they are asked for."""
+
+  config: EncoderConfig
+  dtype: jnp.dtype
+
+  def setup(self):
+    self.query = HeadsDense(self.config, self.dtype)
+    self.key = HeadsDense(self.config, self.dtype)
+    self.value = HeadsDense(self.config, self.dtype)
+    self.output = dense(self.config, self.config.hidden_size, self.dtype)
+    self.dropout = Dropout(self.config.attention_probs_dropout_prob)
+
+  def __call__(
+    self,
+    x_BxLxD: Float[Array, "B L D"],
+    mask_BxL: Bool[Array, "B L"],
+    with_scores: bool,
+    deterministic: bool,
+    positions_BxQ: Int[Array, "B Q"] | None = None,
+  ) -> tuple[Float[Array, "B Q D"], Float[Array, "B H Q L"] | None]:
+    config = self.config
+    x_BxQxD = _at(x_BxLxD, positions_BxQ)
+    q_BxQxHxK, k_BxLxHxK, v_BxLxHxK = self.query(x_BxQxD), self.key(x_BxLxD), self.value(x_BxLxD)
+    mask_Bx1x1xL = mask_BxL[:, None, None, :]
+    drops = config.attention_probs_dropout_prob > 0 and not deterministic
+    if with_scores or drops:  # dot_product_attention gives no scores, and has no dropout
+      scores_BxHxQxL = jnp.einsum(
+        "bqhk,bmhk->bhqm", q_BxQxHxK, k_BxLxHxK, preferred_element_type=jnp.float32
+      ) / jnp.sqrt(config.head_size)
+      masked_BxHxQxL = jnp.where(mask_Bx1x1xL, scores_BxHxQxL, jnp.finfo(jnp.float32).min)
+      probs_BxHxQxL = self.dropout(jax.nn.softmax(masked_BxHxQxL).astype(self.dtype), deterministic)
+      context_BxQxHxK = jnp.einsum("bhqm,bmhk->bqhk", probs_BxHxQxL, v_BxLxHxK)
+    else:
+      scores_BxHxQxL = None
+      context_BxQxHxK = jax.nn.dot_product_attention(q_BxQxHxK, k_BxLxHxK, v_BxLxHxK, mask=mask_Bx1x1xL)
+    return self.output(context_BxQxHxK.reshape(x_BxQxD.shape)), scores_BxHxQxL if with_scores else None
+
+  def fused(
+    self,
+    x_BxLxD: Float[Array, "B L D"],
+    mask_BxL: Bool[Array, "B L"],
+    compare_with: QueryAndKey | None,
+    deterministic: bool,
+  ) -> tuple[Float[Array, "B L D"], "FusedScores"]:
+    """Returns the attention of all tokens by `fused_attention`, and what it gives in place of scores."""
+    from tinybert_jax.models.fused_attention import attend, attend_and_compare  # loads Pallas
+
+    config = self.config
+    query, key, value = (layer(x_BxLxD, merged=True) for layer in (self.query, self.key, self.value))
+    options = {
+      "heads": config.num_attention_heads,
+      "seed": self.dropout.seeds(x_BxLxD.shape[0], deterministic),
+      "dropped": round(config.attention_probs_dropout_prob * 256),
+    }
+    error = None
+    if compare_with is None:
+      context_BxLxD = attend(query, key, value, mask_BxL, **options)
+    else:
+      context_BxLxD, error = attend_and_compare(query, key, value, mask_BxL, compare_with, **options)
+    return self.output(context_BxLxD), FusedScores(QueryAndKey(query, key), error)
+
+
+class FusedScores(NamedTuple):
+  """What fused attention gives in place of scores; the error where there is something to compare with."""
+
+  query_and_key: QueryAndKey
+  error: Float[Array, " B"] | None
+
+
+class Layer(nn.Module):
+  """One post-LayerNorm transformer layer: attention, then feed-forward, each with a residual."""
+
+  config: EncoderConfig
+  dtype: jnp.dtype
+
+  def setup(self):
+    config = self.config
+    if config.hidden_act not in ACTIVATIONS:
+      raise InputError(f"hidden_act {config.hidden_act!r} is not supported; there are {', '.join(ACTIVATIONS)}")
+    self.attention = SelfAttention(config, self.dtype)
+    self.attention_norm = layer_norm(config, self.dtype)
+    self.intermediate = dense(config, config.intermediate_size, self.dtype)
+    self.output = dense(config, config.hidden_size, self.dtype)
+    self.output_norm = layer_norm(config, self.dtype)
+    self.dropout = Dropout(config.hidden_dropout_prob)
+
+  def __call__(
+    self,
+    x_BxLxD: Float[Array, "B L D"],
+    mask_BxL: Bool[Array, "B L"],
+    with_scores: bool,
+    deterministic: bool,
+    positions_BxQ: Int[Array, "B Q"] | None = None,
+  ) -> tuple[Float[Array, "B Q D"], Float[Array, "B H Q L"] | None]:
+    """Returns outputs and scores of the tokens at those positions, by default of all; all tokens are attended to."""
+    attended_BxQxD, scores_BxHxQxL = self.attention(x_BxLxD, mask_BxL, with_scores, deterministic, positions_BxQ)
+    return self._after_attention(_at(x_BxLxD, positions_BxQ), attended_BxQxD, deterministic), scores_BxHxQxL
+
+  def fused(
+    self,
+    x_BxLxD: Float[Array, "B L D"],
+    mask_BxL: Bool[Array, "B L"],
+    compare_with: QueryAndKey | None,
+    deterministic: bool,
+  ) -> tuple[Float[Array, "B L D"], FusedScores]:
+    """Returns outputs, and what fused attention gives in place of scores."""
+    attended_BxLxD, scores = self.attention.fused(x_BxLxD, mask_BxL, compare_with, deterministic)
+    return self._after_attention(x_BxLxD, attended_BxLxD, deterministic), scores
+
+  def _after_attention(self, x_BxQxD: Array, attended_BxQxD: Array, deterministic: bool) -> Array:
+    x_BxQxD = self.attention_norm(x_BxQxD + self.dropout(attended_BxQxD, deterministic))
+    inner_BxQxF = ACTIVATIONS[self.config.hidden_act](self.intermediate(x_BxQxD))
+    return self.output_norm(x_BxQxD + self.dropout(self.output(inner_BxQxF), deterministic))

@@ -1,0 +1,1 @@
+"""From a teacher and data to a student, in stages that are kept."""

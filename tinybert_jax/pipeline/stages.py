@@ -1,0 +1,204 @@
+"""Stage folders: finished or not there, reused when made from the same inputs, and never lost half-way."""
+
+import contextlib
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinybert_jax.data import fingerprint
+from tinybert_jax.distillation.objectives import Params
+from tinybert_jax.errors import InputError
+from tinybert_jax.models.config import EncoderConfig, read_json
+from tinybert_jax.models.encoder import SequenceClassifier
+from tinybert_jax.models.pretrained import Pretrained, load_pretrained, replace_directory, save_pretrained
+from tinybert_jax.models.tokenizer_type import Tokenizer
+
+RECORD = "stage.json"
+INPUTS = "inputs.json"  # of work under way
+
+
+class Made(NamedTuple):
+  """What a stage made: a classifier, and what is to be kept about it."""
+
+  config: EncoderConfig
+  params: Params
+  about: Mapping[str, Any]
+
+
+class Finished(NamedTuple):
+  """A stage folder's content.
+
+  Attributes:
+    model: the module.
+    params: its parameters.
+    fingerprint: of the model.
+    record: `stage.json`.
+  """
+
+  model: SequenceClassifier
+  params: Params
+  fingerprint: str
+  record: dict[str, Any]
+
+  def pretrained(self) -> Pretrained:
+    """Returns the same as a loaded model."""
+    return Pretrained(self.model.config, self.params, ())
+
+
+def run(
+  folder: Path,
+  inputs: Mapping[str, Any],
+  make: Callable[[Path], Made],
+  tokenizer: Tokenizer,
+  description: str,
+) -> Finished:
+  """Returns the stage of a model in `folder`, made now if it is not there or was made from other inputs; see `build`.
+
+  The folder is a Hugging Face directory with the log of its training in `training/`.
+
+  Args:
+    folder: see `build`.
+    inputs: likewise.
+    make: makes the model, working in the directory that it is given.
+    tokenizer: saved with it.
+    description: for the model card.
+  """
+
+  def build_model(work: Path) -> Callable[[Path], Mapping[str, Any]]:
+    made = make(work)
+
+    def write(new: Path) -> Mapping[str, Any]:
+      save_pretrained(new, made.config, made.params, tokenizer=tokenizer, description=description)
+      shutil.copytree(work, new / "training", ignore=shutil.ignore_patterns("checkpoints", INPUTS))
+      return made.about
+
+    return write
+
+  build(folder, inputs, build_model)
+  return load(folder, inputs["task"])
+
+
+def build(folder: Path, inputs: Mapping[str, Any], make: Callable[[Path], Callable[[Path], Mapping[str, Any]]]) -> None:
+  """Sees to it that `folder` holds a stage made from these inputs, with `stage.json`: makes it, or finds it there.
+
+  The folder is written beside its place and put there when complete, so what was there before stays until then. Work
+  under way is in `<folder>.unfinished`.
+
+  Args:
+    folder: its name is the stage's, its parent's name the task's.
+    inputs: JSON values on which the result depends; "task" and "stage" are among them.
+    make: does the work in the directory that it is given, and returns what writes the stage's files to another one
+      and gives what `stage.json` keeps about them.
+
+  Raises:
+    InputError: the folder is another task's, or was not made here.
+  """
+  inputs = json.loads(json.dumps(inputs))
+  name = folder.name
+  if folder.exists():
+    before = read_record(folder, inputs["task"])["inputs"]
+    if before == inputs:
+      print(f"{name:13} reused from {folder}", flush=True)
+      return
+    print(f"{name:13} done again: {_changes(before, inputs)}", flush=True)
+  work = _work_directory(folder, inputs)
+  print(f"{name:13} in {work}", flush=True)
+  write = make(work)
+  with replace_directory(folder) as new:
+    record = {"inputs": inputs, **write(new)}
+    (new / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+  shutil.rmtree(work)
+
+
+def load(folder: Path, task: str) -> Finished:
+  """Returns the finished stage in `folder`; InputError where there is none, or one of another task."""
+  record = read_record(folder, task)
+  loaded = load_pretrained(folder, SequenceClassifier)
+  return Finished(SequenceClassifier(loaded.config), loaded.params, fingerprint.of_model(*loaded[:2]), record)
+
+
+def read_record(folder: Path, task: str) -> dict[str, Any]:
+  """Returns a stage folder's `stage.json`; InputError where it is none of this task."""
+  if not folder.exists():
+    raise InputError(f"{folder}: not there yet; run that stage first (--stages {folder.name} …)")
+  if not (folder / RECORD).is_file():
+    raise InputError(f"{folder}: holds no {RECORD}, so it was not made by this program; move it, or give another --out")
+  record = read_json(folder / RECORD)
+  found = record.get("inputs", {}).get("task")
+  if found != task:
+    raise InputError(f"{folder}: holds a stage of the task {found}, not of {task}; move it, or give another --out")
+  return record
+
+
+def made_from_rows(folder: Path, task: str) -> str:
+  """Returns the fingerprint of the training rows that the stage in `folder` was made from; errors as `read_record`."""
+  return read_record(folder, task)["inputs"]["training_rows"]
+
+
+def unfinished(folder: Path) -> Path:
+  """Returns the directory of the work under way for a stage."""
+  return folder.with_name(f"{folder.name}.unfinished")
+
+
+def is_made_from(directory: Path, inputs: Mapping[str, Any]) -> bool:
+  """Whether a stage folder, or the directory of work under way, is there and was begun with these inputs."""
+  inputs = json.loads(json.dumps(inputs))
+  for name in (RECORD, INPUTS):
+    if (directory / name).is_file():
+      found = read_json(directory / name)
+      return (found["inputs"] if name == RECORD else found) == inputs
+  return False
+
+
+def stored_logits(path: Path, made_from: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+  """Returns the logits in the file `path`, computed and written first where it has none of that fingerprint."""
+  if path.is_file():
+    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as file:
+      if str(file["made_from"]) == made_from:
+        return file["logits"]
+    print(f"{'':13} {path.name}: of another teacher or other data, or damaged; computed anew", flush=True)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  new = path.with_suffix(".new.npz")
+  logits = compute()
+  np.savez(new, logits=logits, made_from=made_from)
+  new.replace(path)
+  return logits
+
+
+def _work_directory(folder: Path, inputs: Mapping[str, Any]) -> Path:
+  """Returns the directory of the work under way; that of work from other inputs is put aside."""
+  work = unfinished(folder)
+  note = work / INPUTS
+  if work.exists():
+    before = read_json(note) if note.is_file() else {}
+    if before == inputs:
+      return work
+    number = next(n for n in range(1, 1_000_000) if not work.with_name(f"{work.name}-{n}").exists())
+    aside = work.with_name(f"{work.name}-{number}")
+    work.rename(aside)
+    print(f"{folder.name:13} an unfinished run is kept in {aside}: {_changes(before, inputs)}", flush=True)
+  work.mkdir(parents=True)
+  new = note.with_suffix(".new")
+  new.write_text(json.dumps(inputs, indent=2) + "\n", encoding="utf-8")
+  new.replace(note)  # other processes may read it at any time
+  return work
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+  names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+  return ", ".join(_change(name.replace("_", " "), before.get(name), now.get(name)) for name in names)
+
+
+def _change(name: str, before: Any, now: Any) -> str:
+  is_digest = [isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value) for value in (before, now)]
+  if any(is_digest) and None in (before, now):
+    return f"{name} {'added' if before is None else 'left out'}"
+  if all(is_digest):
+    return f"{name} changed"  # fingerprints tell a reader nothing
+  return f"{name} was {before} and is {now}"

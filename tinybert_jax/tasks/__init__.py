@@ -1,0 +1,1 @@
+"""Kinds of task: their labels, losses, targets and metrics."""

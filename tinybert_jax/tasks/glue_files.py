@@ -1,0 +1,203 @@
+"""The rows of the GLUE tasks, from the official files or the Hugging Face hub, and the leaderboard's files."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import datasets
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float
+
+from tinybert_jax.errors import InputError
+from tinybert_jax.tasks.glue import TASKS, Task, spelling
+
+HUB = "nyu-mll/glue"
+SCORES = (0.0, 5.0)  # the range of STS-B's
+_TEXT = ("text", "pair")
+_NO_CELL = str.maketrans("\t\n\r", "   ")
+
+
+class Rows(NamedTuple):
+  """The rows of a split.
+
+  Attributes:
+    rows: columns `index`, `text`, `pair` (in tasks of two texts), and `label`, where it has them: class numbers in
+      the order of `Task.labels`, or scores.
+    skipped: rows that were left out because they were incomplete.
+  """
+
+  rows: datasets.Dataset
+  skipped: int = 0
+
+
+def load_rows(task: Task, split: str, directory: Path | None) -> Rows:
+  """Returns a split of a task.
+
+  Args:
+    task: from the table.
+    split: a key of `task.files`.
+    directory: the official files: a folder that holds the task's, or the task's own; None for the hub.
+
+  Raises:
+    InputError: no such folder, file or column, a row that is malformed or has an unknown label (with its line), or
+      a hub that cannot be reached.
+  """
+  if directory is None:
+    return _from_hub(task, split)
+  folder = find_folder(task, directory)
+  if folder is None:
+    raise InputError(f"{directory}: no folder {task.name} there, and no {task.files[split]}")
+  return read_tsv(task, split, folder / task.files[split])
+
+
+def find_folder(task: Task, directory: Path) -> Path | None:
+  """Returns the folder of the task's official files in `directory`, or `directory` itself if it is that."""
+  if not directory.is_dir():
+    raise InputError(f"{directory}: no such directory")
+  names = {spelling(name) for name in (task.name, task.hub, *task.folders)}
+  for child in sorted(directory.iterdir()):
+    if child.is_dir() and spelling(child.name) in names:
+      return child
+  own_name = spelling(directory.resolve().name)
+  is_another = own_name not in names and own_name in {spelling(name) for name in TASKS}
+  is_own = not is_another and any((directory / file).is_file() for file in task.files.values())
+  return directory if is_own else None
+
+
+def read_tsv(task: Task, split: str, path: Path) -> Rows:
+  """Returns the rows of one official file: tab-separated, without quoting; see `load_rows`."""
+  header, cells = _table(task, split, path)
+  has_labels = _has_labels(task, split)
+  needed = [*task.texts, task.label] if has_labels else list(task.texts)
+  if missing := [name for name in needed if name not in header]:
+    raise InputError(
+      f"{path}, line 1: no column {' and no column '.join(missing)}; the header names {', '.join(header) or 'nothing'}"
+    )
+  if not cells:
+    raise InputError(f"{path}: no rows")
+  columns = {name: header.index(name) for name in needed}
+  numbered = header.index("index") if "index" in header else header.index("id") if "id" in header else None
+  made, skipped = [], 0
+  for number, row in cells:
+    if len(row) != len(header):
+      if _may_be_incomplete(task, split):
+        skipped += 1
+        continue
+      raise InputError(f"{path}, line {number}: {len(row)} cells, and {len(header)} are needed ({', '.join(header)})")
+    new = dict(zip(_TEXT, (row[columns[name]] for name in task.texts), strict=False))
+    new["index"] = row[numbered] if numbered is not None and not has_labels else str(len(made))
+    if has_labels:
+      new["label"] = _label(task, row[columns[task.label]], f"{path}, line {number}")
+    made.append(new)
+  if not made:
+    raise InputError(f"{path}: no complete rows, {skipped} incomplete ones")
+  return Rows(datasets.Dataset.from_dict({name: [row[name] for row in made] for name in made[0]}), skipped)
+
+
+def write_predictions(path: Path, task: Task, index: Sequence[str], logits: Float[np.ndarray, "N C"]) -> None:
+  """Writes the leaderboard's file: a header, then each row's index and label in the spelling that GLUE takes."""
+  if task.is_regression:
+    predictions = [f"{value:.3f}" for value in np.clip(logits[:, 0], *SCORES)]
+  else:
+    predictions = [task.written[number] for number in np.argmax(logits, axis=-1)]
+  lines = ["index\tprediction", *(f"{i}\t{prediction}" for i, prediction in zip(index, predictions, strict=True))]
+  path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_augmented(path: Path, task: Task, directory: Path | None, tables: Iterable[pa.Table]) -> None:
+  """Writes augmented training rows in the official layout, with the header, the ids and all other cells of the source.
+
+  Args:
+    path: the file to write.
+    task: whose rows these are.
+    directory: of the official files that the rows come from; None for the hub, whose rows give the columns of index,
+      texts and label alone.
+    tables: of the columns `index`, `text`, `pair` and `label`, from `augmented.read_parts`.
+  """
+  if directory is None:
+    header, sources = list(task.headerless) or ["index", *task.texts, task.label], None
+  else:
+    header, cells = _table(task, "train", find_folder(task, directory) / task.files["train"])
+    sources = [row for _, row in cells if len(row) == len(header)]
+  columns = [header.index(name) for name in task.texts]
+  label = header.index(task.label)
+  new = path.with_suffix(".new")
+  with open(new, "w", encoding="utf-8", newline="\n") as file:
+    if not task.headerless:
+      file.write("\t".join(header) + "\n")
+    for table in tables:
+      for row in table.to_pylist():
+        cells = list(sources[int(row["index"])]) if sources else [row["index"], *[""] * (len(header) - 1)]
+        if not sources:
+          cells[label] = f"{row['label']:g}" if task.is_regression else task.written[row["label"]]
+        for column, name in zip(columns, _TEXT, strict=False):
+          # The layout has no quoting, so these cannot stand in a cell.
+          cells[column] = row[name].translate(_NO_CELL)
+        file.write("\t".join(cells) + "\n")
+  new.replace(path)
+
+
+def _table(task: Task, split: str, path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+  """Returns the header of an official file, and each line's number and cells."""
+  # Not the csv module, nor text mode: quotes are text here, and so are U+2028 and its like, which would end a line.
+  try:
+    lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+  except FileNotFoundError as error:
+    raise InputError(f"{path}: no such file, and {task.name} needs it") from error
+  cells = [(number, _cells(line, path, number)) for number, line in enumerate(lines, start=1) if line.strip(b"\r")]
+  if task.headerless and _has_labels(task, split):
+    return list(task.headerless), cells
+  return cells.pop(0)[1] if cells else [], cells
+
+
+def _has_labels(task: Task, split: str) -> bool:
+  return task.label is not None and not split.startswith("test")
+
+
+def _may_be_incomplete(task: Task, split: str) -> bool:
+  return task.skip_incomplete and _has_labels(task, split)
+
+
+def _from_hub(task: Task, split: str) -> Rows:
+  hub_split = {"dev": "validation", "test": "test"}.get(split, split.replace("dev_", "validation_"))
+  if "dev_mismatched" in task.files and "_" not in split and split != "train":
+    hub_split += "_matched"
+  try:
+    rows = datasets.load_dataset(HUB, task.hub, split=hub_split)
+  except Exception as error:  # datasets, huggingface_hub and their HTTP libraries each raise their own
+    raise InputError(
+      f"{HUB} ({task.hub}): not in the cache, and the Hugging Face hub gave no answer; give a folder of GLUE's "
+      "official files instead"
+    ) from error
+  columns = {name: list(rows[column]) for name, column in zip(_TEXT, task.hub_texts or task.texts, strict=False)}
+  columns["index"] = [str(i) for i in rows["idx"]]
+  if _has_labels(task, split):
+    columns["label"] = list(rows["label"])
+    if not task.is_regression:
+      number = {name: task.labels.index(name) for name in task.labels}
+      names = rows.features["label"].names
+      columns["label"] = [number[names[label]] for label in rows["label"]]
+  return Rows(datasets.Dataset.from_dict(columns))
+
+
+def _cells(line: bytes, path: Path, number: int) -> list[str]:
+  try:
+    return line.rstrip(b"\r").decode("utf-8").split("\t")
+  except UnicodeDecodeError as error:
+    raise InputError(f"{path}, line {number}: not UTF-8 text ({error.reason} at byte {error.start + 1})") from error
+
+
+def _label(task: Task, cell: str, where: str) -> int | float:
+  if not task.is_regression:
+    if cell not in task.written:
+      raise InputError(f"{where}: the label is {cell!r}, and {task.name} has {', '.join(task.written)}")
+    return task.written.index(cell)
+  try:
+    value = float(cell)
+  except ValueError:
+    value = math.nan
+  if not SCORES[0] <= value <= SCORES[1]:
+    raise InputError(f"{where}: the score is {cell!r}, and a number from {SCORES[0]:g} to {SCORES[1]:g} is needed")
+  return value

@@ -1,0 +1,1 @@
+"""The update, its compiled forms, and the loop that runs it."""

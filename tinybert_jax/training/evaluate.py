@@ -1,0 +1,104 @@
+"""Logits over a data set, and what a model costs: FLOPs, latency, throughput."""
+
+import collections
+import functools
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import datasets
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.distillation.objectives import Params
+from tinybert_jax.models.encoder import Batch, SequenceClassifier
+
+_UNDER_WAY = 64  # batches that the device may have before it
+
+
+def predict(
+  model: SequenceClassifier, params: Params, rows: datasets.Dataset, *, batch_size: int = 64
+) -> Float[np.ndarray, "N C"]:
+  """Returns the logits of every row, in the order of the rows; no dropout."""
+  lengths = bucket_lengths(row_length(rows), at_most=model.config.max_position_embeddings)
+  source = BatchSource(rows, batch_size=batch_size, lengths=lengths, shuffle=False, pad_id=model.config.pad_token_id)
+  params = jax.device_put(params)
+  result = np.empty((len(rows), model.config.num_labels), np.float32)
+  under_way = collections.deque()
+
+  def fetch():
+    indices, values = under_way.popleft()
+    result[indices] = values[: len(indices)]
+
+  for step, batch in enumerate(source):
+    # Batches are sent off before earlier results are fetched, so the device never waits for the host.
+    under_way.append((source.indices(step), logits(model, params, batch, first_token=True)))
+    if len(under_way) > _UNDER_WAY:
+      fetch()
+  while under_way:
+    fetch()
+  return result
+
+
+@functools.partial(jax.jit, static_argnums=0, static_argnames="first_token")
+def logits(
+  model: SequenceClassifier, params: Params, batch: Batch, *, first_token: bool = False
+) -> Float[Array, "B C"]:
+  """Returns the logits of one batch; compiled once for each model and shape; `first_token` as for the model."""
+  return model.apply({"params": params}, batch, first_token=first_token).logits
+
+
+class Cost(NamedTuple):
+  """What a model costs.
+
+  Attributes:
+    flops: floating-point operations of one sequence, as the compiler counts them.
+    latency_ms: median milliseconds for one sequence at a time.
+    throughput: sequences a second, in batches of 32, from the median.
+  """
+
+  flops: float
+  latency_ms: float
+  throughput: float
+
+
+def compare_costs(
+  models: dict[str, tuple[SequenceClassifier, Params]], *, length: int = 128, repeats: int = 50
+) -> dict[str, Cost]:
+  """Returns the cost of each model on full sequences of `length` tokens, measured in turns.
+
+  The turns alternate between the models, and medians are taken, so that a machine that slows down for a
+  while does so for all of them.
+  """
+  runs: dict[int, dict[str, Callable[[], Array]]] = {1: {}, 32: {}}
+  flops = {}
+  for name, (model, params) in models.items():
+    params = jax.device_put(params)
+    for size, by_name in runs.items():
+      ones = jnp.ones((size, length), jnp.int32)
+      batch = {"input_ids": ones, "attention_mask": ones}
+      by_name[name] = functools.partial(logits, model, params, batch)
+      if size == 1:
+        flops[name] = logits.lower(model, params, batch).compile().cost_analysis()["flops"]
+  single = median_seconds(runs[1], repeats)
+  batched = median_seconds(runs[32], max(1, repeats // 5))
+  return {name: Cost(flops[name], 1e3 * single[name], 32 / batched[name]) for name in models}
+
+
+def median_seconds(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+  """Returns the median seconds of each run, taken in turns; the first turn of each only warms up.
+
+  Args:
+    runs: functions that return arrays, whose results are waited for.
+    repeats: turns that count.
+  """
+  seconds = {name: [] for name in runs}
+  for _ in range(repeats + 1):
+    for name, run in runs.items():
+      start = time.perf_counter()
+      jax.block_until_ready(run())
+      seconds[name].append(time.perf_counter() - start)
+  return {name: float(np.median(values[1:])) for name, values in seconds.items()}

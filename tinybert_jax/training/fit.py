@@ -1,0 +1,153 @@
+"""Training from rows and a recipe: the one place where batches, schedule, update and loop meet."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import jax
+
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.distillation.objectives import LossFn, Params
+from tinybert_jax.models.encoder import Batch
+from tinybert_jax.training import optim, steps
+from tinybert_jax.training.loop import Every, Source, TrainResult, train
+from tinybert_jax.training.optim import Decay
+from tinybert_jax.training.parallel import Form, data_parallel, gather
+
+Place = Callable[[Batch], Batch]
+# Metrics of (parameters, the teacher's parameters, what places a batch on the devices).
+Evaluate = Callable[[Params, Params, Place], Mapping[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """How long and how fast a model trains.
+
+  Attributes:
+    epochs: passes over the rows.
+    batch_size: rows in a batch, of all devices together.
+    learning_rate: the peak.
+    steps: batches of the run, in place of `epochs`.
+    warmup: share of the steps in which the rate rises to its peak.
+    decay: how it falls to 0 after that.
+    eps: Adam's epsilon; BERT's 1e-6 damps the smallest gradients for most of a short run.
+    dropout: whether the student drops.
+    accumulate: parts that each batch is computed in, to save memory.
+    form: how the devices share a batch, see `parallel.Form`.
+    buckets: number of lengths that rows are padded to; by default a few, see `bucket_lengths`.
+  """
+
+  epochs: int
+  batch_size: int
+  learning_rate: float
+  steps: int | None = None
+  warmup: float = 0.1
+  decay: Decay = "linear"
+  eps: float = 1e-6
+  dropout: bool = True
+  accumulate: int = 1
+  form: Form = "mesh"
+  buckets: int | None = None
+
+  def as_inputs(self) -> dict[str, Any]:
+    """Returns what a result depends on: how long and how fast, and what else differs from the defaults."""
+    left_out = {"steps" if self.steps is None else "epochs", "accumulate", "form"}
+    always = {"epochs", "batch_size", "learning_rate", "steps"} - left_out
+    return {
+      field.name: getattr(self, field.name)
+      for field in dataclasses.fields(self)
+      if field.name in always
+      or (field.name not in left_out and field.name not in always and getattr(self, field.name) != field.default)
+    }
+
+  def total_steps(self, rows: int) -> int:
+    """Returns the batches of a run over so many rows."""
+    return self.epochs * -(-rows // self.batch_size) if self.steps is None else self.steps
+
+
+def fit(
+  directory: Path,
+  loss_fn: LossFn,
+  params: Params,
+  rows: datasets.Dataset,
+  recipe: Recipe,
+  *,
+  seed: int = 0,
+  pad_id: int = 0,
+  lengths: Sequence[int] | None = None,
+  at_most: int | None = None,
+  as_source: Callable[[BatchSource], Source] = lambda batches: batches,
+  teacher_params: Params | None = None,
+  evaluate: Evaluate | None = None,
+  best_metric: str | None = None,
+  every: Every = Every(),
+  config: Mapping[str, Any] | None = None,
+  title: str = "train",
+) -> TrainResult:
+  """Returns the result of training `params` by `recipe` over `rows`; its parameters are whole on every device.
+
+  It trains on all devices of all processes; of several processes all call it with the same arguments.
+
+  Args:
+    directory: of the run; the same call on a directory that a killed run left goes on there.
+    loss_fn: from `distillation.objectives`, or any function of that type.
+    params: to start from.
+    rows: token rows, as `BatchSource` takes them.
+    recipe: how long and how fast.
+    seed: random seed for the order of the rows and dropout.
+    pad_id: the token that fills up rows.
+    lengths: that rows are padded to; by default those they pad least to.
+    at_most: tokens that rows are cut to, which bounds the default lengths.
+    as_source: makes other batches of those of the rows, such as `masking.MaskedBatches`.
+    teacher_params: handed to the loss, without a gradient.
+    evaluate: see `Evaluate`.
+    best_metric: the one of its metrics, higher is better, by which the best parameters are kept.
+    every: how often the run logs, evaluates and saves.
+    config: options that a directory's earlier run must have had too, JSON values.
+    title: on the progress bar.
+
+  Raises:
+    InputError: no rows, or a directory that holds a run with another `config`.
+    RunStopped: Ctrl-C, SIGTERM, or too many skipped updates; the state is saved before.
+  """
+  source = as_source(
+    BatchSource(
+      rows,
+      batch_size=recipe.batch_size,
+      lengths=lengths or bucket_lengths(row_length(rows), recipe.buckets, at_most=at_most),
+      epochs=recipe.epochs,
+      steps=recipe.steps,
+      seed=seed,
+      pad_id=pad_id,
+      process=jax.process_index(),
+      processes=jax.process_count(),
+    )
+  )
+  schedule = optim.schedule(recipe.learning_rate, len(source), warmup=recipe.warmup, decay=recipe.decay)
+  optimizer = optim.adamw(schedule, eps=recipe.eps)
+  update, state, teacher_params, place = data_parallel(
+    functools.partial(
+      steps.make_update, loss_fn, optimizer, accumulate=recipe.accumulate, dropout=recipe.dropout
+    ),
+    steps.create_state(params, optimizer, steps.random_key(seed)),
+    teacher_params or {},
+    recipe.batch_size,
+    recipe.form,
+  )
+  result = train(
+    directory,
+    update,
+    state,
+    teacher_params,
+    source,
+    evaluate=None if evaluate is None else lambda params: evaluate(params, teacher_params, place),
+    best_metric=best_metric,
+    every=every,
+    config=config,
+    title=title,
+    place=place,
+  )
+  return result._replace(params=gather(result.params))

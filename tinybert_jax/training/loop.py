@@ -1,0 +1,168 @@
+"""The loop: batches in, progress, evaluation, checkpoints; the same call again goes on where it stopped."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from tinybert_jax.distillation.objectives import Params
+from tinybert_jax.errors import InputError, RunStopped
+from tinybert_jax.models.encoder import Batch
+from tinybert_jax.training.checkpoints import Checkpoints
+from tinybert_jax.training.run_log import RunLog, read_log
+from tinybert_jax.training.steps import TrainState, Update
+from tinybert_jax.training.stopping import stop_signals
+
+
+
+class Source(Protocol):
+  """The batches of a whole run; `data.batches.BatchSource` and `data.masking.MaskedBatches` are such."""
+
+  @property
+  def steps_per_epoch(self) -> int: ...
+
+  def __len__(self) -> int: ...
+
+  def __iter__(self) -> Iterator[Batch]:
+    """Returns an iterator with `get_state` and `set_state`."""
+    ...
+
+
+
+@dataclasses.dataclass(frozen=True)
+class Every:
+  """How often a run does what, in steps.
+
+  Attributes:
+    log: average the metrics since the last time, to the progress bar, `log.jsonl` and TensorBoard.
+    evaluate: evaluate; None for once an epoch. The end of the run always does.
+    checkpoint: save the latest state; None for at every evaluation.
+  """
+
+  log: int = 20
+  evaluate: int | None = None
+  checkpoint: int | None = None
+
+
+class TrainResult(NamedTuple):
+  """What a run ends with.
+
+  Attributes:
+    params: the best by `best_metric`; the last ones where nothing was evaluated.
+    metrics: of the evaluation that was best; empty likewise.
+    history: the rows of `log.jsonl`: each has `step` and the means of the metrics since the row before,
+      or `step` and an evaluation's.
+    state: the last state.
+  """
+
+  params: Params
+  metrics: Mapping[str, float]
+  history: list[dict[str, float]]
+  state: TrainState
+
+
+def train(
+  directory: str | Path,
+  update: Update,
+  state: TrainState,
+  teacher_params: Params,
+  source: Source,
+  *,
+  evaluate: Callable[[Params], Mapping[str, float]] | None = None,
+  best_metric: str | None = None,
+  every: Every = Every(),
+  config: Mapping[str, Any] | None = None,
+  title: str = "train",
+  place: Callable[[Batch], Batch] = jax.device_put,
+  max_skipped_in_a_row: int = 20,
+) -> TrainResult:
+  """Returns the result of running `update` over every batch of `source`.
+
+  `directory` gets `log.jsonl`, TensorBoard events and `checkpoints/`; a call with the same arguments on a
+  directory that a killed run left goes on, and ends with the parameters as if it had not been killed (a
+  row of the log that spans the gap is a mean of the steps after it). Of several processes all call it, on
+  the same directory; the first writes the log, and all stop where one is told to.
+
+  Args:
+    directory: of this run.
+    update: a compiled update from `steps`; it donates the state.
+    state: to start from.
+    teacher_params: handed to the update.
+    source: the batches of the whole run.
+    evaluate: metrics of the parameters.
+    best_metric: the one of its metrics, higher is better, by which the best parameters are kept.
+    every: how often.
+    config: options that a directory's earlier run must have had too, JSON values.
+    title: on the progress bar.
+    place: puts a batch on the devices.
+    max_skipped_in_a_row: updates with a non-finite gradient in a row that end the run.
+
+  Raises:
+    InputError: the directory holds a run with another `config`.
+    RunStopped: Ctrl-C, SIGTERM, or too many skipped updates; the state is saved before.
+  """
+  directory = Path(directory)
+  directory.mkdir(parents=True, exist_ok=True)
+  config = json.loads(json.dumps(config or {}))
+  total, batches = len(source), iter(source)
+  evaluate_every = every.evaluate or source.steps_per_epoch
+  checkpoint_every = every.checkpoint or evaluate_every
+  teacher_params = jax.tree.map(jnp.asarray, teacher_params)  # not moved in every step
+  best, history, step = {}, [], 0
+  with contextlib.closing(Checkpoints(directory / "checkpoints")) as checkpoints:
+    record = checkpoints.latest_record()
+    if record is not None:
+      # Before the state, which with other options may have other shapes.
+      if record["config"] != config:
+        raise InputError(_other_options(directory, record["config"], config))
+      state = checkpoints.restore_latest(state)
+      best, history = record["best"], read_log(directory, record["log_rows"])
+      batches.set_state(record["batches"])
+      step = int(state.step)
+
+    def save():
+      record = {"config": config, "best": best, "log_rows": len(history), "batches": batches.get_state()}
+      checkpoints.save_latest(step, state, record)
+
+    with RunLog(directory, history, title, total, step) as log, stop_signals() as stop:
+      while step < total:
+        state, metrics = update(state, teacher_params, place(next(batches)))
+        step += 1
+        log.add(metrics)
+        if step % every.log == 0 or step == total:
+          row = log.write_means(step)
+          if row["skipped_in_a_row"] >= max_skipped_in_a_row:
+            save()
+            checkpoints.wait()
+            raise RunStopped(
+              f"{title}: {int(row['skipped_in_a_row'])} updates in a row had a gradient that was not finite (step "
+              f"{step}); a lower learning rate may help; the parameters before them are saved in {directory}"
+            )
+        if evaluate and (step % evaluate_every == 0 or step == total):
+          scores = dict(evaluate(state.params))
+          log.write(step, scores)
+          if best_metric and (not best or scores[best_metric] > best["metrics"][best_metric]):
+            best = {"step": step, "metrics": scores}
+            checkpoints.save_best(step, state.params)
+        stopped = stop()
+        if stopped or step % checkpoint_every == 0 or step == total:
+          save()
+        if stopped and step < total:
+          checkpoints.wait()
+          raise RunStopped(
+            f"{title}: stopped at step {step} of {total}, which is saved in {directory}; the same command goes on there"
+          )
+    checkpoints.wait()
+    params = checkpoints.restore_best(state.params) if best else state.params
+  return TrainResult(params, best.get("metrics", {}), history, state)
+
+
+def _other_options(directory: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+  names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+  changes = ", ".join(f"{name} {before.get(name)!r} then and {now.get(name)!r} now" for name in names)
+  return f"{directory} holds a run with other options ({changes}); give another directory, or remove this one"
