@@ -24,7 +24,7 @@ class Texts(NamedTuple):
 
 
 class Data(NamedTuple):
-  """R8 as token rows with labels, and the texts of the test split.
+  """R8 as token rows with labels, and the texts of the transfer and the test rows.
 
   `labelled` and `dev` are parts of the training split with nothing in common; `transfer` is all of it but `dev`,
   and its labels are not read.
@@ -35,7 +35,8 @@ class Data(NamedTuple):
   dev: datasets.Dataset
   test: datasets.Dataset
   labels: tuple[str, ...]
-  test_texts: list[str]
+  transfer_texts: datasets.Dataset
+  test_texts: datasets.Dataset
 
 
 def encoder_directory() -> Path:
@@ -87,8 +88,14 @@ def few_labels(
     dev=train_rows.select(dev),
     test=test_rows,
     labels=labels,
-    test_texts=test_split.texts,
+    transfer_texts=_texts(train_split, labels).select(transfer),
+    test_texts=_texts(test_split, labels),
   )
+
+
+def _texts(split: Texts, labels: tuple[str, ...]) -> datasets.Dataset:
+  numbers = [labels.index(label) for label in split.labels]
+  return datasets.Dataset.from_dict({"text": split.texts, "label": numbers})
 
 
 def sample_by_class(rows: np.ndarray, classes: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:

@@ -6,9 +6,11 @@ import errno
 import json
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import TypeVar
 
 import jax
@@ -85,7 +87,19 @@ def _sentence(error: BaseException) -> str | None:
   return str(error)
 
 
+def command() -> str:
+  """Returns the command that began this process, as a shell takes it."""
+  program, *arguments = sys.argv
+  name = Path(program)
+  if name.name == "__main__.py":
+    name = name.parent
+  if name.suffix == ".py" or name.parent.name == "experiments":
+    return shlex.join(["python", "-m", f"{name.parent.name}.{name.stem}", *arguments])
+  return shlex.join([name.name, *arguments])
+
+
 def as_json(options: object, but: Collection[str] = ()) -> dict:
-  """Returns a dataclass of options as JSON values, without `out` and `debug`, which change no result, and `but`."""
-  values = {name: value for name, value in dataclasses.asdict(options).items() if name not in {"out", "debug", *but}}
+  """Returns a dataclass of options as JSON values, without those that change no result, and without `but`."""
+  left_out = {"out", "debug", "hosts", *but}
+  values = {name: value for name, value in dataclasses.asdict(options).items() if name not in left_out}
   return json.loads(json.dumps(values, default=str))

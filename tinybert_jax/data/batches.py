@@ -191,6 +191,12 @@ def tokenize(
   return datasets.concatenate_datasets([_tokenize(tokenizer, max_length, **part) for part in parts])
 
 
+def tokenize_rows(tokenizer: Any, rows: datasets.Dataset, max_length: int) -> datasets.Dataset:
+  """Returns the token rows of `rows`, whose columns are `text` and any of `pair` and `label`; see `tokenize`."""
+  pairs, labels = (rows[name][:] if name in rows.column_names else None for name in ("pair", "label"))
+  return tokenize(tokenizer, rows["text"][:], pairs, max_length=max_length, labels=labels)
+
+
 def _tokenize(
   tokenizer: Any, max_length: int, text: Sequence[str], pair: Sequence[str] | None = None, **others: Any
 ) -> datasets.Dataset:

@@ -221,6 +221,44 @@ def logit_loss(
   return WeightedSum(jnp.sum(error * weight), jnp.sum(weight) * student_logits.shape[-1])
 
 
+def binary_prediction_loss(
+  student_logits: Float[Array, "*B C"],
+  teacher_logits: Float[Array, "*B C"],
+  example_weight: Num[Array, "*B"] | None = None,
+  *,
+  temperature: float = 1.0,
+) -> WeightedSum:
+  """Returns the binary cross-entropy of sigmoid(z_S/t) against sigmoid(z_T/t), mean over examples and classes.
+
+  It is `prediction_loss` for several labels at once, where each class has a sigmoid of its own.
+
+  Args:
+    student_logits: z_S.
+    teacher_logits: z_T.
+    example_weight: the weight of each example; default 1.
+    temperature: t.
+
+  Raises:
+    ValueError: shapes that differ.
+  """
+  _same_logits(student_logits, teacher_logits)
+  target = jax.nn.sigmoid(teacher_logits.astype(jnp.float32) / temperature)
+  logits = student_logits.astype(jnp.float32) / temperature
+  error = -target * jax.nn.log_sigmoid(logits) - (1 - target) * jax.nn.log_sigmoid(-logits)
+  return weighted_sum(jnp.mean(error, axis=-1), example_weight)
+
+
+def weighted_sum(error: Float[Array, "*B"], example_weight: Num[Array, "*B"] | None = None) -> WeightedSum:
+  """Returns the errors of examples as a sum and a weight.
+
+  Args:
+    error: of each example.
+    example_weight: the weight of each example; default 1.
+  """
+  weight = jnp.ones(error.shape) if example_weight is None else example_weight
+  return WeightedSum(jnp.sum(error * weight), jnp.sum(weight))
+
+
 def _squared_error(x: Array, y: Array) -> Array:
   return jnp.square(x.astype(jnp.float32) - y.astype(jnp.float32))
 

@@ -18,11 +18,13 @@ from tinybert_jax.distillation.losses import (
   Averaging,
   WeightedSum,
   attention_loss,
+  binary_prediction_loss,
   embedding_loss,
   hidden_loss,
   logit_loss,
   prediction_loss,
   summed_attention_loss,
+  weighted_sum,
 )
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, Model, Outputs, SequenceClassifier
@@ -31,6 +33,8 @@ from tinybert_jax.models.layers import AttentionForm
 Params = Mapping[str, Any]
 Terms = dict[str, WeightedSum]
 LossFn = Callable[[Params, Params, Batch, Array | None], Terms]
+LabelLoss = Callable[[Array, Batch], WeightedSum]  # of the logits
+TargetLoss = Callable[[Array, Array, Batch], WeightedSum]  # of the student's logits and the teacher's
 
 
 def total_loss(terms: Terms) -> Array:
@@ -119,6 +123,8 @@ def prediction_distillation(
   objective: Literal["soft_cross_entropy", "logits"] = "soft_cross_entropy",
   temperature: float = 1.0,
   label_weight: float = 0.0,
+  target_loss: TargetLoss | None = None,
+  label_loss: LabelLoss | None = None,
 ) -> LossFn:
   """Returns the loss of prediction-layer distillation (Equation 10).
 
@@ -132,7 +138,10 @@ def prediction_distillation(
     temperature: of the soft cross-entropy.
     label_weight: α of a mixture (1 − α)·distillation + α·labels (Hinton et al., arXiv:1503.02531); the
       paper has none, 0.
+    target_loss: the loss on the teacher's logits, in place of `objective` and `temperature`.
+    label_loss: the loss on the labels, by default that of the student's kind of task.
   """
+  label_loss = label_loss or _label_loss(student.config)
 
   def loss(student_params: Params, teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
     logits = _logits(student, student_params, batch, key)
@@ -143,13 +152,17 @@ def prediction_distillation(
     else:
       teacher_logits = _logits(teacher, teacher_params, batch, None)
     weight = batch.get("example_weight")
-    if objective == "logits" or student.config.num_labels == 1:
+    if target_loss is not None:
+      soft = target_loss(logits, teacher_logits, batch)
+    elif objective == "logits" or student.config.num_labels == 1:
       soft = logit_loss(logits, teacher_logits, weight)
+    elif student.config.problem_type == "multi_label_classification":
+      soft = binary_prediction_loss(logits, teacher_logits, weight, temperature=temperature)
     else:
       soft = prediction_loss(logits, teacher_logits, weight, temperature=temperature)
     if not label_weight:
       return {"prediction": soft}
-    hard = _label_loss(logits, batch)
+    hard = label_loss(logits, batch)
     return {
       "prediction": soft._replace(total=(1 - label_weight) * soft.total),
       "labels": hard._replace(total=label_weight * hard.total),
@@ -158,11 +171,18 @@ def prediction_distillation(
   return loss
 
 
-def fine_tuning(model: SequenceClassifier) -> LossFn:
-  """Returns the loss on the labels: cross-entropy, or squared error for a regression; the teacher is not read."""
+def fine_tuning(model: SequenceClassifier, *, label_loss: LabelLoss | None = None) -> LossFn:
+  """Returns the loss on the labels; the teacher is not read.
+
+  Args:
+    model: the classifier to train.
+    label_loss: of (logits, batch); by default that of the model's kind of task: cross-entropy, binary cross-entropy
+      for several labels at once, squared error for a regression.
+  """
+  label_loss = label_loss or _label_loss(model.config)
 
   def loss(params: Params, _teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
-    return {"labels": _label_loss(_logits(model, params, batch, key), batch)}
+    return {"labels": label_loss(_logits(model, params, batch, key), batch)}
 
   return loss
 
@@ -210,13 +230,17 @@ def _check_heads(student: EncoderConfig, teacher: EncoderConfig) -> None:
     raise ValueError(f"attention scores need equal head counts: the student has {heads[0]}, the teacher {heads[1]}")
 
 
-def _label_loss(logits: Array, batch: Batch) -> WeightedSum:
-  weight = batch.get("example_weight", jnp.ones(logits.shape[0]))
-  if logits.shape[-1] == 1:
-    error = jnp.square(logits[:, 0] - batch["labels"])
-  else:
-    error = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
-  return WeightedSum(jnp.sum(error * weight), jnp.sum(weight))
+def _label_loss(config: EncoderConfig) -> LabelLoss:
+  def loss(logits: Array, batch: Batch) -> WeightedSum:
+    if config.num_labels == 1:
+      error = jnp.square(logits[:, 0] - batch["labels"])
+    elif config.problem_type == "multi_label_classification":
+      error = optax.sigmoid_binary_cross_entropy(logits, batch["labels"]).mean(-1)
+    else:
+      error = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
+    return weighted_sum(error, batch.get("example_weight"))
+
+  return loss
 
 
 def _projection(params: Params, name: str) -> dict[str, Array | None]:

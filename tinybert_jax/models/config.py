@@ -32,6 +32,7 @@ class EncoderConfig:
   layer_norm_eps: float = 1e-12
   pad_token_id: int = 0
   labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
+  problem_type: str | None = dataclasses.field(default=None, repr=False)
 
   def __post_init__(self):
     for name in _POSITIVE:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import shutil
+import time
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from tinybert_jax.models.config import EncoderConfig, read_json
 from tinybert_jax.models.encoder import SequenceClassifier
 from tinybert_jax.models.pretrained import Pretrained, load_pretrained, replace_directory, save_pretrained
 from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.training import hosts
 
 RECORD = "stage.json"
 INPUTS = "inputs.json"  # of work under way
@@ -88,7 +90,7 @@ def build(folder: Path, inputs: Mapping[str, Any], make: Callable[[Path], Callab
   """Sees to it that `folder` holds a stage made from these inputs, with `stage.json`: makes it, or finds it there.
 
   The folder is written beside its place and put there when complete, so what was there before stays until then. Work
-  under way is in `<folder>.unfinished`.
+  under way is in `<folder>.unfinished`. Of several processes all call this and make it, and the first writes.
 
   Args:
     folder: its name is the stage's, its parent's name the task's.
@@ -100,20 +102,36 @@ def build(folder: Path, inputs: Mapping[str, Any], make: Callable[[Path], Callab
     InputError: the folder is another task's, or was not made here.
   """
   inputs = json.loads(json.dumps(inputs))
-  name = folder.name
-  if folder.exists():
-    before = read_record(folder, inputs["task"])["inputs"]
-    if before == inputs:
-      print(f"{name:13} reused from {folder}", flush=True)
-      return
-    print(f"{name:13} done again: {_changes(before, inputs)}", flush=True)
-  work = _work_directory(folder, inputs)
-  print(f"{name:13} in {work}", flush=True)
+  if hosts.first_says(lambda: _is_there(folder, inputs)):
+    return
+  hosts.on_first(lambda: _work_directory(folder, inputs))
+  work, start = unfinished(folder), time.perf_counter()
   write = make(work)
-  with replace_directory(folder) as new:
-    record = {"inputs": inputs, **write(new)}
-    (new / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-  shutil.rmtree(work)
+  seconds = time.perf_counter() - start
+
+  def put() -> None:
+    with replace_directory(folder) as new:
+      record = {"inputs": inputs, **write(new), "seconds": round(seconds, 3)}
+      (new / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    shutil.rmtree(work)
+    score = f"score {record['score']:.4f}, " if "score" in record else ""
+    print(f"{'':13} {score}{seconds:.0f} s; it is in {folder}", flush=True)
+
+  hosts.on_first(put)
+
+
+def _is_there(folder: Path, inputs: Mapping[str, Any]) -> bool:
+  """Whether the folder holds the stage of these inputs; says so, or why it is made again."""
+  name = folder.name
+  if not folder.exists():
+    print(f"{name:13} …", flush=True)
+    return False
+  before = read_record(folder, inputs["task"])["inputs"]
+  if before == inputs:
+    print(f"{name:13} reused from {folder}", flush=True)
+    return True
+  print(f"{name:13} done again: {_changes(before, inputs)}", flush=True)
+  return False
 
 
 def load(folder: Path, task: str) -> Finished:
@@ -163,11 +181,15 @@ def stored_logits(path: Path, made_from: str, compute: Callable[[], np.ndarray])
       if str(file["made_from"]) == made_from:
         return file["logits"]
     print(f"{'':13} {path.name}: of another teacher or other data, or damaged; computed anew", flush=True)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  new = path.with_suffix(".new.npz")
   logits = compute()
-  np.savez(new, logits=logits, made_from=made_from)
-  new.replace(path)
+
+  def write() -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new.npz")
+    np.savez(new, logits=logits, made_from=made_from)
+    new.replace(path)
+
+  hosts.on_first(write)
   return logits
 
 

@@ -5,12 +5,15 @@ import re
 from collections.abc import Mapping
 
 from tinybert_jax.errors import InputError
+from tinybert_jax.tasks.classification import Classification
+from tinybert_jax.tasks.regression import Regression
+from tinybert_jax.tasks.task import Task
 
 _FILES = {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Task:
+class GlueTask:
   """A row of the table of tasks.
 
   Attributes:
@@ -55,6 +58,11 @@ class Task:
   def is_regression(self) -> bool:
     return len(self.labels) == 1
 
+  def as_task(self) -> Task:
+    """Returns the kind of task that it is, with GLUE's metrics, whose mean is the score."""
+    kind = Regression if self.is_regression else Classification
+    return kind(self.name, self.labels, metrics=self.metrics, ranked_by=self.metrics)
+
   @property
   def dev_splits(self) -> tuple[str, ...]:
     return tuple(split for split in self.files if split.startswith("dev"))
@@ -72,7 +80,7 @@ _BINARY = ("0", "1")
 _NLI = ("entailment", "neutral", "contradiction")
 _TWO_WAY_NLI = ("entailment", "not_entailment")
 _TABLE = (
-  Task(
+  GlueTask(
     "CoLA",
     "cola",
     texts=("sentence",),
@@ -84,7 +92,7 @@ _TABLE = (
     intermediate_epochs=50,
     headerless=("source", "label", "author's mark", "sentence"),
   ),
-  Task(
+  GlueTask(
     "SST-2",
     "sst2",
     texts=("sentence",),
@@ -95,7 +103,7 @@ _TABLE = (
     max_length=64,
     copies=20,
   ),
-  Task(
+  GlueTask(
     "MRPC",
     "mrpc",
     texts=("#1 String", "#2 String"),
@@ -105,7 +113,7 @@ _TABLE = (
     written=_BINARY,
     metrics=("f1", "accuracy"),
   ),
-  Task(
+  GlueTask(
     "STS-B",
     "stsb",
     texts=_PAIR,
@@ -115,7 +123,7 @@ _TABLE = (
     metrics=("spearman", "pearson"),
     is_augmented=False,
   ),
-  Task(
+  GlueTask(
     "QQP",
     "qqp",
     texts=("question1", "question2"),
@@ -127,7 +135,7 @@ _TABLE = (
     copies=10,
     skip_incomplete=True,
   ),
-  Task(
+  GlueTask(
     "MNLI",
     "mnli",
     texts=_PAIR,
@@ -147,7 +155,7 @@ _TABLE = (
     },
     leaderboard={"test": "MNLI-m.tsv", "test_mismatched": "MNLI-mm.tsv"},
   ),
-  Task(
+  GlueTask(
     "QNLI",
     "qnli",
     texts=("question", "sentence"),
@@ -158,8 +166,8 @@ _TABLE = (
     intermediate_epochs=10,
     copies=20,
   ),
-  Task("RTE", "rte", texts=_PAIR, label="label", labels=_TWO_WAY_NLI, written=_TWO_WAY_NLI, metrics=("accuracy",)),
-  Task(
+  GlueTask("RTE", "rte", texts=_PAIR, label="label", labels=_TWO_WAY_NLI, written=_TWO_WAY_NLI, metrics=("accuracy",)),
+  GlueTask(
     "WNLI",
     "wnli",
     texts=_PAIR,
@@ -171,7 +179,7 @@ _TABLE = (
 )
 TASKS = {task.name: task for task in _TABLE}
 # Sentences for the test only, which GLUE has an MNLI model predict.
-DIAGNOSTIC = Task(
+DIAGNOSTIC = GlueTask(
   "AX",
   "ax",
   texts=_PAIR,
@@ -186,7 +194,7 @@ DIAGNOSTIC = Task(
 _OTHER_SPELLINGS = {"sts": "STS-B", "sst": "SST-2", "mnlim": "MNLI", "mnlimm": "MNLI"}
 
 
-def find_task(name: str) -> Task:
+def find_task(name: str) -> GlueTask:
   """Returns the task of that name in any usual spelling ("sst2", "SST-2", "sts-b"); InputError if there is none."""
   by_name = {spelling(task.name): task for task in TASKS.values()}
   plain = spelling(name)

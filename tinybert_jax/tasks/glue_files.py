@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from tinybert_jax.errors import InputError
-from tinybert_jax.tasks.glue import TASKS, Task, spelling
+from tinybert_jax.tasks.glue import TASKS, GlueTask, spelling
 
 HUB = "nyu-mll/glue"
 SCORES = (0.0, 5.0)  # the range of STS-B's
@@ -32,7 +32,7 @@ class Rows(NamedTuple):
   skipped: int = 0
 
 
-def load_rows(task: Task, split: str, directory: Path | None) -> Rows:
+def load_rows(task: GlueTask, split: str, directory: Path | None) -> Rows:
   """Returns a split of a task.
 
   Args:
@@ -52,7 +52,7 @@ def load_rows(task: Task, split: str, directory: Path | None) -> Rows:
   return read_tsv(task, split, folder / task.files[split])
 
 
-def find_folder(task: Task, directory: Path) -> Path | None:
+def find_folder(task: GlueTask, directory: Path) -> Path | None:
   """Returns the folder of the task's official files in `directory`, or `directory` itself if it is that."""
   if not directory.is_dir():
     raise InputError(f"{directory}: no such directory")
@@ -66,7 +66,7 @@ def find_folder(task: Task, directory: Path) -> Path | None:
   return directory if is_own else None
 
 
-def read_tsv(task: Task, split: str, path: Path) -> Rows:
+def read_tsv(task: GlueTask, split: str, path: Path) -> Rows:
   """Returns the rows of one official file: tab-separated, without quoting; see `load_rows`."""
   header, cells = _table(task, split, path)
   has_labels = _has_labels(task, split)
@@ -96,7 +96,7 @@ def read_tsv(task: Task, split: str, path: Path) -> Rows:
   return Rows(datasets.Dataset.from_dict({name: [row[name] for row in made] for name in made[0]}), skipped)
 
 
-def write_predictions(path: Path, task: Task, index: Sequence[str], logits: Float[np.ndarray, "N C"]) -> None:
+def write_predictions(path: Path, task: GlueTask, index: Sequence[str], logits: Float[np.ndarray, "N C"]) -> None:
   """Writes the leaderboard's file: a header, then each row's index and label in the spelling that GLUE takes."""
   if task.is_regression:
     predictions = [f"{value:.3f}" for value in np.clip(logits[:, 0], *SCORES)]
@@ -106,7 +106,7 @@ def write_predictions(path: Path, task: Task, index: Sequence[str], logits: Floa
   path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write_augmented(path: Path, task: Task, directory: Path | None, tables: Iterable[pa.Table]) -> None:
+def write_augmented(path: Path, task: GlueTask, directory: Path | None, tables: Iterable[pa.Table]) -> None:
   """Writes augmented training rows in the official layout, with the header, the ids and all other cells of the source.
 
   Args:
@@ -139,7 +139,7 @@ def write_augmented(path: Path, task: Task, directory: Path | None, tables: Iter
   new.replace(path)
 
 
-def _table(task: Task, split: str, path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _table(task: GlueTask, split: str, path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
   """Returns the header of an official file, and each line's number and cells."""
   # Not the csv module, nor text mode: quotes are text here, and so are U+2028 and its like, which would end a line.
   try:
@@ -152,15 +152,15 @@ def _table(task: Task, split: str, path: Path) -> tuple[list[str], list[tuple[in
   return cells.pop(0)[1] if cells else [], cells
 
 
-def _has_labels(task: Task, split: str) -> bool:
+def _has_labels(task: GlueTask, split: str) -> bool:
   return task.label is not None and not split.startswith("test")
 
 
-def _may_be_incomplete(task: Task, split: str) -> bool:
+def _may_be_incomplete(task: GlueTask, split: str) -> bool:
   return task.skip_incomplete and _has_labels(task, split)
 
 
-def _from_hub(task: Task, split: str) -> Rows:
+def _from_hub(task: GlueTask, split: str) -> Rows:
   hub_split = {"dev": "validation", "test": "test"}.get(split, split.replace("dev_", "validation_"))
   if "dev_mismatched" in task.files and "_" not in split and split != "train":
     hub_split += "_matched"
@@ -189,7 +189,7 @@ def _cells(line: bytes, path: Path, number: int) -> list[str]:
     raise InputError(f"{path}, line {number}: not UTF-8 text ({error.reason} at byte {error.start + 1})") from error
 
 
-def _label(task: Task, cell: str, where: str) -> int | float:
+def _label(task: GlueTask, cell: str, where: str) -> int | float:
   if not task.is_regression:
     if cell not in task.written:
       raise InputError(f"{where}: the label is {cell!r}, and {task.name} has {', '.join(task.written)}")

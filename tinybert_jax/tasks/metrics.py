@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.stats
 import sklearn.metrics
-from jaxtyping import Float, Num
+from jaxtyping import Bool, Float, Num
 
 
 def accuracy(predictions: Num[np.ndarray, " N"], labels: Num[np.ndarray, " N"]) -> float:
@@ -34,7 +34,47 @@ def spearman(predictions: Num[np.ndarray, " N"], labels: Num[np.ndarray, " N"]) 
   return _defined(scipy.stats.spearmanr, predictions, labels)
 
 
-METRICS = {metric.__name__: metric for metric in (accuracy, f1, matthews_correlation, pearson, spearman)}
+def macro_f1(predictions: Num[np.ndarray, " N"], labels: Num[np.ndarray, " N"]) -> float:
+  """Returns the mean of the classes' F1, over the classes that labels or predictions have."""
+  return float(sklearn.metrics.f1_score(labels, predictions, average="macro", zero_division=0))
+
+
+def micro_f1(predictions: Num[np.ndarray, " N"], labels: Num[np.ndarray, " N"]) -> float:
+  """Returns the F1 of all classes' decisions together, which for one class a row is the accuracy."""
+  return float(sklearn.metrics.f1_score(labels, predictions, average="micro", zero_division=0))
+
+
+def mse(predictions: Num[np.ndarray, " N"], labels: Num[np.ndarray, " N"]) -> float:
+  """Returns the mean squared error."""
+  return float(sklearn.metrics.mean_squared_error(labels, predictions))
+
+
+METRICS = {
+  metric.__name__: metric for metric in (accuracy, f1, macro_f1, micro_f1, matthews_correlation, pearson, spearman, mse)
+}
+
+
+def multi_label_score(
+  probabilities: Float[np.ndarray, "N C"], given: Bool[np.ndarray, "N C"], labels: Bool[np.ndarray, "N C"]
+) -> dict[str, float]:
+  """Returns average precision (mean over the classes that have a row), macro and micro F1, and exact match.
+
+  Args:
+    probabilities: of each class.
+    given: the classes that the model gives.
+    labels: the classes that each row has.
+  """
+  has_rows = labels.any(0)
+  by_class = [
+    sklearn.metrics.average_precision_score(labels[:, number], probabilities[:, number])
+    for number in np.flatnonzero(has_rows)
+  ]
+  return {
+    "average_precision": float(np.mean(by_class)) if by_class else 0.0,
+    "macro_f1": float(sklearn.metrics.f1_score(labels, given, average="macro", zero_division=0)),
+    "micro_f1": float(sklearn.metrics.f1_score(labels, given, average="micro", zero_division=0)),
+    "exact_match": float(np.mean((given == labels).all(-1))),
+  }
 
 
 def score(names: Sequence[str], logits: Float[np.ndarray, "N C"], labels: Num[np.ndarray, " N"]) -> dict[str, float]:

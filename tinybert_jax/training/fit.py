@@ -83,7 +83,7 @@ def fit(
   teacher_params: Params | None = None,
   evaluate: Evaluate | None = None,
   best_metric: str | None = None,
-  every: Every = Every(),
+  every: Every | None = None,
   config: Mapping[str, Any] | None = None,
   title: str = "train",
 ) -> TrainResult:
@@ -129,9 +129,7 @@ def fit(
   schedule = optim.schedule(recipe.learning_rate, len(source), warmup=recipe.warmup, decay=recipe.decay)
   optimizer = optim.adamw(schedule, eps=recipe.eps)
   update, state, teacher_params, place = data_parallel(
-    functools.partial(
-      steps.make_update, loss_fn, optimizer, accumulate=recipe.accumulate, dropout=recipe.dropout
-    ),
+    functools.partial(steps.make_update, loss_fn, optimizer, accumulate=recipe.accumulate, dropout=recipe.dropout),
     steps.create_state(params, optimizer, steps.random_key(seed)),
     teacher_params or {},
     recipe.batch_size,
@@ -145,7 +143,7 @@ def fit(
     source,
     evaluate=None if evaluate is None else lambda params: evaluate(params, teacher_params, place),
     best_metric=best_metric,
-    every=every,
+    every=every or Every(),
     config=config,
     title=title,
     place=place,

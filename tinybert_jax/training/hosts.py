@@ -8,7 +8,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import tyro
 from jax.experimental import multihost_utils
 
 from tinybert_jax.errors import InputError
@@ -22,11 +21,11 @@ class Hosts:
   GPUs they are to start a process for each.
   """
 
-  tpu: tyro.conf.FlagCreatePairsOff[bool] = False
+  tpu: bool = False
   """Run on TPUs, and end where there are none."""
-  gpu: tyro.conf.FlagCreatePairsOff[bool] = False
+  gpu: bool = False
   """Run on GPUs, and end where there are none."""
-  cpu: tyro.conf.FlagCreatePairsOff[bool] = False
+  cpu: bool = False
   """Run on the CPU."""
   coordinator: str | None = None
   """HOST:PORT of the first of several processes, where no launcher tells; goes with the next two."""
@@ -80,6 +79,21 @@ def from_first(make: Callable[[], str]) -> str:
     return make()
   mine = make() if jax.process_index() == 0 else "0" * 32
   return bytes(np.asarray(multihost_utils.broadcast_one_to_all(np.frombuffer(bytes.fromhex(mine), np.uint8)))).hex()
+
+
+def first_says(is_true: Callable[[], bool]) -> bool:
+  """Returns on every process what `is_true` gives on the first, where alone it is called."""
+  if jax.process_count() == 1:
+    return is_true()
+  mine = is_true() if jax.process_index() == 0 else False
+  return bool(multihost_utils.broadcast_one_to_all(np.asarray(mine)))
+
+
+def on_first(do: Callable[[], object]) -> None:
+  """Calls `do` on the first process; the others return when it has ended."""
+  if jax.process_index() == 0:
+    do()
+  wait_for_all()
 
 
 def check_shared(*folders: Path) -> None:

@@ -19,7 +19,6 @@ from tinybert_jax.training.steps import TrainState, Update
 from tinybert_jax.training.stopping import stop_signals
 
 
-
 class Source(Protocol):
   """The batches of a whole run; `data.batches.BatchSource` and `data.masking.MaskedBatches` are such."""
 
@@ -31,7 +30,6 @@ class Source(Protocol):
   def __iter__(self) -> Iterator[Batch]:
     """Returns an iterator with `get_state` and `set_state`."""
     ...
-
 
 
 @dataclasses.dataclass(frozen=True)

@@ -84,7 +84,7 @@ class RunLog:
       self._events.add_scalar(name, value, step)
 
 
-def read_log(directory: Path, rows: int) -> list[dict[str, float]]:
-  """Returns the first `rows` rows of the log in `directory`: those that a checkpoint knows of."""
+def read_log(directory: Path, rows: int | None) -> list[dict[str, float]]:
+  """Returns the first `rows` rows of the log in `directory`: those that a checkpoint knows of; all where it is None."""
   path = directory / _FILE
   return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:rows]] if path.exists() else []

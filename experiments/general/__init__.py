@@ -1,1 +1,0 @@
-"""General distillation: a pretrained BERT and raw text in, a general student out."""

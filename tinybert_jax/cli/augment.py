@@ -1,0 +1,166 @@
+"""`tinybert-jax augment`, `python -m experiments.augment`: a GLUE task's rows or any texts, augmented."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Annotated
+
+import datasets
+
+from tinybert_jax.augmentation import rows as augmented
+from tinybert_jax.augmentation.copies import REPLACED, Augmenter
+from tinybert_jax.augmentation.masked_words import CANDIDATES, Context
+from tinybert_jax.cli.options import AT_LEAST_1, LENGTH, SEED, SHARE, check
+from tinybert_jax.corpus.corpus import read_lines
+from tinybert_jax.data import fingerprint
+from tinybert_jax.errors import InputError
+from tinybert_jax.pipeline import augment, stages
+from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.tasks.glue import TASKS, find_task, spelling
+from tinybert_jax.tasks.glue_files import Rows, load_rows, write_augmented
+
+TSV = "train.tsv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Augment a GLUE task's training rows, or the lines of a text file: each again and again, with words replaced by
+  others that fit (Algorithm 1 of TinyBERT).
+
+  Words of one piece are replaced by what a masked language model expects in their place, words of several pieces by
+  their nearest neighbours among word vectors. The same command goes on where it stopped.
+  """
+
+  task: str | None = None
+  """cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte or wnli."""
+  text: Path | None = None
+  """Instead of --task, a text file, a text a line."""
+  data: Path | None = None
+  """Folder of GLUE's official TSV files, one folder a task; by default the hub's nyu-mll/glue."""
+  out: Path = Path("runs/glue")
+  """Everything is written to a folder of the task's or the file's name in here. experiments.glue with the same --out
+  uses it as it is where augmented is not among its --stages."""
+  mlm: str | None = "bert-base-uncased"
+  """Model directory or hub id of a masked language model; None leaves every word to --glove."""
+  glove: Path | None = None
+  """Word vectors: glove.*.txt, word2vec's text format, or a directory of *_emb.npy and *_index.parquet; by default
+  words of several pieces stay."""
+  glove_words: Annotated[int, AT_LEAST_1] = 100_000
+  """The most frequent words of --glove that are read."""
+  copies: Annotated[int | None, AT_LEAST_1] = None
+  """Copies that are drawn of each text; by default 10 for MNLI and QQP, 20 for QNLI and SST-2, else 30."""
+  candidates: Annotated[int, AT_LEAST_1] = CANDIDATES
+  """Candidates for a word (the paper's K)."""
+  replaced: Annotated[float, SHARE] = REPLACED
+  """Probability that a word is replaced (the paper's p)."""
+  context: Context = "masked"
+  """What the masked language model reads: the masked sentence alone, as in the paper, or a pair of it and the unmasked
+  one, as in the original program."""
+  max_length: Annotated[int | None, LENGTH] = None
+  """Tokens that the masked language model reads; of longer sentences, those around the masked word. By default 128, or
+  as many as the model has positions for."""
+  max_train_examples: Annotated[int | None, AT_LEAST_1] = None
+  """Take only so many training rows, for a trial."""
+  seed: Annotated[int, SEED] = 0
+  """Of drawing."""
+  batch_size: Annotated[int | None, AT_LEAST_1] = None
+  """Masked sentences in a batch, over all devices; by default 48 on a CPU, else 1024. It changes the speed and no
+  word."""
+  show: Annotated[int | None, AT_LEAST_1] = None
+  """Print the words and candidates of so many rows, drawn by the seed, and write nothing."""
+  tsv: bool = False
+  """Write train.tsv in the official layout too."""
+  process_id: int = 0
+  """Number of this process, where several share the work in one --out; the first puts the result in its place."""
+  num_processes: Annotated[int, AT_LEAST_1] = 1
+  """How many there are."""
+  debug: bool = False
+  """Show the traceback of an error."""
+
+
+def main(options: Options) -> None:
+  """Writes the stage `augmented` of a task or a text."""
+  datasets.disable_progress_bars()
+  check_together(options)
+  task = find_task(options.task) if options.task else None
+  name = task.name if task else options.text.stem
+  loaded = load_rows(task, "train", options.data) if task else read_text(options.text)
+  rows = augment.first_examples(loaded.rows, options.max_train_examples, options.seed)
+  folder = options.out / name / augment.STAGE
+  if options.text and not options.show:
+    check_same_text(folder, name, rows, options.text)
+  print(f"{name:13} {len(rows):,} training rows; writes {'nothing' if options.show else folder}")
+  if loaded.skipped:
+    print(f"{'':13} {loaded.skipped:,} incomplete rows of train are left out")
+  try:
+    source = augment.load_source(settings(options))
+  except augment.ModelError as error:
+    raise InputError(f"{error}; --mlm None with --glove leaves every word to word vectors") from error
+  if options.show:
+    print("\n" + show_candidates(augment.first_examples(rows, options.show, options.seed), source.augmenter))
+    return
+  run = augment.Augmentation(
+    rows,
+    copies=options.copies or (task.copies if task else augment.COPIES),
+    replaced=options.replaced,
+    seed=options.seed,
+    process=options.process_id,
+    processes=options.num_processes,
+  )
+  with only_run(folder.parent, process=options.process_id):
+    if augment.make(folder, name, run, source) is None:
+      return
+    record = stages.read_record(folder, name)
+    print(f"{record['rows']:,} rows of {record['source_rows']:,} are in {folder}")
+    if options.tsv:
+      write_augmented(folder / TSV, task, options.data, augmented.read_parts(folder))
+      print(f"and as {folder / TSV}")
+
+
+def settings(options: Options) -> augment.Settings:
+  """Returns what finds candidates, as the options have it."""
+  names = (field.name for field in dataclasses.fields(augment.Settings))
+  return augment.Settings(**{name: getattr(options, name) for name in names})
+
+
+def check_same_text(folder: Path, name: str, rows: datasets.Dataset, path: Path) -> None:
+  """Raises InputError where the folder, named after a text file, was made from other lines: another file's, perhaps."""
+  if folder.exists() and stages.made_from_rows(folder, name) != fingerprint.of_rows(rows):
+    raise InputError(
+      f"{folder}: made from other lines than these of {path} (another file, an edited one, or another "
+      "--max-train-examples or --seed for it); remove it, or give another --out"
+    )
+
+
+def read_text(path: Path) -> Rows:
+  """Returns the lines of a text file as rows."""
+  lines = read_lines(path)
+  if not lines:
+    raise InputError(f"{path}: no text there")
+  return Rows(datasets.Dataset.from_dict({"index": [str(i) for i in range(len(lines))], "text": lines}))
+
+
+def check_together(options: Options) -> None:
+  """Raises InputError for an option out of bounds, or options that do not go together."""
+  check(options)
+  if (options.task is None) == (options.text is None):
+    raise InputError("--task or --text: one of them is needed, and not both")
+  if options.text and spelling(options.text.stem) in {spelling(name) for name in TASKS}:
+    raise InputError(f"--text {options.text}: named like a task, whose folder it would take; rename it")
+  if options.tsv and options.text:
+    raise InputError("--tsv writes the official layout of a --task, and --text has none")
+  if not 0 <= options.process_id < options.num_processes:
+    raise InputError(f"--process-id {options.process_id}: it must be from 0 to {options.num_processes - 1}")
+
+
+def show_candidates(rows: datasets.Dataset, augmenter: Augmenter) -> str:
+  """Returns each row's texts, and below them each word that may be replaced with its candidates, the best first."""
+  lines = []
+  sides = [augmenter(rows[side][:]) for side in ("text", "pair") if side in rows.column_names]
+  for text, candidates in itertools.chain.from_iterable(zip(*sides, strict=True)):
+    lines.append(text.text)
+    for word, words in zip(text.words, candidates, strict=True):
+      by_mask = augmenter.masked and word.is_one_piece
+      by = "" if by_mask or not augmenter.vectors else " (by vectors)"
+      lines.append(f"  {text.spelled(word)}{by}: {', '.join(words) or 'stays'}")
+  return "\n".join(lines)

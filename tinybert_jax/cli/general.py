@@ -1,0 +1,272 @@
+"""`tinybert-jax general`, `python -m experiments.general --tpu`: raw text and a BERT to a general student."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import datasets
+import jax
+import jax.numpy as jnp
+
+from tinybert_jax.cli import command_line
+from tinybert_jax.cli.options import AT_LEAST_1, DROPOUT, LENGTH, RATE, SEED, HostOptions, check
+from tinybert_jax.corpus.corpus import Corpus, Packing, Source, corpus_fingerprint, open_corpus, pack_corpus
+from tinybert_jax.errors import InputError
+from tinybert_jax.models.encoder import Encoder, count_parameters, initialize
+from tinybert_jax.models.layers import AttentionForm
+from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import figures, general, students
+from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.training import hosts
+from tinybert_jax.training.fit import Recipe
+from tinybert_jax.training.hosts import Hosts, say
+from tinybert_jax.training.loop import TrainResult
+from tinybert_jax.training.optim import Decay
+from tinybert_jax.training.parallel import Form
+
+_POLL_SECONDS = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Distil a pretrained BERT's embeddings, hidden states and attention scores over raw text into a general student,
+  which the commands glue and distil take as --student. The defaults are the paper's run.
+
+  Of several processes each runs this command, on folders that all of them see. The same command goes on where it
+  stopped, with any number of devices and processes that can share a batch.
+  """
+
+  hosts: HostOptions = dataclasses.field(default_factory=Hosts)
+  corpus: tuple[str, ...] = ("wikimedia/wikipedia",)
+  """Texts: files (.txt with a blank line between documents, .jsonl, .parquet; also .gz, .bz2, .xz, .zst), globs,
+  folders, or data sets of the hub as NAME or NAME:CONFIG."""
+  weights: tuple[float, ...] = ()
+  """How often the documents of each --corpus are in an epoch; a fraction is a share of them. Default: once each."""
+  text_column: str = "text"
+  """Where .jsonl, .parquet and the hub's data sets have the text."""
+  segments: Literal["single", "pair"] = "single"
+  """single: sequences are filled up with one text. pair: two segments, half of the time from different documents
+  (nearby ones), and a tenth of the documents in short sequences, as in BERT's pretraining and the original program."""
+  max_length: Annotated[int, LENGTH] = 128
+  """Tokens in a sequence."""
+  held_out: float = 0.005
+  """Share of the documents that are kept to measure the losses on."""
+  cache: Path = Path("runs/corpus")
+  """Folder of packed sequences, for all runs over the same text. Files above 16 MiB are known by size and samples."""
+  workers: Annotated[int | None, AT_LEAST_1] = None
+  """Processes that tokenise; by default one a core, at most 8."""
+  prepare: bool = False
+  """Store the packed sequences and end there; needs no accelerator."""
+  pretrained: str = "bert-base-uncased"
+  """Model directory or hub id of the teacher, a BERT that is not fine-tuned."""
+  student: str = "tinybert-4l-312d"
+  """Preset (tinybert-4l-312d, tinybert-6l-768d, bert-base), config.json, or a model to go on from (directory or hub
+  id)."""
+  student_layers: Annotated[int | None, AT_LEAST_1] = None
+  """Layers of the student, where --student is a preset."""
+  student_dropout: Annotated[float | None, DROPOUT] = None
+  """Dropout of the student; by default its configuration's."""
+  layer_map: str = "uniform"
+  """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
+  out: Path = Path("runs/general")
+  """Folder for everything that the run writes; the student is in its folder model."""
+  epochs: Annotated[int, AT_LEAST_1] = 3
+  """Passes over the sequences."""
+  steps: Annotated[int | None, AT_LEAST_1] = None
+  """Batches of the run, in place of --epochs."""
+  batch_size: Annotated[int, AT_LEAST_1] = 256
+  """Sequences in a batch, of all devices together."""
+  batch_size_per_device: Annotated[int | None, AT_LEAST_1] = None
+  """Sequences of a batch on each device, in place of --batch-size; such a run goes on with as many devices alone."""
+  accumulate: Annotated[int, AT_LEAST_1] = 1
+  """Parts that each batch is computed in, one after the other, to save memory; the result is the
+  same, but for dropout's random bits."""
+  learning_rate: Annotated[float, RATE] = 5e-5
+  """Peak learning rate."""
+  warmup: Annotated[float, DROPOUT] = 0.1
+  """Share of the steps in which the rate rises to its peak."""
+  decay: Decay = "linear"
+  """How it falls to 0 after that; constant: not at all."""
+  dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+  """Of matrix products and activations; auto is bfloat16 on TPU and GPU, float32 on CPU."""
+  attention: AttentionForm = "plain"
+  """How attention is computed; fused: by kernels for TPU that keep the scores on the chip. They are compiled for it and
+  tested by an interpreter, slow elsewhere, and have not run on a TPU yet."""
+  parallel: Literal["mesh", "pmap"] = "mesh"
+  """How the devices share a batch; both give the same numbers, but for dropout's random bits."""
+  shard_params: bool = False
+  """Spread parameters and optimizer state over the devices too, to save memory (with --parallel mesh)."""
+  log_every: Annotated[int, AT_LEAST_1] = 20
+  """Steps between two rows of the log."""
+  evaluate_every: Annotated[int | None, AT_LEAST_1] = None
+  """Steps between measuring the losses on what is held out; by default a twentieth of the run, at most 5,000."""
+  checkpoint_every: Annotated[int | None, AT_LEAST_1] = None
+  """Steps between checkpoints; by default a twentieth of the run, at most 1,000."""
+  seed: Annotated[int, SEED] = 0
+  """Of initialisation, order of sequences and dropout, and of packing pairs and fractional weights."""
+  debug: bool = False
+  """Show the traceback of an error."""
+
+
+def main(options: Options) -> None:
+  """Packs the text, trains, and writes the student, its losses and their picture."""
+  check(options)
+  check_together(options)
+  hosts.join(options.hosts)
+  datasets.disable_progress_bars()
+  tokenizer = load_tokenizer(options.pretrained)
+  if options.prepare:
+    describe(pack(options, tokenizer))
+    return
+  batch_size = global_batch_size(options)  # what does not fit is said before anything is packed
+  teacher = load_pretrained(options.pretrained, Encoder)
+  students.check_vocabulary(options.pretrained, teacher.config, tokenizer)
+  student = load_student(options, teacher, tokenizer)
+  layers = students.match_layers(options.student, options.layer_map, student.config, teacher.config, options.max_length)
+  form = parallel_form(options)
+  say(
+    f"teacher  {options.pretrained}, {count_parameters(teacher.params):,} parameters\n"
+    f"student  {options.student}, {count_parameters(student.params):,} parameters; its layers learn from the "
+    f"teacher's {layers}\n"
+    f"devices  {hosts.describe()}, {form}, {jnp.dtype(compute_dtype(options)).name}; batches of {batch_size}\n"
+    f"writes   {options.out}"
+  )
+  corpus = pack(options, tokenizer)
+  describe(corpus)
+  sequences = general.Sequences(corpus.training, corpus.held_out, corpus.fingerprint)
+  with only_run(options.out, process=jax.process_index()):
+    result = general.fit(
+      options.out / "training", teacher, student, layers, sequences, settings(options, batch_size, form)
+    )
+    if jax.process_index() == 0:
+      write(options, teacher, student, result, tokenizer, corpus)
+  hosts.wait_for_all()
+
+
+def settings(options: Options, batch_size: int, form: Form) -> general.Settings:
+  """Returns how the run trains, as the options have it."""
+  return general.Settings(
+    recipe=Recipe(
+      options.epochs,
+      batch_size,
+      options.learning_rate,
+      options.steps,
+      warmup=options.warmup,
+      decay=options.decay,
+      accumulate=options.accumulate,
+      form=form,
+    ),
+    max_length=options.max_length,
+    seed=options.seed,
+    dtype=compute_dtype(options),
+    attention=options.attention,
+    log_every=options.log_every,
+    evaluate_every=options.evaluate_every,
+    checkpoint_every=options.checkpoint_every,
+  )
+
+
+def check_together(options: Options) -> None:
+  """Raises InputError for options that do not go together."""
+  from tinybert_jax.models.fused_attention import MAX_LENGTH  # loads Pallas
+
+  if options.attention == "fused" and options.max_length > MAX_LENGTH:
+    raise InputError(f"--max-length {options.max_length}: --attention fused takes {MAX_LENGTH} tokens at most")
+  if options.weights and len(options.weights) != len(options.corpus):
+    raise InputError(f"--weights: {len(options.weights)} of them, and {len(options.corpus)} are in --corpus")
+
+
+def load_student(options: Options, teacher: Pretrained, tokenizer: Tokenizer) -> Pretrained:
+  """Returns the student to begin with, an encoder without labels."""
+  config, params = students.load_student(
+    options.student, options.student_layers, options.student_dropout, teacher.config, tokenizer, options.seed
+  )
+  # Of Glorot's scale, without which narrow students learn slowly; see `model.initialize`.
+  return Pretrained(config, params or initialize(Encoder(config), jax.random.key(options.seed), kernels="glorot"), ())
+
+
+def pack(options: Options, tokenizer: Tokenizer) -> Corpus:
+  """Returns the packed text: the first process packs it, or finds it packed, and the others wait for that."""
+  weights = options.weights or (1.0,) * len(options.corpus)
+  sources = [Source(where, weight) for where, weight in zip(options.corpus, weights, strict=True)]
+  packing = Packing(options.max_length, options.segments, options.held_out, options.text_column, options.seed)
+  hosts.check_shared(options.cache, options.out)
+  # The others take the first one's word for what it is, so they need no text of their own.
+  fingerprint = hosts.from_first(lambda: corpus_fingerprint(sources, tokenizer, packing))
+  if jax.process_index() == 0:
+    return pack_corpus(options.cache, sources, tokenizer, packing, workers=options.workers)
+  while (corpus := open_corpus(options.cache, fingerprint)) is None:
+    time.sleep(_POLL_SECONDS)
+  return corpus
+
+
+def describe(corpus: Corpus) -> None:
+  """Prints what the text became, and what of it was left out."""
+  counts = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in corpus.counts.items() if number)
+  say(f"corpus   {counts}")
+  if corpus.held_out is None:
+    say("         no document is held out, so losses are measured in training alone; --held-out takes a larger share")
+
+
+def write(
+  options: Options,
+  teacher: Pretrained,
+  student: Pretrained,
+  result: TrainResult,
+  tokenizer: Tokenizer,
+  corpus: Corpus,
+) -> None:
+  """Writes the student as a Hugging Face directory, the last losses, the picture of all, and the run's options."""
+  params = {name: jax.device_get(result.params[name]) for name in student.params}
+  about = (
+    f"A general TinyBERT student (arXiv:1909.10351): {options.pretrained}'s embeddings, hidden states and attention "
+    f"scores, distilled over {len(corpus.training):,} sequences."
+  )
+  save_pretrained(options.out / "model", student.config, params, tokenizer=tokenizer, description=about)
+  metrics = {name: value for row in result.history for name, value in row.items()}
+  for name, content in (("metrics.json", metrics), ("config.json", command_line.as_json(options))):
+    (options.out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+  figures.general_losses(options.out / "losses.png", result.history)
+  loss = metrics.get("held_out_loss", metrics["loss"])
+  where = "on held-out text" if "held_out_loss" in metrics else "in training"
+  print(
+    f"Loss {loss:.4f} {where}, {general.by_term(metrics)}. The student is in {options.out / 'model'}; give it to "
+    f"experiments.glue or experiments.distil as --student. Its losses are in {options.out / 'losses.png'}."
+  )
+
+
+def global_batch_size(options: Options) -> int:
+  """Returns the sequences in a batch of all devices; InputError where the devices and parts cannot share them."""
+  devices = jax.device_count()
+  if options.batch_size_per_device:
+    if options.batch_size_per_device % options.accumulate:
+      raise InputError(
+        f"--batch-size-per-device {options.batch_size_per_device}: it must be a multiple of --accumulate "
+        f"({options.accumulate})"
+      )
+    return options.batch_size_per_device * devices
+  size = options.batch_size
+  parts = devices * options.accumulate
+  if size % parts:
+    raise InputError(
+      f"--batch-size {size}: it must be a multiple of {parts}, the number of devices ({devices}) times "
+      f"--accumulate ({options.accumulate})"
+    )
+  return size
+
+
+def parallel_form(options: Options) -> Form:
+  """Returns how the devices share the work; InputError for options that contradict each other."""
+  if options.shard_params and options.parallel == "pmap":
+    raise InputError("--shard-params goes with --parallel mesh: pmap keeps all parameters on every device")
+  return "sharded" if options.shard_params else options.parallel
+
+
+def compute_dtype(options: Options) -> jnp.dtype:
+  """Returns the dtype of matrix products."""
+  if options.dtype == "auto":
+    return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+  return jnp.dtype(options.dtype)

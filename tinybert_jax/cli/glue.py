@@ -1,0 +1,370 @@
+"""`tinybert-jax glue`, `python -m experiments.glue`: a GLUE task from a pretrained BERT to a distilled student."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import datasets
+import jax
+import tyro
+
+from tinybert_jax.augmentation.masked_words import Context
+from tinybert_jax.cli import command_line
+from tinybert_jax.cli.options import AT_LEAST_1, DROPOUT, LENGTH, POSITIVE, RATE, SEED, HostOptions, check
+from tinybert_jax.data import fingerprint
+from tinybert_jax.distillation.layer_map import LayerMap
+from tinybert_jax.errors import InputError
+from tinybert_jax.models.encoder import count_parameters
+from tinybert_jax.models.pretrained import Pretrained, load_tokenizer
+from tinybert_jax.pipeline import augment, evaluation, glue_rows, leaderboard, report, stages, students, task, teachers
+from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.pipeline.task import Recipes, TaskRun
+from tinybert_jax.tasks.glue import TASKS, GlueTask, find_task
+from tinybert_jax.tasks.glue_files import find_folder
+from tinybert_jax.training import hosts
+from tinybert_jax.training.fit import Recipe
+from tinybert_jax.training.hosts import Hosts, say
+
+PRETRAINED = "pretrained"  # as --mlm: the model of --pretrained
+SWEEP = tuple(itertools.product((16, 32), (1e-5, 2e-5, 3e-5)))  # batch sizes and rates that the paper chooses from
+Stage = Literal["augmented", "teacher", "intermediate", "prediction", "labels", "evaluate"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Distil a BERT into a small student on a GLUE task: augment the data, fine-tune the teacher, distil its layers
+  (intermediate), then its predictions, and measure both.
+
+  Finished stages are reused when their inputs and options are the same; the same command goes on where it stopped.
+  """
+
+  task: str
+  """cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte or wnli; or all, for every task whose data is there."""
+  data: Path | None = None
+  """Folder of GLUE's official TSV files, one folder a task; by default the hub's nyu-mll/glue."""
+  out: Path = Path("runs/glue")
+  """Everything is written to a folder of the task's name in here."""
+  stages: tuple[Stage, ...] = ("augmented", "teacher", "intermediate", "prediction", "evaluate")
+  """Stages to run. labels, not among the default ones, trains the same student on the labels alone, to compare with."""
+  pretrained: str = "bert-base-uncased"
+  """Model directory or hub id of the BERT that becomes the teacher."""
+  teacher: str | None = None
+  """Model directory or hub id of a teacher that is fine-tuned on the task already, instead of --pretrained."""
+  teacher_labels: tuple[str, ...] = ()
+  """The class names of --teacher in the order of its logits, where its configuration does not tell."""
+  student: str = "tinybert-4l-312d"
+  """Preset (tinybert-4l-312d, tinybert-6l-768d, bert-base), config.json, model directory or hub id, such as
+  huawei-noah/TinyBERT_General_4L_312D."""
+  student_layers: Annotated[int | None, AT_LEAST_1] = None
+  """Layers of the student, where --student is a preset."""
+  student_dropout: Annotated[float | None, DROPOUT] = None
+  """Dropout of the student; by default its configuration's."""
+  layer_map: str = "uniform"
+  """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
+  augment: tyro.conf.FlagCreatePairsOff[bool] = False
+  """Distil over augmented data in any task; by default in all but STS-B, as in the paper."""
+  no_augment: tyro.conf.FlagCreatePairsOff[bool] = False
+  """Distil over the data as it is in any task."""
+  mlm: str | None = PRETRAINED
+  """Model directory or hub id of the masked language model that augments; pretrained is that of --pretrained, where it
+  has such a head, and None leaves every word to --glove."""
+  glove: Path | None = None
+  """Word vectors that augment words of several pieces, or all where there is no masked language model; see
+  experiments.augment."""
+  copies: Annotated[int | None, AT_LEAST_1] = None
+  """Copies of each text in the augmented data; by default 10 for MNLI and QQP, 20 for QNLI and SST-2, else 30."""
+  context: Context = "masked"
+  """What the masked language model reads: the masked sentence alone, or a pair of it and the unmasked one."""
+  max_length: Annotated[int | None, LENGTH] = None
+  """Tokens that a text or pair is cut to; by default 64 for single sentences, 128 for pairs."""
+  max_train_examples: Annotated[int | None, AT_LEAST_1] = None
+  """Take only so many training rows, for a trial."""
+  seed: Annotated[int, SEED] = 0
+  """Of initialisation, order of rows, dropout and augmentation."""
+  teacher_epochs: Annotated[int, AT_LEAST_1] = 3
+  """Passes of fine-tuning the teacher."""
+  teacher_batch_size: Annotated[int, AT_LEAST_1] = 32
+  """Rows in a batch of the teacher's."""
+  teacher_learning_rate: Annotated[float, RATE] = 3e-5
+  """The teacher's peak learning rate."""
+  intermediate_epochs: Annotated[int | None, AT_LEAST_1] = None
+  """Passes of intermediate distillation; by default 50 for CoLA, 10 for MNLI, QQP and QNLI, 20 else."""
+  intermediate_steps: Annotated[int | None, AT_LEAST_1] = None
+  """Batches of intermediate distillation, in place of --intermediate-epochs."""
+  intermediate_batch_size: Annotated[int, AT_LEAST_1] = 32
+  """Rows in a batch of intermediate distillation."""
+  intermediate_learning_rate: Annotated[float, RATE] = 5e-5
+  """Peak learning rate of intermediate distillation."""
+  prediction_epochs: Annotated[int, AT_LEAST_1] = 3
+  """Passes of prediction distillation."""
+  prediction_steps: Annotated[int | None, AT_LEAST_1] = None
+  """Batches of prediction distillation, in place of --prediction-epochs."""
+  prediction_batch_size: Annotated[int, AT_LEAST_1] = 32
+  """Rows in a batch of prediction distillation."""
+  prediction_learning_rate: Annotated[float, RATE] = 3e-5
+  """Peak learning rate of prediction distillation."""
+  sweep: bool = False
+  """Run prediction distillation with batches of 16 and 32 and rates of 1e-5, 2e-5 and 3e-5; keep the best on dev."""
+  temperature: Annotated[float, POSITIVE] = 1.0
+  """Of the soft cross-entropy of prediction distillation."""
+  labels_epochs: Annotated[int | None, AT_LEAST_1] = None
+  """Passes of the stage labels; by default as many as both stages of distillation together."""
+  labels_learning_rate: Annotated[float | None, RATE] = None
+  """Peak learning rate of the stage labels; by default that of prediction distillation."""
+  leaderboard: bool = True
+  """Write the leaderboard's file from the test split; --no-leaderboard does without the test split."""
+  zip: bool = False
+  """Put the leaderboard's files of all tasks under --out into submission.zip."""
+  hosts: HostOptions = dataclasses.field(default_factory=Hosts)
+  debug: bool = False
+  """Show the traceback of an error."""
+
+
+def main(options: Options) -> None:
+  """Runs one task or all, and writes what spans tasks."""
+  check(options)
+  is_all = options.task.casefold() == "all"
+  if options.teacher_labels and not options.teacher:
+    raise InputError("--teacher-labels names the classes of --teacher, which is not given")
+  if options.augment and options.no_augment:
+    raise InputError("--augment and --no-augment: give one of them")
+  if options.no_augment and set(options.stages) == {augment.STAGE}:
+    raise InputError("--no-augment: the stage augmented, the only one that --stages names, would do nothing")
+  if is_all and options.teacher:
+    raise InputError("--teacher is fine-tuned for one task, and does not go with --task all; give --pretrained")
+  if options.teacher and not {"teacher", augment.STAGE} & set(options.stages):
+    raise InputError("--teacher is taken in by the stage teacher; name that stage too (--stages teacher …)")
+  hosts.join(options.hosts)
+  datasets.disable_progress_bars()
+  tasks = tasks_at_hand(options.data) if is_all else [find_task(options.task)]
+  if is_all and options.data:
+    check_files(options, tasks)
+  results = {row.name: run_task(options, row) for row in tasks}
+  if is_all and "evaluate" in options.stages:
+    say("\n" + leaderboard.write_table_1(options.out, results))
+  if options.zip:
+    say(leaderboard.zip_submission(options.out))
+  hosts.wait_for_all()
+
+
+def tasks_at_hand(directory: Path | None) -> list[GlueTask]:
+  """Returns the tasks whose folder is in `directory`; all of them where the hub serves them."""
+  tasks = [row for row in TASKS.values() if directory is None or find_folder(row, directory)]
+  if not tasks:
+    raise InputError(f"{directory}: no task's folder there ({', '.join(TASKS)})")
+  return tasks
+
+
+def check_files(options: Options, tasks: list[GlueTask]) -> None:
+  """Raises InputError that names all files that the tasks lack, before the first of them trains for hours."""
+  wanted = []
+  for row in tasks:
+    tests = row.test_splits if options.leaderboard and "evaluate" in options.stages else ()
+    folder = find_folder(row, options.data)
+    wanted += [folder / row.files[split] for split in ("train", *row.dev_splits, *tests)]
+  if missing := [str(file) for file in wanted if not file.is_file()]:
+    raise InputError(f"{', '.join(missing)}: no such file; --no-leaderboard does without the test splits")
+
+
+def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
+  """Returns what `metrics.json` holds, after running the stages that the options name; empty without evaluation."""
+  folder = options.out / row.name
+  only_augments = set(options.stages) == {augment.STAGE}
+  made_now = only_augments or "teacher" in options.stages
+  finished = None if made_now else stages.load(folder / "teacher", row.name)
+  tokenizer = load_tokenizer(folder / "teacher" if finished else options.teacher or options.pretrained)
+  max_length = options.max_length or row.max_length
+  data = glue_rows.load(
+    row,
+    options.data,
+    tokenizer,
+    max_length=max_length,
+    max_train_examples=options.max_train_examples,
+    seed=options.seed,
+    with_test=options.leaderboard and "evaluate" in options.stages,
+  )
+  run = TaskRun(row.as_task(), data.rows, tokenizer, max_length, folder, recipes(options, row), options.seed)
+  announce(run, data)
+  if only_augments:
+    with only_run(folder, process=jax.process_index()):
+      with_augmented(options, row, run)
+    return {}
+  teacher = finished.pretrained() if finished else load_teacher(options, row, run)
+  students.check_length("the teacher", teacher.config, max_length)
+  say(f"{'':13} teacher {count_parameters(teacher.params):,} parameters; on {hosts.describe()}")
+  student, layers = None, ()
+  if {"intermediate", "labels"} & set(options.stages):
+    # A student that does not go with the teacher is refused before anything trains.
+    config, params = students.load_student(
+      options.student, options.student_layers, options.student_dropout, teacher.config, tokenizer, options.seed
+    )
+    student = teachers.with_new_classifier(config, params, run.task, options.seed)
+    layers = students.match_layers(options.student, options.layer_map, student.config, teacher.config, max_length)
+    size = count_parameters(student.params)
+    say(f"{'':13} student {options.student}, {size:,} parameters; its layers learn from the teacher's {layers}")
+  with only_run(folder, process=jax.process_index()):
+    return run_stages(options, row, run, data, teacher, finished, student, layers)
+
+
+def load_teacher(options: Options, row: GlueTask, run: TaskRun) -> Pretrained:
+  """Returns the teacher to begin with: `--teacher` with its classes in the data's order, or `--pretrained`."""
+  if not options.teacher:
+    return teachers.with_pretrained(options.pretrained, run.task, run.tokenizer, options.seed)
+  return teachers.load_finished(
+    options.teacher, run.task, run.tokenizer, labels=options.teacher_labels, written=row.written
+  )
+
+
+def recipes(options: Options, row: GlueTask) -> Recipes:
+  """Returns how the stages train."""
+  epochs = options.intermediate_epochs or row.intermediate_epochs
+  points = SWEEP if options.sweep else [(options.prediction_batch_size, options.prediction_learning_rate)]
+  return Recipes(
+    teacher=Recipe(options.teacher_epochs, options.teacher_batch_size, options.teacher_learning_rate),
+    intermediate=Recipe(
+      epochs, options.intermediate_batch_size, options.intermediate_learning_rate, options.intermediate_steps
+    ),
+    prediction=tuple(
+      Recipe(options.prediction_epochs, batch_size, rate, options.prediction_steps) for batch_size, rate in points
+    ),
+    labels=Recipe(
+      options.labels_epochs or epochs + options.prediction_epochs,
+      options.prediction_batch_size,
+      options.labels_learning_rate or options.prediction_learning_rate,
+    ),
+    temperature=options.temperature,
+  )
+
+
+def run_stages(
+  options: Options,
+  row: GlueTask,
+  run: TaskRun,
+  data: glue_rows.GlueRows,
+  teacher: Pretrained,
+  finished: stages.Finished | None,
+  student: Pretrained | None,
+  layers: LayerMap,
+) -> dict[str, Any]:
+  """Returns what `run_task` does, from models that go together.
+
+  Args:
+    options: of the run.
+    row: the task's row of GLUE's table.
+    run: the task's.
+    data: its rows.
+    teacher: to begin with.
+    finished: the stage of the teacher, where it is not made now.
+    student: to begin with, where a stage trains one from the start.
+    layers: the teacher's that the student's learn from.
+  """
+  name, both = f"GLUE's {row.name}", "distilled in both stages of TinyBERT (arXiv:1909.10351)"
+  distilled = with_augmented(options, row, run)
+  if not finished:
+    about = f"A teacher for {row.name}, from {Path(options.teacher or options.pretrained).name}."
+    finished = task.make_teacher(run, teacher, about, trains=not options.teacher)
+  if "intermediate" in options.stages:
+    about = f"A student for {name} after intermediate distillation; its classifier is not trained yet."
+    task.make_intermediate(distilled, finished, student, layers, about)
+  if "prediction" in options.stages:
+    before = run.finished("intermediate")
+    if before.record["inputs"].get("teacher") != finished.fingerprint:
+      say(f"{'':13} note: the student's intermediate stage learned from another teacher than {run.folder / 'teacher'}")
+    made = task.make_prediction(
+      distilled, task.Targets(distilled, [finished]), before, f"A student for {name}, {both}."
+    )
+    if sweep := made.record.get("sweep"):
+      say(sweep_table(sweep))
+  if "labels" in options.stages:
+    task.make_labels(run, student, f"A student for {name} trained on its labels alone.")
+  if "evaluate" not in options.stages:
+    return {}
+  made = run.finished("prediction")
+  if made.record["inputs"]["teacher"] != finished.fingerprint:
+    say(f"{'':13} note: the student learned from another teacher than {run.folder / 'teacher'}")
+  models = evaluation.Models([finished], made, labels_alone(run))
+  metrics = evaluation.evaluate(
+    distilled,
+    models,
+    run.rows.dev,
+    data.dev_texts,
+    evaluation.About(command_line.command(), command_line.as_json(options), row_counts(options, run, distilled, data)),
+    inputs={"test_rows": {split.file: fingerprint.of_rows(split.rows) for split in data.test}},
+    also={run.folder / split.file: leaderboard.writer(split, made) for split in data.test},
+  )
+  say("\n" + report.table(metrics))
+  say(
+    f"The student is in {run.folder / 'student'}, all figures in {run.folder / evaluation.METRICS}, a page about them "
+    f"in {run.folder / report.PAGE}."
+  )
+  return metrics
+
+
+def row_counts(options: Options, run: TaskRun, distilled: TaskRun, data: glue_rows.GlueRows) -> dict[str, Any]:
+  """Returns the numbers of rows, and notes on them, for the report."""
+  notes = [f"{number:,} incomplete rows of {split} are left out" for split, number in data.skipped.items()]
+  if options.max_train_examples:
+    notes.append(f"a trial: --max-train-examples {options.max_train_examples} took a part of the training rows")
+  return {
+    "labelled": len(run.rows.labelled),
+    "transfer": len(distilled.rows.transfer),
+    "augmented": len(distilled.rows.transfer) - len(run.rows.transfer),
+    "dev": len(next(iter(run.rows.dev.values()))),
+    "notes": notes,
+  }
+
+
+def sweep_table(sweep: list[dict[str, Any]]) -> str:
+  """Returns the points of a sweep as lines of text, the best marked."""
+  best = max(sweep, key=lambda point: point["score"])
+  lines = [f"{'':13} {'batch':>6}{'rate':>10}{'score':>9}"]
+  for point in sweep:
+    mark = "  best" if point is best else ""
+    lines.append(f"{'':13} {point['batch_size']:6}{point['learning_rate']:10.0e}{100 * point['score']:9.2f}{mark}")
+  return "\n".join(lines)
+
+
+def labels_alone(run: TaskRun) -> dict[str, stages.Finished]:
+  """Returns the stage labels, to compare with, where it is there and began as the distilled student did."""
+  if not (run.folder / "labels").exists():
+    return {}
+  finished = run.finished("labels")
+  made_from, distilled = (stage["inputs"] for stage in (finished.record, run.finished("intermediate").record))
+  if (made_from["student"], made_from["training_rows"]) == (distilled["student"], run.rows.of_labelled):
+    return {"labels alone": finished}
+  say(f"{'':13} note: {run.folder / 'labels'} is left out: of another student or other training rows")
+  return {}
+
+
+def with_augmented(options: Options, row: GlueTask, run: TaskRun) -> TaskRun:
+  """Returns the run whose transfer rows are those that both stages of distillation learn from."""
+  if options.no_augment:
+    return run
+  if not (options.augment or row.is_augmented):
+    say(f"{augment.STAGE:13} not in {row.name} by default, as in the paper; --augment does it")
+    return run
+  if augment.STAGE in options.stages:
+    augment.make_for_run(run, options.copies or row.copies, augmentation_source(options))
+  if not {"intermediate", "prediction"} & set(options.stages):
+    return run
+  return augment.with_augmented(run)
+
+
+def augmentation_source(options: Options) -> augment.Source:
+  """Returns what finds candidates: --mlm, or --pretrained where that has a head, or --glove alone."""
+  is_pretrained = options.mlm == PRETRAINED
+  mlm = options.pretrained if is_pretrained else options.mlm
+  chosen = augment.Settings(mlm=mlm, glove=options.glove, context=options.context)
+  without = "--no-augment distils over the data as it is"
+  return augment.load_with_default(chosen, is_pretrained, without)
+
+
+def announce(run: TaskRun, data: glue_rows.GlueRows) -> None:
+  """Prints what the run works on, and where it writes."""
+  say(
+    f"\n{run.task.name:13} {len(run.rows.labelled):,} training rows, cut to {run.max_length} tokens; "
+    f"writes {run.folder}"
+  )
+  for split, number in data.skipped.items():
+    say(f"{'':13} {number:,} incomplete rows of {split} are left out")

@@ -1,0 +1,143 @@
+"""`tinybert-jax mlm`, `python -m experiments.mlm --text FILE`: a masked language model from an encoder."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import datasets
+import jax
+import numpy as np
+
+from tinybert_jax.cli import command_line
+from tinybert_jax.cli.options import AT_LEAST_1, LENGTH, RATE, SEED, HostOptions, check
+from tinybert_jax.data.batches import row_length
+from tinybert_jax.data.masking import MASKED
+from tinybert_jax.distillation.objectives import Params
+from tinybert_jax.errors import InputError
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.encoder import MaskedLanguageModel, count_parameters
+from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer, save_pretrained
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import figures, mlm, students
+from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.training import hosts
+from tinybert_jax.training.fit import Recipe
+from tinybert_jax.training.hosts import Hosts, say
+from tinybert_jax.training.loop import TrainResult
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Train a masked language model's head on raw text from a pretrained encoder, and if asked the encoder with it: what
+  the command augment takes where no model with that head is at hand.
+
+  The same command again goes on where it stopped.
+  """
+
+  text: tuple[Path, ...]
+  """Text files, a text a line; longer texts than --max-length are cut into several rows. Lines and ends of lines of
+  fewer than 6 tokens are left out, and counted."""
+  pretrained: str = "bert-base-uncased"
+  """Model directory or hub id of the encoder; a head that it has is trained further."""
+  out: Path = Path("runs/mlm")
+  """Folder for everything that the run writes; the model is in its folder model."""
+  body: bool = False
+  """Train the encoder as well."""
+  whole_words: bool = False
+  """Mask all pieces of a word, or none; words of more pieces than a row may have masked stay."""
+  masked: Annotated[float, RATE] = MASKED
+  """Share of the tokens that are masked (BERT's)."""
+  max_length: Annotated[int, LENGTH] = 128
+  """Tokens in a row."""
+  max_train_examples: Annotated[int | None, AT_LEAST_1] = None
+  """Take only so many rows, drawn by the seed."""
+  held_out: Annotated[int, AT_LEAST_1] = 500
+  """Rows that are kept to measure the loss on; at most a tenth of all."""
+  epochs: Annotated[int, AT_LEAST_1] = 3
+  """Passes over the rows."""
+  batch_size: Annotated[int, AT_LEAST_1] = 32
+  """Rows in a batch."""
+  learning_rate: Annotated[float, RATE] = 5e-4
+  """Peak learning rate; with --body 1e-4 suits better."""
+  seed: Annotated[int, SEED] = 0
+  """Of initialisation, order of rows and masking."""
+  hosts: HostOptions = dataclasses.field(default_factory=Hosts)
+  debug: bool = False
+  """Show the traceback of an error."""
+
+
+def main(options: Options) -> None:
+  """Trains, and writes the model, its losses and their picture."""
+  datasets.disable_progress_bars()
+  check(options)
+  if not options.text:
+    raise InputError("--text: no file is given")
+  hosts.join(options.hosts)
+  tokenizer = load_tokenizer(options.pretrained)
+  if tokenizer.mask_token_id is None:
+    raise InputError(f"{options.pretrained}: its tokenizer has no mask token")
+  loaded = load_pretrained(options.pretrained, MaskedLanguageModel, kernels="glorot", seed=options.seed)
+  if options.max_length > loaded.config.max_position_embeddings:
+    raise InputError(
+      f"--max-length {options.max_length}: the model has positions for {loaded.config.max_position_embeddings} tokens"
+    )
+  students.check_vocabulary(options.pretrained, loaded.config, tokenizer)
+  rows, short = mlm.read_rows(options.text, tokenizer, options.max_length)
+  order = np.random.default_rng(options.seed).permutation(len(rows))[: options.max_train_examples]
+  number = min(options.held_out, len(order) // 10)
+  if not number:
+    raise InputError(f"{', '.join(map(str, options.text))}: {len(order)} rows of text; at least 10 are needed")
+  held_out, training = rows.select(order[:number]), rows.select(order[number:])
+  model = MaskedLanguageModel(loaded.config)
+  params = dict(loaded.params)
+  is_new = any(not path.startswith("encoder/") for path in loaded.initialized)
+  if is_new:  # begins as what the frequencies of the tokens alone foretell
+    params["bias"] = mlm.log_frequencies(training, loaded.config.vocab_size)
+  frozen = {} if options.body else {"encoder": params.pop("encoder")}
+  tokens = int(row_length(training).sum())
+  say(
+    f"{len(training):,} rows of {tokens:,} tokens, {number} rows held out; {'a new head' if is_new else 'its head'}"
+    f"{' and the encoder' if options.body else ''}, {count_parameters(params):,} parameters to train; "
+    f"on {', '.join(map(str, jax.devices()))}; writes {options.out}"
+  )
+  if short:
+    say(f"{short:,} lines or ends of lines of fewer than {mlm.SHORTEST} tokens are left out")
+  # Without dropout: the masks are noise enough.
+  recipe = Recipe(options.epochs, options.batch_size, options.learning_rate, dropout=False)
+  masks = mlm.Masks(tokenizer, options.max_length, options.masked, options.whole_words)
+  with only_run(options.out, process=jax.process_index()):
+    result = mlm.fit(
+      options.out / "training",
+      model,
+      params,
+      frozen,
+      mlm.Texts(training, held_out),
+      masks,
+      recipe,
+      seed=options.seed,
+      config=command_line.as_json(options, but=("text",)),  # the texts' content is told by their fingerprint
+    )
+    hosts.on_first(
+      lambda: write(options, loaded.config, {**frozen, **result.params}, result, training, tokenizer, tokens)
+    )
+
+
+def write(
+  options: Options,
+  config: EncoderConfig,
+  params: Params,
+  result: TrainResult,
+  training: datasets.Dataset,
+  tokenizer: Tokenizer,
+  tokens: int,
+) -> None:
+  """Writes the model, its losses and their picture."""
+  about = f"{options.pretrained} with a masked language model's head, trained on {tokens:,} tokens."
+  save_pretrained(options.out / "model", config, params, tokenizer=tokenizer, description=about)
+  figures.masked_losses(options.out / "loss.png", result.history, -(-len(training) // options.batch_size))
+  (options.out / "metrics.json").write_text(json.dumps(dict(result.metrics), indent=2) + "\n", encoding="utf-8")
+  print(
+    f"Held out: loss {-result.metrics['score']:.3f}, {result.metrics['accuracy']:.1%} of the masked tokens guessed. "
+    f"The model is in {options.out / 'model'}, its losses in {options.out / 'loss.png'}."
+  )

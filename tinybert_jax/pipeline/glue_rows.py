@@ -1,0 +1,94 @@
+"""A task's token rows."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import datasets
+
+from tinybert_jax.data.batches import tokenize_rows
+from tinybert_jax.errors import InputError
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline.augment import first_examples
+from tinybert_jax.pipeline.task import TaskRows
+from tinybert_jax.tasks.glue import DIAGNOSTIC, GlueTask
+from tinybert_jax.tasks.glue_files import HUB, find_folder, load_rows
+from tinybert_jax.training.hosts import say
+
+
+class TestSplit(NamedTuple):
+  """Rows whose labels only the GLUE server has.
+
+  Attributes:
+    task: whose rows these are.
+    file: that the server takes.
+    index: of each row.
+    rows: its tokens.
+  """
+
+  task: GlueTask
+  file: str
+  index: list[str]
+  rows: datasets.Dataset
+
+
+class GlueRows(NamedTuple):
+  """The rows of a task.
+
+  Attributes:
+    rows: for training, and the dev splits.
+    dev_texts: of the first dev split, before they are tokens.
+    test: rows without labels.
+    skipped: the number of incomplete rows that were left out, by split, where there were any.
+  """
+
+  rows: TaskRows
+  dev_texts: datasets.Dataset
+  test: list[TestSplit]
+  skipped: dict[str, int]
+
+
+def load(
+  task: GlueTask,
+  directory: Path | None,
+  tokenizer: Tokenizer,
+  *,
+  max_length: int,
+  max_train_examples: int | None,
+  seed: int,
+  with_test: bool,
+) -> GlueRows:
+  """Returns the rows of a task.
+
+  Args:
+    task: from the table.
+    directory: of the official files; None for the hub.
+    tokenizer: of teacher and student.
+    max_length: tokens that a row is cut to.
+    max_train_examples: so many training rows, drawn by the seed; None for all.
+    seed: of that.
+    with_test: whether to load the test splits, and with MNLI the diagnostic rows where they are there.
+  """
+  if directory is None:
+    say(f"{task.name:13} data from {HUB} on the Hugging Face hub")
+  splits = {split: load_rows(task, split, directory) for split in ("train", *task.dev_splits)}
+  texts = first_examples(splits["train"].rows, max_train_examples, seed)
+  tests = [(task, split) for split in task.test_splits] if with_test else []
+  if tests and task.name == "MNLI" and (directory is None or find_folder(DIAGNOSTIC, directory)):
+    tests.append((DIAGNOSTIC, "test"))
+  test = []
+  for owner, split in tests:
+    try:
+      rows = load_rows(owner, split, directory).rows
+    except InputError as error:
+      raise InputError(f"{error}; --no-leaderboard does without the test split") from error
+    test.append(
+      TestSplit(owner, owner.leaderboard_file(split), rows["index"][:], tokenize_rows(tokenizer, rows, max_length))
+    )
+  train = tokenize_rows(tokenizer, texts, max_length)
+  dev = {split: tokenize_rows(tokenizer, splits[split].rows, max_length) for split in task.dev_splits}
+  return GlueRows(
+    TaskRows(texts, labelled=train, transfer=train, dev=dev),
+    splits[task.dev_splits[0]].rows,
+    test,
+    skipped={split: loaded.skipped for split, loaded in splits.items() if loaded.skipped},
+  )

@@ -1,0 +1,155 @@
+"""The training of a masked language model, from lines of text."""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import datasets
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tinybert_jax.corpus.corpus import read_lines
+from tinybert_jax.data import fingerprint
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.data.masking import MASKED, MaskedBatches
+from tinybert_jax.distillation import objectives
+from tinybert_jax.errors import InputError
+from tinybert_jax.models.encoder import Batch, MaskedLanguageModel
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.training import fit as training
+from tinybert_jax.training.fit import Recipe
+from tinybert_jax.training.loop import Every, TrainResult
+
+SHORTEST = 6  # tokens: fewer tell too little of one that is masked among them
+
+
+class Texts(NamedTuple):
+  """Token rows to train on, and those that the loss is measured on."""
+
+  training: datasets.Dataset
+  held_out: datasets.Dataset
+
+
+class Masks(NamedTuple):
+  """What is masked.
+
+  Attributes:
+    tokenizer: of the model.
+    max_length: tokens in a row.
+    share: of the tokens that are masked.
+    whole_words: whether all pieces of a word are masked, or none.
+  """
+
+  tokenizer: Tokenizer
+  max_length: int
+  share: float = MASKED
+  whole_words: bool = False
+
+
+def read_rows(paths: tuple[Path, ...], tokenizer: Tokenizer, max_length: int) -> tuple[datasets.Dataset, int]:
+  """Returns the tokens of the lines of text files, in rows of at most `max_length` with the special ones.
+
+  And the number of lines and ends of lines that are left out, because they have fewer than `SHORTEST` without.
+  """
+  rows, short = [], 0
+  for path in paths:
+    for ids in tokenizer(read_lines(path) or [""], add_special_tokens=False, verbose=False)["input_ids"]:
+      for start in range(0, len(ids), max_length - 2):
+        part = ids[start : start + max_length - 2]
+        if len(part) < SHORTEST:
+          short += 1
+          continue
+        rows.append([tokenizer.cls_token_id, *part, tokenizer.sep_token_id])
+  if not rows:
+    raise InputError(f"{', '.join(map(str, paths))}: no text there (a line of at least {SHORTEST} tokens)")
+  return datasets.Dataset.from_dict({"input_ids": rows}), short
+
+
+def log_frequencies(rows: datasets.Dataset, vocabulary: int) -> np.ndarray:
+  """Returns the logarithm of each token's share of the rows, each token counted once more than it is there."""
+  counts = np.ones(vocabulary)
+  for part in rows.iter(batch_size=10_000):
+    counts += np.bincount(np.concatenate(part["input_ids"]), minlength=vocabulary)
+  return np.log(counts / counts.sum()).astype(np.float32)
+
+
+def fit(
+  directory: Path,
+  model: MaskedLanguageModel,
+  params: objectives.Params,
+  frozen: objectives.Params,
+  texts: Texts,
+  masks: Masks,
+  recipe: Recipe,
+  *,
+  seed: int,
+  config: Mapping[str, Any],
+) -> TrainResult:
+  """Returns the result of training: the parameters of the lowest loss on what is held out.
+
+  Args:
+    directory: of the run.
+    model: the module.
+    params: to train.
+    frozen: the model's others.
+    texts: token rows.
+    masks: what is masked.
+    recipe: how long and how fast.
+    seed: random seed for order of rows and masking.
+    config: options that an earlier run in the directory must have had too.
+  """
+  lengths = bucket_lengths(row_length(texts.training), at_most=masks.max_length)
+  mask = functools.partial(MaskedBatches, tokenizer=masks.tokenizer, share=masks.share, whole_words=masks.whole_words)
+  to_longest = [length for length in lengths if length < masks.max_length] + [masks.max_length]
+  fixed = mask(
+    BatchSource(
+      texts.held_out,
+      batch_size=recipe.batch_size,
+      lengths=to_longest,
+      shuffle=False,
+      pad_id=masks.tokenizer.pad_token_id,
+      process=jax.process_index(),
+      processes=jax.process_count(),
+    )
+  )
+
+  def evaluate(params: objectives.Params, frozen: objectives.Params, place: Callable) -> Mapping[str, float]:
+    sums = [jax.device_get(_guessed(model, {**frozen, **params}, place(batch))) for batch in fixed]
+    loss, right, number = np.sum(sums, axis=0)
+    return {"held_out_loss": float(loss / number), "accuracy": float(right / number), "score": float(-loss / number)}
+
+  quarter = math.ceil(math.ceil(len(texts.training) / recipe.batch_size) / 4)
+  return training.fit(
+    directory,
+    objectives.masked_language_modelling(model),
+    params,
+    texts.training,
+    recipe,
+    seed=seed,
+    pad_id=masks.tokenizer.pad_token_id,
+    lengths=lengths,
+    as_source=mask,
+    teacher_params=frozen,
+    evaluate=evaluate,
+    best_metric="score",
+    every=Every(evaluate=quarter, checkpoint=min(1000, quarter)),
+    config={
+      **config,
+      "rows": fingerprint.of_rows(texts.training),
+      "start": fingerprint.of_params({**frozen, **params}),
+    },
+    title="mlm",
+  )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _guessed(model: MaskedLanguageModel, params: objectives.Params, batch: Batch) -> jax.Array:
+  """Returns the sums over masked tokens of the cross-entropy and of right guesses, and the tokens' number."""
+  logits = model.apply({"params": params}, batch, positions=batch["masked_positions"]).logits
+  weight = batch["masked_weight"]
+  right = (jnp.argmax(logits, -1) == batch["masked_ids"]).astype(jnp.float32)
+  terms = objectives.masked_language_modelling(model)(params, {}, batch, None)["masked"]
+  return jnp.stack([terms.total, jnp.sum(right * weight), terms.weight])

@@ -1,0 +1,214 @@
+"""Classification: one label a row, or several."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import datasets
+import numpy as np
+import optax
+import scipy.special
+import sklearn.metrics
+from jaxtyping import Array, Float
+
+from tinybert_jax.data.batches import tokenize_rows
+from tinybert_jax.distillation.losses import (
+  WeightedSum,
+  binary_prediction_loss,
+  logit_loss,
+  prediction_loss,
+  weighted_sum,
+)
+from tinybert_jax.models.encoder import Batch
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.tasks.metrics import multi_label_score, score
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification:
+  """One class a row, by a softmax over the logits.
+
+  Attributes:
+    name: of the data set.
+    labels: class names in the order of the logits.
+    metrics: names from `metrics.METRICS`.
+    ranked_by: the metrics whose mean is the score.
+    match_logits: whether the student's loss is the squared error of the logits, in place of the paper's soft
+      cross-entropy.
+  """
+
+  name: str
+  labels: tuple[str, ...]
+  metrics: tuple[str, ...] = ("accuracy", "macro_f1", "micro_f1")
+  ranked_by: tuple[str, ...] = ("accuracy",)
+  match_logits: bool = False
+  kind = "classification"
+  problem_type = "single_label_classification"
+
+  @property
+  def main_metric(self) -> str:
+    return self.ranked_by[0]
+
+  def tokenize(self, tokenizer: Tokenizer, rows: datasets.Dataset, max_length: int) -> datasets.Dataset:
+    return tokenize_rows(tokenizer, rows, max_length)
+
+  def label_loss(self, logits: Array, batch: Batch) -> WeightedSum:
+    error = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
+    return weighted_sum(error, batch.get("example_weight"))
+
+  def target_loss(self, logits: Array, targets: Array, batch: Batch, temperature: float = 1.0) -> WeightedSum:
+    if self.match_logits:
+      return logit_loss(logits, targets, batch.get("example_weight"))
+    return prediction_loss(logits, targets, batch.get("example_weight"), temperature=temperature)
+
+  def combine_targets(
+    self, logits: list[Float[np.ndarray, "N C"]], weights: tuple[float, ...]
+  ) -> Float[np.ndarray, "N C"]:
+    """Returns the logarithm of the weighted mean of the probabilities; one teacher's logits as they are."""
+    if len(logits) == 1:
+      return logits[0]
+    shares = np.asarray(weights, np.float64) / np.sum(weights)
+    parts = [np.log(share) + scipy.special.log_softmax(each, -1) for each, share in zip(logits, shares, strict=True)]
+    return scipy.special.logsumexp(parts, axis=0).astype(np.float32)
+
+  def score(self, logits: Float[np.ndarray, "N C"], labels: Any) -> dict[str, float]:
+    return score(self.metrics, logits, np.asarray(labels))
+
+  def agreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> float:
+    return float(np.mean(logits.argmax(-1) == others.argmax(-1)))
+
+  def details(self, logits: Mapping[str, Float[np.ndarray, "N C"]], labels: Any) -> dict[str, Any]:
+    labels, numbers = np.asarray(labels), np.arange(len(self.labels))
+    chosen = {name: values.argmax(-1) for name, values in logits.items()}
+    most = int(np.bincount(labels, minlength=len(self.labels)).argmax())
+    constant = np.eye(len(self.labels), dtype=np.float32)[np.full(len(labels), most)]
+    return {
+      "majority": {**self.score(constant, labels), "label": self.labels[most]},
+      "per_class": {
+        name: _per_class(
+          self.labels,
+          sklearn.metrics.precision_recall_fscore_support(labels, values, labels=numbers, zero_division=0),
+        )
+        for name, values in chosen.items()
+      },
+      "confusion": {
+        "labels": list(self.labels),
+        **{
+          name: sklearn.metrics.confusion_matrix(labels, values, labels=numbers).tolist()
+          for name, values in chosen.items()
+        },
+      },
+    }
+
+  def answers(self, logits: Float[np.ndarray, "N C"]) -> list[dict[str, Any]]:
+    probabilities = scipy.special.softmax(logits, axis=-1)
+    return [{"answer": self.labels[row.argmax()], "probability": float(row.max())} for row in probabilities]
+
+  def disagreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> Float[np.ndarray, " N"]:
+    ours, theirs = scipy.special.softmax(logits, -1), scipy.special.softmax(others, -1)
+    return np.where(ours.argmax(-1) == theirs.argmax(-1), 0, np.abs(ours - theirs).sum(-1) / 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiLabel:
+  """Any number of classes a row, each by a sigmoid of its logit.
+
+  Attributes:
+    name: of the data set.
+    labels: class names in the order of the logits.
+    thresholds: the probability from which each class is given; one for all, or one a class.
+  """
+
+  name: str
+  labels: tuple[str, ...]
+  thresholds: tuple[float, ...] = (0.5,)
+  kind = "multi_label"
+  problem_type = "multi_label_classification"
+  main_metric = "average_precision"
+  ranked_by = ("average_precision",)
+
+  def tokenize(self, tokenizer: Tokenizer, rows: datasets.Dataset, max_length: int) -> datasets.Dataset:
+    return tokenize_rows(tokenizer, rows, max_length)
+
+  def label_loss(self, logits: Array, batch: Batch) -> WeightedSum:
+    error = optax.sigmoid_binary_cross_entropy(logits, batch["labels"]).mean(-1)
+    return weighted_sum(error, batch.get("example_weight"))
+
+  def target_loss(self, logits: Array, targets: Array, batch: Batch, temperature: float = 1.0) -> WeightedSum:
+    return binary_prediction_loss(logits, targets, batch.get("example_weight"), temperature=temperature)
+
+  def combine_targets(
+    self, logits: list[Float[np.ndarray, "N C"]], weights: tuple[float, ...]
+  ) -> Float[np.ndarray, "N C"]:
+    """Returns the logit of the weighted mean of the probabilities; one teacher's logits as they are."""
+    if len(logits) == 1:
+      return logits[0]
+    mean = np.average([scipy.special.expit(each.astype(np.float64)) for each in logits], axis=0, weights=weights)
+    return scipy.special.logit(np.clip(mean, 1e-7, 1 - 1e-7)).astype(np.float32)
+
+  def given(self, logits: Float[np.ndarray, "N C"]) -> np.ndarray:
+    """Returns which classes are given to each row."""
+    return scipy.special.expit(logits) >= np.asarray(self.thresholds)
+
+  def score(self, logits: Float[np.ndarray, "N C"], labels: Any) -> dict[str, float]:
+    return multi_label_score(scipy.special.expit(logits), self.given(logits), np.asarray(labels) > 0.5)
+
+  def tuned(self, logits: Float[np.ndarray, "N C"], labels: Any) -> "MultiLabel":
+    """Returns this task with the threshold of each class that gives it the best F1 on these rows."""
+    truth, probabilities = np.asarray(labels) > 0.5, scipy.special.expit(logits)
+    best = []
+    for column, is_class in zip(probabilities.T, truth.T, strict=True):
+      if not is_class.any():
+        best.append(0.5)
+        continue
+      precision, recall, cuts = sklearn.metrics.precision_recall_curve(is_class, column)
+      f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+      best.append(float(cuts[f1[:-1].argmax()]))
+    return dataclasses.replace(self, thresholds=tuple(best))
+
+  def agreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> float:
+    return float(np.mean(self.given(logits) == self.given(others)))
+
+  def details(self, logits: Mapping[str, Float[np.ndarray, "N C"]], labels: Any) -> dict[str, Any]:
+    truth = np.asarray(labels) > 0.5
+    thresholds = np.broadcast_to(self.thresholds, len(self.labels))
+    per_class = {}
+    for name, values in logits.items():
+      given, probabilities = self.given(values), scipy.special.expit(values)
+      per_class[name] = _per_class(
+        self.labels,
+        sklearn.metrics.precision_recall_fscore_support(truth, given, average=None, zero_division=0),
+      )
+      for number, label in enumerate(self.labels):
+        has = truth[:, number].any()
+        precision = sklearn.metrics.average_precision_score(truth[:, number], probabilities[:, number]) if has else None
+        per_class[name][label] |= {"average_precision": precision, "threshold": float(thresholds[number])}
+    shares = np.broadcast_to(scipy.special.logit(np.clip(truth.mean(0), 1e-6, 1 - 1e-6)), truth.shape)
+    return {"majority": {**self.score(shares, truth), "label": "each class's share"}, "per_class": per_class}
+
+  def answers(self, logits: Float[np.ndarray, "N C"]) -> list[dict[str, Any]]:
+    probabilities, given = scipy.special.expit(logits), self.given(logits)
+    return [
+      {
+        "answer": [label for label, is_given in zip(self.labels, row, strict=True) if is_given],
+        "probability": float(values[row].min()) if row.any() else float(values.max()),
+      }
+      for values, row in zip(probabilities, given, strict=True)
+    ]
+
+  def disagreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> Float[np.ndarray, " N"]:
+    differ = self.given(logits) != self.given(others)
+    return (np.abs(scipy.special.expit(logits) - scipy.special.expit(others)) * differ).sum(-1)
+
+
+def _per_class(labels: tuple[str, ...], measured: tuple) -> dict[str, dict[str, float]]:
+  precision, recall, f1, support = measured
+  return {
+    label: {
+      "precision": float(precision[number]),
+      "recall": float(recall[number]),
+      "f1": float(f1[number]),
+      "support": int(support[number]),
+    }
+    for number, label in enumerate(labels)
+  }
