@@ -4,9 +4,8 @@ import os
 import signal
 import sys
 
-from experiments.general.__main__ import main
-from experiments.general.options import Options
 from tinybert_jax.cli import command_line
+from tinybert_jax.cli.general import Options, main
 from tinybert_jax.training import hosts
 from tinybert_jax.training.run_log import RunLog
 

@@ -6,9 +6,8 @@ import sys
 
 import jax
 
-from experiments.glue.__main__ import main
-from experiments.glue.options import Options
 from tinybert_jax.cli import command_line
+from tinybert_jax.cli.glue import Options, main
 from tinybert_jax.training.checkpoints import Checkpoints
 
 stage = sys.argv.pop(1)

@@ -1,5 +1,9 @@
+import dataclasses
 import json
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 import transformers
 
@@ -77,3 +81,69 @@ def test_missing_and_malformed_files(tmp_path):
   (tmp_path / "config.json").write_text("{}")
   with pytest.raises(InputError, match="no hidden_size"):
     load_config(tmp_path)
+
+
+def test_problem_type_is_kept_and_says_what_the_logits_mean():
+  two, one = config_to_dict(EncoderConfig()), config_to_dict(EncoderConfig(labels=("score",)))
+  assert config_from_dict(two).kind == "single_label_classification"
+  assert config_from_dict(one).kind == "regression"
+  multi = config_from_dict(two | {"problem_type": "multi_label_classification"})
+  assert multi.problem_type == multi.kind == "multi_label_classification"
+  assert config_from_dict(config_to_dict(multi)) == multi
+  assert config_from_dict(two | {"problem_type": "regression"}).kind == "regression"
+  # What the labels imply is not held on to, so a copy with other labels is not held to it either.
+  plain = config_from_dict(two | {"problem_type": "single_label_classification"})
+  assert plain == config_from_dict(two)
+  assert dataclasses.replace(plain, labels=("score",)).kind == "regression"
+  with pytest.raises(InputError, match=r"problem_type must be one of single_label_classification, .*, not 'ranking'"):
+    config_from_dict(two | {"problem_type": "ranking"})
+
+
+def test_problem_type_changes_no_fingerprint_and_serves_as_a_static_argument():
+  multi = EncoderConfig(problem_type="multi_label_classification")
+  assert repr(multi) == repr(EncoderConfig()) and multi != EncoderConfig()
+  assert len({multi, EncoderConfig(), EncoderConfig(problem_type="multi_label_classification")}) == 2
+
+
+def test_a_byte_order_mark_is_no_harm(tmp_path):
+  (tmp_path / "config.json").write_text(json.dumps(config_to_dict(EncoderConfig())), encoding="utf-8-sig")
+  assert load_config(tmp_path) == EncoderConfig()
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    ({"layer_norm_eps": "1e-12"}, "layer_norm_eps must be a number above 0 and at most 1, such as 1e-12, not '1e-12'"),
+    ({"layer_norm_eps": 0}, "layer_norm_eps must be a number above 0"),
+    ({"layer_norm_eps": float("nan")}, "layer_norm_eps must be a number above 0"),
+    ({"initializer_range": "0.02"}, "initializer_range must be a number from 0 to 1000, such as 0.02, not '0.02'"),
+    ({"hidden_dropout_prob": "0.1"}, "hidden_dropout_prob must be a number from 0"),
+    ({"hidden_dropout_prob": True}, "hidden_dropout_prob must be a number from 0"),
+    ({"attention_probs_dropout_prob": 0.999}, r"attention_probs_dropout_prob .* to 0.992 \(254/256\), not 0.999"),
+    ({"classifier_dropout": 0.9925}, "classifier_dropout must be a number from 0 to 0.992"),
+    ({"initializer_range": 10**30}, "initializer_range must be a number from 0 to 1000"),
+    ({"layer_norm_eps": 10**400}, "layer_norm_eps must be a number above 0"),
+    ({"max_position_embeddings": 1}, "max_position_embeddings must be at least 2"),
+    ({"hidden_act": 3}, "hidden_act must be the name of an activation"),
+    ({"pad_token_id": 30522}, "pad_token_id must be a token id from 0 to 30521, not 30522"),
+    ({"pad_token_id": "0"}, "pad_token_id must be a token id"),
+    ({"num_hidden_layers": 10**9}, "num_hidden_layers must be at most 1,000"),
+    ({"vocab_size": 10**40}, "vocab_size must be at most 2,147,483,647"),
+    ({"id2label": None, "num_labels": "3"}, "num_labels must be a whole number"),
+    ({"id2label": None, "num_labels": 10**9}, "num_labels must be a whole number"),
+    ({"id2label": {"a": "b"}}, "must map class numbers"),
+    ({"problem_type": ["regression"]}, "problem_type must be one of"),
+  ],
+)
+def test_values_of_the_wrong_type_or_size_are_one_sentence(change, message):
+  with pytest.raises(InputError, match=message) as error:
+    config_from_dict(config_to_dict(EncoderConfig()) | change, "somewhere/config.json")
+  assert str(error.value).startswith("somewhere/config.json: ")
+
+
+def test_the_highest_dropout_still_trains():
+  from tinybert_jax.models.layers import dropout
+
+  EncoderConfig(hidden_dropout_prob=254 / 256)
+  kept = dropout(jnp.ones(4096), 254 / 256, jax.random.key(0))
+  assert np.isfinite(kept).all() and 0 < (kept > 0).mean() < 0.03

@@ -250,11 +250,11 @@ def test_saved_directory_is_complete_and_leaves_projections_out(tmp_path):
   params = initialize(SequenceClassifier(config), jax.random.key(0))
   params["projections"] = {"hidden": {"kernel": np.zeros((12, 16), np.float32)}}
   (tmp_path / "model").mkdir()
-  (tmp_path / "model" / "stale.txt").write_text("of a model before")
+  (tmp_path / "model" / "thesis.txt").write_text("of the user")
   save_pretrained(tmp_path / "model", config, params, tokenizer=word_tokenizer(), description="A test.")
   files = {path.name for path in (tmp_path / "model").iterdir()}
   assert files >= {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md"}
-  assert "stale.txt" not in files and [path.name for path in tmp_path.iterdir()] == ["model"]
+  assert "thesis.txt" in files and [path.name for path in tmp_path.iterdir()] == ["model"]
   assert not any("projection" in name for name in load_file(tmp_path / "model" / "model.safetensors"))
   assert transformers.AutoConfig.from_pretrained(tmp_path / "model").id2label == {0: "no", 1: "yes"}
   assert load_tokenizer(tmp_path / "model")("hello world")["input_ids"] == word_tokenizer()("hello world")["input_ids"]

@@ -1,38 +1,226 @@
-"""The `README.md` of a saved model directory."""
+"""The `README.md` of a saved model directory: its model card."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import math
+import os
+import platform
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
 
 from tinybert_jax.models.config import EncoderConfig
 
+# What tells a card of ours, which is rewritten with the model, from a text of the user's, which stays.
+_OURS = "<!-- This card comes from tinybert_jax and is rewritten with the model; without this line it is kept. -->"
+_OURS_BEFORE_CARDS_HAD_THAT = "a JAX implementation of TinyBERT (https://arxiv.org/abs/1909.10351).\n"
+_PACKAGES = ("jax", "flax", "transformers", "tokenizers")
+_PIPELINES = {
+  "BertForSequenceClassification": ("text-classification", "Text classification"),
+  "BertForMaskedLM": ("fill-mask", "Fill mask"),
+  "BertModel": ("feature-extraction", "Feature extraction"),
+}
+_RESULTS = {
+  "single_label_classification": ".logits.softmax(-1)",
+  "multi_label_classification": ".logits.sigmoid()",
+  "regression": ".logits",
+}
+_STAGE_COLUMNS = ("name", "epochs", "steps", "batch_size", "learning_rate", "rows", "score")
+_MOST_LABELS = 20  # that a card lists
+_HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+# From a root, a home or a drive; not the slashes of an address, of a tag or between words.
+_ABSOLUTE_PATH = re.compile(
+  r"(?<![\w:/.<])(?:file://)?(?:~?/|[A-Za-z]:[\\/])(?:[^\s\\/'\"`]+[\\/])*([^\s\\/'\"`]+)[\\/]?"
+)
 
-def model_card(config: EncoderConfig, architecture: str, parameters: int, description: str = "") -> str:
-  """Returns a short Hugging Face model card.
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+  """What a model card tells besides the model's shape; every field may be left out.
+
+  Attributes:
+    base_model: hub id or directory of the model that it was made from. Of a directory the last name alone is shown.
+    dataset: name of the data that the metrics were measured on.
+    split: part of that data, such as "validation".
+    license: identifier such as "apache-2.0".
+    language: code such as "en", or several.
+    metrics: the model's scores by name.
+    teacher_metrics: the teacher's, by the same names.
+    stages: the stages of training in their order; each with any of name, epochs, steps, batch_size, learning_rate,
+      rows and score.
+    data: numbers of rows by what they are.
+    notes: sentences on the data and the training.
+    versions: of packages by name; those that are installed where it is None.
+  """
+
+  base_model: str | None = None
+  dataset: str | None = None
+  split: str | None = None
+  license: str | None = None
+  language: str | Sequence[str] | None = None
+  metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  teacher_metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  stages: Sequence[Mapping[str, Any]] = ()
+  data: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  notes: Sequence[str] = ()
+  versions: Mapping[str, str] | None = None
+
+
+def model_card(
+  config: EncoderConfig, architecture: str, parameters: int, description: str = "", card: ModelCard | None = None
+) -> str:
+  """Returns a Hugging Face model card: metadata in YAML, then Markdown. It holds no absolute path.
 
   Args:
     config: the model's shape and label names.
     architecture: the name of its transformers class, such as "BertForSequenceClassification".
     parameters: their number.
     description: a paragraph on what the model is.
+    card: what else is known.
   """
+  card = card or ModelCard()
+  title = f"{architecture}, {config.num_hidden_layers} layers x {config.hidden_size}"
+  metadata = yaml.safe_dump(
+    _metadata(architecture, title, card), sort_keys=False, allow_unicode=True, default_flow_style=False
+  )
+  sections = [
+    f"# {title}",
+    _OURS,
+    without_paths(description) or "A BERT from tinybert_jax.",
+    _shape(config, architecture, parameters, card),
+    _use(config, architecture),
+    _quality(card),
+    _training(card),
+    "Made with tinybert_jax, a JAX implementation of [TinyBERT](https://arxiv.org/abs/1909.10351).",
+  ]
+  return f"---\n{metadata}---\n\n" + "\n\n".join(section for section in sections if section) + "\n"
+
+
+def is_own_card(text: str) -> bool:
+  """Returns whether a README is a card that was written here and not changed by its owner."""
+  return _OURS in text or text.endswith(_OURS_BEFORE_CARDS_HAD_THAT)
+
+
+def without_paths(text: str) -> str:
+  """Returns the text with every absolute path cut down to its last name."""
+  return _ABSOLUTE_PATH.sub(r"\1", text)
+
+
+def _metadata(architecture: str, title: str, card: ModelCard) -> dict[str, Any]:
+  tag, task = _PIPELINES.get(architecture, ("feature-extraction", "Feature extraction"))
+  metadata: dict[str, Any] = {"library_name": "transformers"}
+  if card.license:
+    metadata["license"] = str(card.license)
+  if card.language:
+    metadata["language"] = card.language if isinstance(card.language, str) else [str(code) for code in card.language]
+  if card.base_model and _is_hub_id(card.base_model):
+    metadata["base_model"] = str(card.base_model)
+  metadata |= {"pipeline_tag": tag, "tags": ["bert", "tinybert", "distillation", "tinybert_jax"]}
+  metrics = {str(name): float(value) for name, value in card.metrics.items() if math.isfinite(value)}
+  if card.dataset and metrics:
+    name = _public_name(card.dataset)
+    dataset = {"name": name, "type": name} | ({"split": str(card.split)} if card.split else {})
+    values = [{"name": metric, "type": metric, "value": value} for metric, value in metrics.items()]
+    result = {"task": {"name": task, "type": tag}, "dataset": dataset, "metrics": values}
+    metadata["model-index"] = [{"name": title, "results": [result]}]
+  return metadata
+
+
+def _shape(config: EncoderConfig, architecture: str, parameters: int, card: ModelCard) -> str:
+  lines = [
+    f"- parameters: {parameters:,}",
+    f"- layers {config.num_hidden_layers}, hidden size {config.hidden_size}, heads {config.num_attention_heads}, "
+    f"feed-forward {config.intermediate_size}, vocabulary {config.vocab_size}",
+  ]
+  if card.base_model:
+    lines.append(f"- made from: {_line(_public_name(card.base_model))}")
+  if "Classification" in architecture:
+    shown = ", ".join(_line(name) for name in config.labels[:_MOST_LABELS])
+    more = f" and {config.num_labels - _MOST_LABELS} more" if config.num_labels > _MOST_LABELS else ""
+    lines += [f"- labels: {shown}{more}", f"- problem type: {config.kind}"]
+  return "\n".join(lines)
+
+
+def _use(config: EncoderConfig, architecture: str) -> str:
   auto = "AutoModel" + architecture.removeprefix("BertModel").removeprefix("Bert")
-  labels = f"\n- labels: {', '.join(config.labels)}" if "Classification" in architecture else ""
-  return f"""---
-library_name: transformers
-tags: [bert, tinybert, distillation]
----
-
-# {architecture}, {config.num_hidden_layers} layers x {config.hidden_size}
-
-{description or "A BERT written by tinybert_jax."}
-
-- parameters: {parameters:,}
-- layers {config.num_hidden_layers}, hidden size {config.hidden_size}, heads {config.num_attention_heads}, \
-feed-forward {config.intermediate_size}, vocabulary {config.vocab_size}{labels}
+  result = ".last_hidden_state" if architecture == "BertModel" else ".logits"
+  if "Classification" in architecture:
+    result = _RESULTS[config.kind]
+  text = "A [MASK] of text." if architecture == "BertForMaskedLM" else "A text."
+  return f"""## Use
 
 ```python
 from transformers import {auto}, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("path/to/this/directory")
 model = {auto}.from_pretrained("path/to/this/directory")
-```
+print(model(**tokenizer("{text}", truncation=True, return_tensors="pt")){result})
+```"""
 
-Made with tinybert_jax, a JAX implementation of TinyBERT (https://arxiv.org/abs/1909.10351).
-"""
+
+def _quality(card: ModelCard) -> str:
+  names = list(dict.fromkeys([*card.metrics, *card.teacher_metrics]))
+  if not names:
+    return ""
+  where = " ".join(filter(None, [card.dataset and _line(_public_name(card.dataset)), card.split and _line(card.split)]))
+  header = ["metric", "this model"] + (["teacher"] if card.teacher_metrics else [])
+  columns = [card.metrics] + ([card.teacher_metrics] if card.teacher_metrics else [])
+  rows = [[name, *(_number(column.get(name), 4) for column in columns)] for name in names]
+  return "\n\n".join(["## Quality", *([f"Measured on {where}."] if where else []), _table(header, rows)])
+
+
+def _training(card: ModelCard) -> str:
+  parts = []
+  columns = [name for name in _STAGE_COLUMNS if any(stage.get(name) is not None for stage in card.stages)]
+  if columns:
+    header = ["stage" if name == "name" else name.replace("_", " ") for name in columns]
+    parts.append(_table(header, [[_number(stage.get(name)) for name in columns] for stage in card.stages]))
+  if card.data:
+    parts.append("\n".join(f"- {_line(name)}: {_number(number)}" for name, number in card.data.items()))
+  if card.notes:
+    parts.append("\n".join(f"- {_line(note)}" for note in card.notes))
+  versions = _installed() if card.versions is None else card.versions
+  if versions:
+    parts.append("Versions: " + ", ".join(f"{_line(name)} {_line(version)}" for name, version in versions.items()))
+  return "\n\n".join(["## Training", *parts]) if parts else ""
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+  lines = [header, ["---"] * len(header), *rows]
+  return "\n".join(f"| {' | '.join(_line(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def _number(value: Any, digits: int | None = None) -> str:
+  if value is None or isinstance(value, str | bool):
+    return "" if value is None else str(value)
+  if isinstance(value, float) or hasattr(value, "dtype"):
+    value = float(value)
+    return f"{value:.{digits}f}" if digits else f"{value:.6g}"
+  return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _line(text: Any) -> str:
+  """Returns a text as one line, without paths."""
+  return " ".join(without_paths(str(text)).split())
+
+
+def _is_hub_id(name: str | os.PathLike) -> bool:
+  return bool(_HUB_ID.fullmatch(str(name))) and ".." not in str(name) and not os.path.exists(name)
+
+
+def _public_name(name: str | os.PathLike) -> str:
+  """Returns a hub id as it is, and of a path the last name."""
+  return str(name) if _is_hub_id(name) else re.split(r"[\\/]", str(name).rstrip("\\/"))[-1]
+
+
+def _installed() -> dict[str, str]:
+  import tinybert_jax  # not above, since it imports this
+
+  found = {"python": platform.python_version(), "tinybert_jax": tinybert_jax.__version__}
+  for package in _PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      found[package] = importlib.metadata.version(package)
+  return found

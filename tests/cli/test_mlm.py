@@ -9,11 +9,12 @@ import pytest
 import transformers
 from small_mlm import CONFIG, make_tokenizer, write_text
 
-from experiments import mlm
-from experiments.mlm import Options
+from tinybert_jax.cli import mlm
+from tinybert_jax.cli.mlm import Options
 from tinybert_jax.errors import InputError, RunStopped
 from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, initialize
 from tinybert_jax.models.pretrained import load_pretrained, save_pretrained
+from tinybert_jax.pipeline.mlm import read_rows
 from tinybert_jax.training.run_log import RunLog
 
 
@@ -128,7 +129,7 @@ def test_bad_texts(options, tmp_path):
 
 def test_a_line_of_any_length_is_cut_and_what_is_left_out_is_counted(options, tmp_path, capsys):
   (tmp_path / "long.txt").write_text("fox dog " * 5000 + "\n" + "fox dog " * 16 + "\n" + "fox\n" + "fox dog " * 3)
-  rows, short = mlm.read_rows((tmp_path / "long.txt",), make_tokenizer(), 32)
+  rows, short = read_rows((tmp_path / "long.txt",), make_tokenizer(), 32)
   assert sum(len(ids) - 2 for ids in rows["input_ids"]) == 10_000 + 36
   assert (max(map(len, rows["input_ids"])), short) == (32, 2)  # an end of two tokens, and a line of one
   mlm.main(dataclasses.replace(options, text=(tmp_path / "long.txt",), epochs=1))

@@ -16,14 +16,14 @@ from glue_files import write_task
 from small_glue import STUDENT, TEACHER, changed, write_config, write_encoder
 from small_tokenizer import word_tokenizer
 
-from experiments.glue import __main__ as program
-from experiments.glue.options import Options
+from tinybert_jax.cli import glue as program
+from tinybert_jax.cli.glue import Options
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import SequenceClassifier, initialize
 from tinybert_jax.models.pretrained import save_pretrained
 from tinybert_jax.pipeline import stages
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 def bad_students():
@@ -188,7 +188,7 @@ def test_a_kill_in_each_stage_changes_nothing(made, options, tmp_path):
   ] + ["--no-augment"]
   for stage in ("teacher", "intermediate", "prediction", ""):
     done = subprocess.run(
-      [sys.executable, str(HERE.parent / "killed_glue.py"), stage, *arguments], capture_output=True, text=True
+      [sys.executable, str(HERE / "killed_glue.py"), stage, *arguments], capture_output=True, text=True
     )
     assert done.returncode == (-9 if stage else 0), done.stderr
     if stage:

@@ -9,13 +9,13 @@ import pytest
 import transformers
 from small_general import STUDENT, TEACHER, write_inputs
 
-from experiments.general import __main__ as program
-from experiments.general import training
-from experiments.general.options import Options
+from tinybert_jax.cli import general as program
+from tinybert_jax.cli.general import Options
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import config_to_dict
 from tinybert_jax.models.encoder import Encoder
 from tinybert_jax.models.pretrained import load_pretrained
+from tinybert_jax.pipeline.general import by_term
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.training.hosts import Hosts
 
@@ -161,4 +161,4 @@ def test_held_out_losses_do_not_depend_on_the_batches(made):
     program.main(each)
     rows.append(history(each)[-1])
   assert rows[0]["held_out_loss"] == pytest.approx(rows[1]["held_out_loss"], rel=1e-5)
-  assert training.by_term(rows[0]).startswith("embedding ")
+  assert by_term(rows[0]).startswith("embedding ")

@@ -7,8 +7,8 @@ import pytest
 from glue_files import write_task
 from small_glue import STUDENT, TEACHER, changed, write_config, write_encoder
 
-from experiments.glue import __main__ as program
-from experiments.glue.options import Options
+from tinybert_jax.cli import glue as program
+from tinybert_jax.cli.glue import Options
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ import pytest
 from glue_files import write_task
 from small_mlm import CONFIG, make_tokenizer, write_model, write_vectors
 
-from experiments import augment
-from experiments.augment import Options
 from tinybert_jax.augmentation import rows as augmented
+from tinybert_jax.cli import augment
+from tinybert_jax.cli.augment import Options
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Encoder, initialize
 from tinybert_jax.models.pretrained import save_pretrained
@@ -135,7 +135,7 @@ def arguments(options):
 def test_processes_of_their_own_and_a_kill(options, tmp_path):
   """Two processes share the work; the second is killed as soon as the work is under way, and started again."""
   small = [sys.executable, "-c", "from tinybert_jax.augmentation import rows; rows.ROWS_IN_PART = 4; "
-           "from experiments import augment; from tinybert_jax.cli import command_line; "
+           "from tinybert_jax.cli import augment; from tinybert_jax.cli import command_line; "
            "command_line.run(augment.main, augment.Options, 'python -m experiments.augment')"]  # fmt: skip
 
   def start(out, *more):

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 from small_general import write_inputs
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 STEPS = 50
 
 
@@ -44,13 +44,13 @@ def start(root, out, *more, processes, devices, signals=(), caches=("cache", "ca
   ]  # fmt: skip
   environment = os.environ | {
     "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0",
-    "PYTHONPATH": os.pathsep.join([str(HERE.parent.parent), str(HERE.parent)]),
+    "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]),
   }
   started = []
   for number in range(processes):
     together = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", processes, "--process-id", number]
     sent = dict(signals).get(number, ("SIGTERM", 0))
-    command = [sys.executable, HERE.parent / "general_process.py", *sent, *options, "--cache", caches[number]]
+    command = [sys.executable, HERE / "general_process.py", *sent, *options, "--cache", caches[number]]
     command += together if processes > 1 else []
     started.append(
       subprocess.Popen(

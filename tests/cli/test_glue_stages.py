@@ -14,13 +14,13 @@ from glue_files import write_diagnostic, write_task
 from small_glue import STUDENT, TEACHER, augmenting, changed, write_config, write_encoder
 from small_tokenizer import word_tokenizer
 
-from experiments.glue import __main__ as program
-from experiments.glue import evaluation, training
-from experiments.glue.options import PRETRAINED
+from tinybert_jax.cli import glue as program
+from tinybert_jax.cli.glue import PRETRAINED
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.pretrained import save_pretrained
-from tinybert_jax.pipeline import stages
+from tinybert_jax.pipeline import glue_rows, leaderboard, stages
 from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.training.evaluate import predict
 
 
 def test_one_command_ends_with_metrics_a_student_and_leaderboard_files(finished, capsys):
@@ -40,7 +40,8 @@ def test_one_command_ends_with_metrics_a_student_and_leaderboard_files(finished,
   predictions = classify([{"text": a, "text_pair": b} for _, a, b in test])
   assert [row["label"] for row in predictions] == [line.split("\t")[1] for line in lines[1:]]
   assert {path.name for path in folder.iterdir()} == {
-    "teacher", "intermediate", "prediction", "student", "metrics.json", "RTE.tsv", "teacher_logits.npz", ".lock",
+    "teacher", "intermediate", "prediction", "student", "metrics.json", "report.html", "figures", "RTE.tsv",
+    "teacher_logits.npz", ".lock",
   }  # fmt: skip
 
   before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -136,17 +137,17 @@ def test_regression_distils_the_teachers_outputs(options, tmp_path):
   teacher, student = (stages.load(folder / name, "STS-B") for name in ("teacher", "prediction"))
   assert (student.model.config.labels, student.model.config.num_labels) == (("similarity",), 1)
   logits = np.load(folder / "teacher_logits.npz")["logits"]
-  rows = program.data.load(
+  rows = glue_rows.load(
     program.find_task("stsb"), tmp_path, word_tokenizer(),
     max_length=128, max_train_examples=None, seed=0, with_test=False,
-  ).train  # fmt: skip
-  ours = training.predict(student.model, student.params, rows)
-  np.testing.assert_array_equal(logits, training.predict(teacher.model, teacher.params, rows))
+  ).rows.transfer  # fmt: skip
+  ours = predict(student.model, student.params, rows)
+  np.testing.assert_array_equal(logits, predict(teacher.model, teacher.params, rows))
   assert np.mean((ours - logits) ** 2) < np.mean((ours[:, 0] - np.asarray(rows["labels"])) ** 2)
 
 
 def test_a_sweep_keeps_the_best_on_dev(finished, monkeypatch):
-  monkeypatch.setattr(training, "SWEEP", ((8, 1e-5), (8, 1e-2), (16, 1e-5)))
+  monkeypatch.setattr(program, "SWEEP", ((8, 1e-5), (8, 1e-2), (16, 1e-5)))
   program.main(changed(finished, sweep=True, stages=("prediction",)))
   record = stages.read_record(finished.out / "RTE" / "prediction", "RTE")
   tried = {(point["batch_size"], point["learning_rate"]): point["score"] for point in record["sweep"]}
@@ -172,7 +173,7 @@ def test_all_runs_every_task_that_is_there_and_prints_one_table(options, tmp_pat
     assert len(archive.read("AX.tsv").splitlines()) == 6
   # What another student predicts is not sent with the file that this one left.
   (options.out / "MNLI" / "metrics.json").unlink()
-  sentence = evaluation.zip_submission(options.out)
+  sentence = leaderboard.zip_submission(options.out)
   assert "1 files" in sentence
   assert "MNLI-m.tsv, MNLI-mm.tsv" in sentence.partition("wants")[2]
 
