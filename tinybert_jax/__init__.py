@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     initialize,
   )
   from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
+  from tinybert_jax.pipeline.distil import distil_task
+  from tinybert_jax.pipeline.predictions import predict_table
   from tinybert_jax.training.optim import adamw, schedule
   from tinybert_jax.training.steps import (
     TrainState,
@@ -75,6 +77,8 @@ _NAMES = {
     "initialize",
   ),
   "models.pretrained": ("Pretrained", "load_pretrained", "load_tokenizer", "save_pretrained"),
+  "pipeline.distil": ("distil_task",),
+  "pipeline.predictions": ("predict_table",),
   "training.optim": ("adamw", "schedule"),
   "training.steps": (
     "TrainState",

@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,15 +31,18 @@ _MALLOC = {
 _GOES_ON = "the same command goes on from what is saved"
 
 
-def run(main: Callable[[Options], None], options_class: type[Options], prog: str) -> None:
+def run(
+  main: Callable[[Options], None], options_class: type[Options], prog: str, arguments: Sequence[str] | None = None
+) -> None:
   """Parses the options and runs `main` on them; bad input ends in one sentence on stderr and exit code 2.
 
   Args:
     main: the experiment.
     options_class: a dataclass whose docstrings are the help, with a field `debug` that shows tracebacks.
     prog: how the command is called, for the help.
+    arguments: of the command; by default the process's.
   """
-  options = tyro.cli(options_class, prog=prog)
+  options = tyro.cli(options_class, prog=prog, args=arguments)
   keep_freed_memory()
   if not options.debug:
     # Orbax logs the tracebacks of errors that it raises too, and the hub's client each of its attempts.

@@ -100,8 +100,12 @@ class Classification:
       },
     }
 
+  def probabilities(self, logits: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
+    """Returns the softmax."""
+    return scipy.special.softmax(logits, axis=-1)
+
   def answers(self, logits: Float[np.ndarray, "N C"]) -> list[dict[str, Any]]:
-    probabilities = scipy.special.softmax(logits, axis=-1)
+    probabilities = self.probabilities(logits)
     return [{"answer": self.labels[row.argmax()], "probability": float(row.max())} for row in probabilities]
 
   def disagreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> Float[np.ndarray, " N"]:
@@ -185,6 +189,10 @@ class MultiLabel:
         per_class[name][label] |= {"average_precision": precision, "threshold": float(thresholds[number])}
     shares = np.broadcast_to(scipy.special.logit(np.clip(truth.mean(0), 1e-6, 1 - 1e-6)), truth.shape)
     return {"majority": {**self.score(shares, truth), "label": "each class's share"}, "per_class": per_class}
+
+  def probabilities(self, logits: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
+    """Returns the sigmoid of each logit."""
+    return scipy.special.expit(logits)
 
   def answers(self, logits: Float[np.ndarray, "N C"]) -> list[dict[str, Any]]:
     probabilities, given = scipy.special.expit(logits), self.given(logits)

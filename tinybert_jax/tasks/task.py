@@ -65,6 +65,10 @@ class Task(Protocol):
     """Returns what a report shows beside the metrics: per class, confusion, the majority's answer, values."""
     ...
 
+  def probabilities(self, logits: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
+    """Returns each class's probability; of a regression the numbers as they are."""
+    ...
+
   def answers(self, logits: Float[np.ndarray, "N C"]) -> list[dict[str, Any]]:
     """Returns each row's `answer`, and `probability` where there is one."""
     ...

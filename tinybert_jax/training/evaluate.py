@@ -3,7 +3,7 @@
 import collections
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import datasets
@@ -20,10 +20,23 @@ _UNDER_WAY = 64  # batches that the device may have before it
 
 
 def predict(
-  model: SequenceClassifier, params: Params, rows: datasets.Dataset, *, batch_size: int = 64
+  model: SequenceClassifier,
+  params: Params,
+  rows: datasets.Dataset,
+  *,
+  batch_size: int = 64,
+  lengths: Sequence[int] | None = None,
 ) -> Float[np.ndarray, "N C"]:
-  """Returns the logits of every row, in the order of the rows; no dropout."""
-  lengths = bucket_lengths(row_length(rows), at_most=model.config.max_position_embeddings)
+  """Returns the logits of every row, in the order of the rows; no dropout.
+
+  Args:
+    model: the module.
+    params: its parameters.
+    rows: token rows.
+    batch_size: rows in a batch.
+    lengths: that rows are padded to; by default those they pad least to.
+  """
+  lengths = lengths or bucket_lengths(row_length(rows), at_most=model.config.max_position_embeddings)
   source = BatchSource(rows, batch_size=batch_size, lengths=lengths, shuffle=False, pad_id=model.config.pad_token_id)
   params = jax.device_put(params)
   result = np.empty((len(rows), model.config.num_labels), np.float32)

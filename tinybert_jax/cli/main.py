@@ -1,0 +1,53 @@
+"""The program `tinybert-jax`: one command a module."""
+
+import importlib
+import sys
+
+from tinybert_jax.cli import command_line
+
+COMMANDS = {
+  "distil": "a student of your own classifier, on your own data",
+  "predict": "labels and probabilities for a file of texts",
+  "general": "a general student from raw text (the paper's first stage)",
+  "glue": "a GLUE task from a pretrained BERT to a distilled student",
+  "augment": "texts again, with some of their words replaced",
+  "mlm": "a masked language model from an encoder, for augment",
+}
+
+
+def main() -> None:
+  """Runs the command that the first argument names, with the others as its options."""
+  arguments = sys.argv[1:]
+  if not arguments or arguments[0] in ("-h", "--help"):
+    print(_help())
+    sys.exit(0 if arguments else 2)
+  name = arguments[0]
+  if name == "--version":
+    from tinybert_jax import __version__
+
+    print(f"tinybert-jax {__version__}")
+    return
+  if name not in COMMANDS:
+    print(f"{name}: no such command; there are {', '.join(COMMANDS)}", file=sys.stderr)
+    sys.exit(2)
+  module = importlib.import_module(f"tinybert_jax.cli.{name}")
+  command_line.run(module.main, module.Options, f"tinybert-jax {name}", arguments[1:])
+
+
+def _help() -> str:
+  lines = [f"  {name:9} {what}" for name, what in COMMANDS.items()]
+  return "\n".join(
+    [
+      "usage: tinybert-jax COMMAND [OPTIONS]",
+      "",
+      "Distil a BERT into a small, fast student.",
+      "",
+      *lines,
+      "",
+      "tinybert-jax COMMAND --help explains every option of a command.",
+    ]
+  )
+
+
+if __name__ == "__main__":
+  main()

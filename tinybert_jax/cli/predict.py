@@ -1,0 +1,68 @@
+"""`tinybert-jax predict --model DIR --data FILE --out FILE`: labels and probabilities for a table of texts."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from tinybert_jax.cli.options import AT_LEAST_1, LENGTH, HostOptions, check
+from tinybert_jax.data.tables import Reading
+from tinybert_jax.pipeline import predictions
+from tinybert_jax.training import hosts
+from tinybert_jax.training.hosts import Hosts
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Write a classifier's labels and probabilities, or a regression's numbers, for every row of a table.
+
+  Rows are read, computed and written in pieces, so a table of any length takes the same memory.
+  """
+
+  model: str
+  """Model directory or hub id."""
+  data: tuple[str, ...]
+  """Tables of texts: CSV, TSV, JSON, JSON lines, Parquet, Arrow or text (a text a line), also compressed."""
+  out: Path
+  """File to write: .csv, .tsv, .jsonl or .parquet. It gets the columns of --data, and after them prediction,
+  probability, and the probability of each class."""
+  text: str | None = None
+  """Column of the texts. Default: found by name or content."""
+  pair: str | None = None
+  """Column of second texts, where a row has two."""
+  delimiter: str | None = None
+  """Between the cells of CSV and TSV files. Default: found."""
+  quote: str | None = None
+  """Around cells that hold delimiters; '' where quotes are text. Default: found."""
+  encoding: str | None = None
+  """Of text files, such as cp1252. Default: UTF-8, or what a byte order mark says."""
+  no_header: tyro.conf.FlagCreatePairsOff[bool] = False
+  """The first row of CSV and TSV files is data; the columns are then called 0, 1, …."""
+  max_length: Annotated[int | None, LENGTH] = None
+  """Tokens that a text or pair is cut to. Default: as many as the model takes, at most 512."""
+  batch_size: Annotated[int, AT_LEAST_1] = 64
+  """Rows in a batch."""
+  hosts: HostOptions = dataclasses.field(default_factory=Hosts)
+  debug: bool = False
+  """Show the traceback of an error."""
+
+
+def main(options: Options) -> None:
+  """Predicts, and prints where the result is."""
+  check(options)
+  hosts.join(options.hosts)
+  reading = Reading(options.delimiter, options.quote, options.encoding, not options.no_header)
+  done = predictions.predict_table(
+    options.model,
+    options.data,
+    options.out,
+    text=options.text,
+    pair=options.pair,
+    reading=reading,
+    max_length=options.max_length,
+    batch_size=options.batch_size,
+  )
+  print(f"{done.rows:,} rows in {done.seconds:.1f} s ({done.rows / done.seconds:,.0f} a second) are in {options.out}")
+  for note in done.notes:
+    print(note)
