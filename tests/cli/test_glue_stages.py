@@ -20,6 +20,7 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.models.pretrained import save_pretrained
 from tinybert_jax.pipeline import glue_rows, leaderboard, stages
 from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.pipeline.stages import load as load_stage
 from tinybert_jax.training.evaluate import predict
 
 
@@ -134,7 +135,7 @@ def test_regression_distils_the_teachers_outputs(options, tmp_path):
   stages = ("teacher", "intermediate", "prediction")
   program.main(changed(options, task="stsb", data=tmp_path, stages=stages, prediction_epochs=8))
   folder = options.out / "STS-B"
-  teacher, student = (stages.load(folder / name, "STS-B") for name in ("teacher", "prediction"))
+  teacher, student = (load_stage(folder / name, "STS-B") for name in ("teacher", "prediction"))
   assert (student.model.config.labels, student.model.config.num_labels) == (("similarity",), 1)
   logits = np.load(folder / "teacher_logits.npz")["logits"]
   rows = glue_rows.load(

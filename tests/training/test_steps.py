@@ -65,7 +65,7 @@ def run(update, state, teacher_params, place=lambda batch: batch):
   return jax.device_get((state.params, metrics))
 
 
-def assert_close(ours, reference, tolerance=1e-5):
+def assert_close(ours, reference, tolerance=5e-5):
   for (path, a), b in zip(jax.tree.leaves_with_path(ours), jax.tree.leaves(reference), strict=True):
     # Key biases have no gradient but rounding (softmax does not see them): below 1e-6 a leaf counts as zero.
     scale = max(np.max(np.abs(b)), 1e-6)

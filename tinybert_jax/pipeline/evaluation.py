@@ -137,7 +137,10 @@ def evaluate(
     shown = attention(run, models, texts) if models.teachers and len(texts) else None
     for file, write_file in also.items():
       write_file(file)
-    report.write(run.folder, metrics, histories(run, about.stages), *(shown or ()))
+    # Without a teacher there is nothing to stand beside.
+    beside = () if models.teachers else ("per_class", "confusion", "predictions")
+    told = {name: value for name, value in metrics.items() if name not in beside}
+    report.write(run.folder, told, histories(run, about.stages), *(shown or ()))
     new = path.with_suffix(".new")
     new.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     new.replace(path)

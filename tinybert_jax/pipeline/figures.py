@@ -24,7 +24,7 @@ History = Sequence[Mapping[str, float]]
 AttentionRow = tuple[str, Float[np.ndarray, "heads query key"], int]
 
 _LINES = ("#2f7f6f", "#7d55a0", "#b08a1e", "#4063a8", "#b0413e", "#5f6b73")
-_NOT_TERMS = {"step", "epoch", "loss", "grad_norm", "learning_rate", "skipped", "skipped_in_a_row", "seconds", "score"}
+NOT_TERMS = {"step", "epoch", "loss", "grad_norm", "learning_rate", "skipped", "skipped_in_a_row", "seconds", "score"}
 _HELD_OUT = "held_out_"
 _SPELLINGS = {"f1": "F1", "mse": "MSE", "rmse": "RMSE", "mae": "MAE"}
 _SPELLINGS |= {name: name.capitalize() for name in ("pearson", "spearman", "matthews")}
@@ -247,7 +247,7 @@ def loss_terms(history: History) -> dict[str, list[str]]:
   keys = dict.fromkeys(key for row in history if "loss" in row and "step" in row for key in row)
   terms: dict[str, list[str]] = {}
   for key in keys:
-    if key not in _NOT_TERMS and not key.startswith(_HELD_OUT):
+    if key not in NOT_TERMS and not key.startswith(_HELD_OUT):
       terms.setdefault(re.sub(r"_\d+$", "", key), []).append(key)
   return {term: sorted(keys, key=lambda key: (len(key), key)) for term, keys in terms.items()}
 
@@ -340,7 +340,7 @@ def _held_out(history: History) -> bool:
 
 def _score_name(row: Mapping[str, float]) -> str:
   """Returns the name of the metric that the score of a row of the log is."""
-  return _named(next((key for key in row if key not in _NOT_TERMS and row[key] == row["score"]), "score"))
+  return _named(next((key for key in row if key not in NOT_TERMS and row[key] == row["score"]), "score"))
 
 
 def _named(name: str) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tinybert_jax.distillation.losses import WeightedSum
 from tinybert_jax.models.encoder import Batch, Encoder
 from tinybert_jax.models.layers import AttentionForm
 from tinybert_jax.models.pretrained import Pretrained
-from tinybert_jax.pipeline.figures import loss_terms
+from tinybert_jax.pipeline.figures import NOT_TERMS
 from tinybert_jax.training import fit as training
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import say
@@ -167,5 +168,8 @@ def by_term(losses: Mapping[str, float]) -> str:
   """Returns the last losses summed over the layers, in words: those on held-out text where there are any."""
   prefix = "held_out_" if "held_out_loss" in losses else ""
   own = {name.removeprefix(prefix): value for name, value in losses.items() if name.startswith(prefix)}
-  terms = loss_terms([own]) if prefix else loss_terms([losses])
-  return ", ".join(f"{kind} {sum(own[name] for name in names):.4f}" for kind, names in terms.items())
+  sums: dict[str, float] = {}
+  for name in sorted(own.keys() - NOT_TERMS, key=lambda name: (name[-1].isdigit(), name)):
+    kind = re.sub(r"_\d+$", "", name)
+    sums[kind] = sums.get(kind, 0.0) + own[name]
+  return ", ".join(f"{kind} {value:.4f}" for kind, value in sums.items())

@@ -81,7 +81,7 @@ def sentence(metrics: Mapping[str, Any]) -> str:
 def warning(metrics: Mapping[str, Any]) -> str:
   """Returns a sentence where the teacher is hardly better than always giving one answer; empty elsewhere."""
   main = metrics.get("main_metric", "score")
-  teacher, majority = score_of(metrics["teacher"], main), score_of(metrics.get("majority"), main)
+  teacher, majority = score_of(metrics.get("teacher", {}), main), score_of(metrics.get("majority"), main)
   if teacher is None or majority is None or teacher - majority > _NEAR:
     return ""
   label = metrics["majority"].get("label")
@@ -167,7 +167,7 @@ def _lead(metrics: Mapping[str, Any]) -> str:
   size = f" with {len(metrics['labels'])} labels" if metrics.get("labels") and kind != "regression" else ""
   sides = [
     f"of {side['layers']} layers and width {side['width']}" if side.get("layers") and side.get("width") else ""
-    for side in (metrics["teacher"], metrics["student"])
+    for side in (metrics.get("teacher", {}), metrics["student"])
   ]
   text = f"A teacher {sides[0]} was distilled into a student {sides[1]} for the {kind} task “{metrics['task']}”{size}"
   rows = [f"{data[key]:,} {key}" for key in ("labelled", "unlabelled", "augmented") if data.get(key)]
@@ -224,7 +224,7 @@ def _sides(metrics: Mapping[str, Any], folder: Path) -> str:
 
 def _cost_picture(metrics: Mapping[str, Any], folder: Path) -> str:
   main = metrics.get("main_metric", "score")
-  sides = (metrics["teacher"], metrics["student"])
+  sides = (metrics.get("teacher", {}), metrics["student"])
   if any(score_of(side, main) is None for side in sides):
     return ""
   if not any(all(side.get(cost) for side in sides) for cost in ("parameters", "latency_ms")):
@@ -237,7 +237,7 @@ def _per_class(metrics: Mapping[str, Any]) -> str:
   sides = metrics.get("per_class")
   if not sides:
     return ""
-  teacher, student = sides["teacher"], sides["student"]
+  teacher, student = sides.get("teacher", {}), sides["student"]
   keys = list(dict.fromkeys(key for side in teacher.values() for key in side if key != "support"))
   head = (
     '<tr><th rowspan="2">class</th><th rowspan="2">rows</th>'
@@ -524,7 +524,7 @@ def _worst_classes(metrics: Mapping[str, Any]) -> str:
     return ""
   losses = [
     (100 * (side["f1"] - sides["student"][label]["f1"]), label)
-    for label, side in sides["teacher"].items()
+    for label, side in sides.get("teacher", {}).items()
     if _known(side.get("f1")) and _known(sides["student"].get(label, {}).get("f1"))
   ]
   worst = sorted((pair for pair in losses if pair[0] >= 10), key=lambda pair: -pair[0])[:3]
@@ -533,7 +533,7 @@ def _worst_classes(metrics: Mapping[str, Any]) -> str:
 
 
 def _small_student(metrics: Mapping[str, Any]) -> str:
-  teacher, student, times = metrics["teacher"], metrics["student"], metrics.get("times_smaller")
+  teacher, student, times = metrics.get("teacher", {}), metrics["student"], metrics.get("times_smaller")
   smaller = [key for key in ("layers", "width") if (student.get(key) or 0) < (teacher.get(key) or 0)]
   if not smaller or not _known(times) or times < 2:
     return ""
@@ -611,7 +611,7 @@ def _models(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _metric_names(metrics: Mapping[str, Any]) -> list[str]:
   """Returns the keys of the metrics that a model has, the main one first."""
-  sides = [metrics["teacher"], metrics["student"]]
+  sides = [metrics.get("teacher", {}), metrics["student"]]
   main = metrics.get("main_metric", "score")
   keys = [main] if any(score_of(side, main) is not None for side in sides) else []
   keys += [
@@ -651,7 +651,7 @@ def _answers(metrics: Mapping[str, Any]) -> str:
 
 def _undefined(metrics: Mapping[str, Any]) -> str:
   main = metrics.get("main_metric", "score")
-  score = score_of(metrics["teacher"], main)
+  score = score_of(metrics.get("teacher", {}), main)
   if score is None or "retention" not in metrics or _known(metrics["retention"]):
     return ""
   why = ", as that is not above zero" if score <= 0 else ""

@@ -2,17 +2,17 @@
 
 import collections
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tinybert_jax.errors import InputError
+from tinybert_jax.tasks.label_names import alike, class_name, number_of, ordered, places
 
 KINDS = ("classification", "multi_label", "regression")
-_MISSING = {"", "nan", "null", "n/a", "<na>"}  # "none" and "NA" may well be classes
-_TRUE, _FALSE = {"1", "1.0", "true", "yes"}, {"0", "0.0", "false", "no"}
-_MANY = 20  # distinct whole numbers that are still classes
-_LISTED = 10
+_MISSING = {"nan", "NaN", "NAN", "None", "null", "NULL", "N/A", "n/a", "<NA>"}  # "none" and "NA" may well be classes
+_SEPARATORS = (",", ";", "|")
+_FEW, _MANY = 20, 256  # different whole numbers: so few are classes, and more than so many are not
+_ROWS_A_CLASS = 5  # on average, which whole numbers between have if they are classes
 
 
 class Labels(NamedTuple):
@@ -33,6 +33,17 @@ class Labels(NamedTuple):
   notes: tuple[str, ...]
 
 
+class _Table(NamedTuple):
+  """What the errors call the table and its rows, and the notes so far."""
+
+  where: str
+  rows: Sequence[Any] | None
+  notes: list[str]
+
+  def row(self, number: int) -> str:
+    return f"{self.where}, row {number + 1 if self.rows is None else int(self.rows[number]) + 1}"
+
+
 def read_labels(
   values: Sequence[Any] | Mapping[str, Sequence[Any]],
   *,
@@ -40,6 +51,7 @@ def read_labels(
   names: Sequence[str] | None = None,
   separator: str | None = None,
   where: str = "the table",
+  rows: Sequence[Any] | None = None,
 ) -> Labels:
   """Returns the labels of rows, with the kind of task that they are of.
 
@@ -49,138 +61,203 @@ def read_labels(
     names: classes that are known already, such as a teacher's, which decide the numbers.
     separator: between several labels in a cell, where `kind` is "multi_label".
     where: what the table is called in errors.
+    rows: numbers of the rows in the table, from 0, for errors; by default 0, 1, ….
 
   Raises:
-    InputError: labels of no kind, of one class alone, or not among `names`.
+    InputError: labels of no kind, of one class alone, or not among `names`; it names the row where there is one.
   """
   if kind is not None and kind not in KINDS:
     raise InputError(f"--kind {kind}: there are {', '.join(KINDS)}")
+  table = _Table(where, rows, [])
   if isinstance(values, Mapping):
-    return _from_columns(values, kind, names, where)
-  notes: list[str] = []
-  cells = [_cell(value, where, row) for row, value in enumerate(values)]
-  words = collections.Counter(str(value) for value, cell in zip(values, cells, strict=True) if cell is None and value)
-  if words:
-    said = ", ".join(f"{number:,} cells read {word!r}" for word, number in words.items())
-    notes.append(f"{where}: {said}, which is taken as missing")
+    return _from_columns(values, kind, names, table)
+  cells = _cells(values, names or (), table)
   present = [cell for cell in cells if cell is not None]
   if not present:
     raise InputError(f"{where}: no row has a label")
-  if any(isinstance(cell, list | tuple) for cell in present) or kind == "multi_label":
-    return _several(cells, kind, names, separator, where, notes)
-  kind = kind or _kind(present, names, where, notes)
-  if kind == "regression":
-    return _numbers(cells, where, notes)
-  return _classes(cells, names, where, notes, is_sure=bool(names))
+  has_lists = any(isinstance(cell, list) for cell in present)
+  if has_lists and kind == "classification" and all(isinstance(cell, list) and len(cell) == 1 for cell in present):
+    table.notes.append(f"{where}: every list of labels has one, which is the row's class")
+    cells, has_lists = [None if cell is None else cell[0] for cell in cells], False
+  if has_lists or kind == "multi_label":
+    return _several(cells, kind, names, separator, table)
+  if (kind or _kind(present, names, table)) == "regression":
+    return _numbers(cells, table)
+  return _classes(cells, names, table)
 
 
-def _cell(value: Any, where: str, row: int) -> Any:
-  """Returns a cell, None where it is missing."""
-  if isinstance(value, float) and not math.isfinite(value):
-    raise InputError(f"{where}, row {row + 1}: the label is {value}, which is no number and no class")
-  if value is None or (isinstance(value, str) and value.strip().casefold() in _MISSING):
-    return None
-  if isinstance(value, dict | bytes):
-    raise InputError(f"{where}, row {row + 1}: the label is a {type(value).__name__}; a name, number or list is needed")
-  return value
+def _cells(values: Sequence[Any], names: Sequence[str], table: _Table) -> list[Any]:
+  """Returns the cells, None where they are missing, with a note on words that say so."""
+  words: collections.Counter[str] = collections.Counter()
+  cells = []
+  for row, value in enumerate(values):
+    value = value.tolist() if hasattr(value, "tolist") else value  # of numpy
+    if isinstance(value, float) and not math.isfinite(value):
+      raise InputError(f"{table.row(row)}: the label is {value}, which is no number and no class")
+    if isinstance(value, dict | bytes):
+      raise InputError(f"{table.row(row)}: the label is {value!r:.40}; a name, a number or a list is needed")
+    if isinstance(value, str) and (word := value.strip()) in _MISSING and value not in names:
+      words[word] += 1
+      value = None
+    if isinstance(value, str) and not value.strip():
+      value = None
+    cells.append(list(value) if isinstance(value, tuple) else value)
+  if words:
+    said = ", ".join(f"{number:,} of {word!r}" for word, number in words.items())
+    table.notes.append(f"{table.where}: labels that are words for nothing count as missing: {said}")
+  return cells
 
 
-def _kind(present: list[Any], names: Sequence[str] | None, where: str, notes: list[str]) -> str:
+def _kind(present: Sequence[Any], names: Sequence[str] | None, table: _Table) -> str:
   if names is not None:
     return "regression" if len(names) == 1 else "classification"
-  numbers = [_number(cell) for cell in present]
-  kind = "classification"
+  numbers = [number_of(cell) for cell in present]
+  different = len({class_name(cell) for cell in present})
+  size = f"{len(present):,} rows"
   if None not in numbers:
-    is_whole = all(float(number).is_integer() for number in numbers)
-    if not is_whole or len(set(numbers)) > _MANY:
-      kind = "regression"
-  distinct = len(set(map(_spelling, present)))
-  if kind == "classification" and len(present) > _MANY and distinct > len(present) / 2:
+    if not all(number.is_integer() for number in numbers):
+      table.notes.append(f"{table.where}: regression, because labels have fractions; --kind decides otherwise")
+      return "regression"
+    whole = sorted(numbers)
+    counts_rows = len(present) > _FEW and whole == [whole[0] + number for number in range(len(whole))]
+    if not counts_rows and different > _FEW and (different > _MANY or len(present) < _ROWS_A_CLASS * different):
+      table.notes.append(
+        f"{table.where}: regression, because labels are {different:,} different numbers in {size}; --kind "
+        "classification takes them as classes"
+      )
+      return "regression"
+  if len(present) > _FEW and different > len(present) / 2:
     raise InputError(
-      f"{where}: {distinct:,} different labels in {len(present):,} rows; is this the column of the labels? --label "
-      "names another, and --kind classification takes it as it is"
+      f"{table.where}: {different:,} different labels in {size}; is this the column of the labels? --label names "
+      "another, and --kind classification takes it as it is"
     )
-  notes.append(f"{where}: {kind}, by its labels; --kind decides otherwise")
-  return kind
+  more = "; --kind regression takes the numbers as they are" if None not in numbers else ""
+  table.notes.append(f"{table.where}: classification with {different:,} classes{more}")
+  return "classification"
 
 
-def _numbers(cells: list[Any], where: str, notes: list[str]) -> Labels:
+def _numbers(cells: Sequence[Any], table: _Table) -> Labels:
   values = []
   for row, cell in enumerate(cells):
-    number = None if cell is None else _number(cell)
-    if cell is not None and (number is None or not math.isfinite(number)):
-      raise InputError(f"{where}, row {row + 1}: the label is {cell!r}, and a regression needs a number")
-    values.append(None if number is None else float(number))
-  if len({value for value in values if value is not None}) < 2:
-    raise InputError(f"{where}: all labels are the same number, so there is nothing to learn")
-  return Labels("regression", ("score",), values, values.count(None), tuple(notes))
+    number = None if cell is None else number_of(cell)
+    if cell is not None and number is None:
+      raise InputError(f"{table.row(row)}: the label is {cell!r:.40}, and a regression needs a number")
+    values.append(number)
+  if len(values) - values.count(None) > 1 and len(set(values) - {None}) == 1:
+    table.notes.append(f"{table.where}: all labels are the same number, {next(v for v in values if v is not None)}")
+  return Labels("regression", ("score",), values, values.count(None), tuple(table.notes))
 
 
-def _classes(cells: list[Any], names: Sequence[str] | None, where: str, notes: list[str], *, is_sure: bool) -> Labels:
-  spelled = [None if cell is None else _spelling(cell) for cell in cells]
-  found = _ordered({name for name in spelled if name is not None})
-  if not is_sure and len(found) == 1:
-    raise InputError(f"{where}: all labels are {found[0]!r}; at least two classes are needed")
-  notes += _alike(found, where)
-  known = tuple(found) if names is None else tuple(names)
-  number = _places(found, known, where)
+def _classes(cells: Sequence[Any], names: Sequence[str] | None, table: _Table) -> Labels:
+  spelled = [None if cell is None else class_name(cell) for cell in cells]
+  found = ordered({name for name in spelled if name is not None})
+  number, known = _known(found, names, table)
   values = [None if name is None else number[name] for name in spelled]
-  return Labels("classification", known, values, values.count(None), tuple(notes))
+  return Labels("classification", known, values, values.count(None), tuple(table.notes))
 
 
 def _several(
-  cells: list[Any],
-  kind: str | None,
-  names: Sequence[str] | None,
-  separator: str | None,
-  where: str,
-  notes: list[str],
+  cells: Sequence[Any], kind: str | None, names: Sequence[str] | None, separator: str | None, table: _Table
 ) -> Labels:
   if kind not in (None, "multi_label"):
-    raise InputError(f"{where}: lists of labels, and --kind {kind} takes one a row")
+    raise InputError(f"{table.where}: lists of labels, and --kind {kind} takes one a row")
   texts = [cell for cell in cells if isinstance(cell, str)]
-  if separator is None and texts:
-    separator = max(",;|", key=lambda mark: sum(mark in text for text in texts))
-    notes.append(f"{where}: several labels in a cell are separated by {separator!r}; --separator decides otherwise")
-  split = []
-  for cell in cells:
+  if texts:
+    separator = separator or _separator(texts, table)
+  rows: list[list[Any] | None] = []
+  for row, cell in enumerate(cells):
     if isinstance(cell, str):
-      cell = [part.strip() for part in cell.split(separator or ",") if part.strip()]
-    split.append(
-      None if cell is None else [_spelling(one) for one in (cell if isinstance(cell, list | tuple) else [cell])]
-    )
-  found = _ordered({name for row in split if row is not None for name in row})
-  if names is None and len(found) < 2:
-    raise InputError(f"{where}: all labels are {found[0] if found else 'empty'!r}; at least two classes are needed")
-  notes += _alike(found, where)
-  known = tuple(found) if names is None else tuple(names)
-  number = _places(found, known, where)
-  values = [None if row is None else _hot([number[name] for name in row], len(known)) for row in split]
+      cell = [part.strip() for part in (cell.split(separator) if separator else [cell]) if part.strip()]
+    if isinstance(cell, list) and any(map(_is_no_label, cell)):
+      raise InputError(f"{table.row(row)}: a list of labels holds {cell!r:.60}; names or numbers are needed")
+    rows.append(cell if cell is None or isinstance(cell, list) else [cell])
   if kind is None:
-    notes.append(f"{where}: several labels a row, so multi_label; --kind decides otherwise")
-  return Labels("multi_label", known, values, values.count(None), tuple(notes))
+    table.notes.append(f"{table.where}: multi_label, because a row has several labels")
+  if _are_vectors(rows):
+    return _from_vectors(rows, names, table)
+  spelled = [None if row is None else [class_name(one) for one in row] for row in rows]
+  found = ordered({name for row in spelled if row is not None for name in row})
+  number, known = _known(found, names, table)
+  values = [None if row is None else _hot([number[name] for name in row], len(known)) for row in spelled]
+  return Labels("multi_label", known, values, values.count(None), tuple(table.notes))
+
+
+def _is_no_label(one: Any) -> bool:
+  return one is None or isinstance(one, list | dict) or (isinstance(one, float) and not math.isfinite(one))
+
+
+def _separator(texts: Sequence[str], table: _Table) -> str | None:
+  found = [mark for mark in _SEPARATORS if any(mark in text for text in texts)]
+  if len(found) > 1:
+    raise InputError(
+      f"{table.where}: labels have {' and '.join(map(repr, found))}; --separator tells which is between them"
+    )
+  said = f"{found[0]!r} is between several labels" if found else "no cell has several labels"
+  table.notes.append(f"{table.where}: {said}; --separator decides otherwise")
+  return found[0] if found else None
+
+
+def _are_vectors(rows: Sequence[list[Any] | None]) -> bool:
+  """Returns whether lists have a 0 or 1 for each class: all are equally long, and one has a value twice."""
+  lists = [row for row in rows if row is not None]
+  if len({len(row) for row in lists}) != 1 or not all(one in (0, 1) for row in lists for one in row):
+    return False
+  # As labels, every [0, 1] and [1, 0] would be both classes.
+  return len(lists[0]) == 2 or any(len(set(row)) < len(row) for row in lists)
+
+
+def _from_vectors(rows: Sequence[list[Any] | None], names: Sequence[str] | None, table: _Table) -> Labels:
+  size = next(len(row) for row in rows if row is not None)
+  known = tuple(map(str, range(size))) if names is None else tuple(names)
+  if len(known) != size:
+    raise InputError(f"{table.where}: lists of {size} zeros and ones, and there are {len(known)} classes")
+  table.notes.append(f"{table.where}: lists have a 0 or 1 for each of {size} classes, in their order")
+  values = [None if row is None else [float(one) for one in row] for row in rows]
+  return Labels("multi_label", known, values, values.count(None), tuple(table.notes))
 
 
 def _from_columns(
-  columns: Mapping[str, Sequence[Any]], kind: str | None, names: Sequence[str] | None, where: str
+  columns: Mapping[str, Sequence[Any]], kind: str | None, names: Sequence[str] | None, table: _Table
 ) -> Labels:
   if kind not in (None, "multi_label"):
-    raise InputError(f"{where}: several columns of labels, and --kind {kind} takes one")
+    raise InputError(f"{table.where}: several columns of labels, and --kind {kind} takes one")
   known = tuple(columns) if names is None else tuple(names)
-  number = _places(list(columns), known, where)
+  number = places(list(columns), known, table.where, table.notes)
+  if without := [name for place, name in enumerate(known) if place not in number.values()]:
+    raise InputError(
+      f"{table.where}: no column for the class{'es' * (len(without) > 1)} {', '.join(without[:10])}; --label names all"
+    )
   values: list[Any] = []
   for row, cells in enumerate(zip(*columns.values(), strict=True)):
-    given = []
-    for name, cell in zip(columns, cells, strict=True):
-      word = str(cell).strip().casefold()
-      if cell is not None and word not in _TRUE | _FALSE | _MISSING:
-        raise InputError(f"{where}, row {row + 1}: {cell!r} in the column {name}, and 0 or 1 is needed")
-      given.append(None if cell is None or word in _MISSING else word in _TRUE)
-    missing = None in given
-    values.append(
-      None if missing else _hot([number[n] for n, is_it in zip(columns, given, strict=True) if is_it], len(known))
-    )
-  return Labels("multi_label", known, values, values.count(None), ())
+    given = {name: _binary(cell, name, row, table) for name, cell in zip(columns, cells, strict=True)}
+    is_missing = None in given.values()
+    values.append(None if is_missing else _hot([number[name] for name, is_it in given.items() if is_it], len(known)))
+  if all(value is None for value in values):
+    raise InputError(f"{table.where}: no row has a label in each of {', '.join(columns)}")
+  return Labels("multi_label", known, values, values.count(None), tuple(table.notes))
+
+
+def _binary(cell: Any, name: str, row: int, table: _Table) -> bool | None:
+  cell = cell.tolist() if hasattr(cell, "tolist") else cell
+  if cell is None or (isinstance(cell, str) and (not cell.strip() or cell.strip() in _MISSING)):
+    return None
+  word = str(cell).strip().casefold()
+  if word in ("true", "false"):
+    return word == "true"
+  if number_of(cell) not in (0.0, 1.0):
+    raise InputError(f"{table.row(row)}: {cell!r:.40} in the column {name}, and 0 or 1 is needed")
+  return number_of(cell) == 1.0
+
+
+def _known(found: Sequence[str], names: Sequence[str] | None, table: _Table) -> tuple[dict[str, int], tuple[str, ...]]:
+  """Returns the number of each label that was found, and the classes."""
+  if names is None and len(found) < 2:
+    said = f"all labels are {found[0]!r}" if found else "no row has a label"
+    raise InputError(f"{table.where}: {said}; at least two classes are needed")
+  if names is None:
+    table.notes.extend(alike(found, table.where))
+    return {name: number for number, name in enumerate(found)}, tuple(found)
+  return places(found, tuple(names), table.where, table.notes), tuple(names)
 
 
 def _hot(numbers: Sequence[int], size: int) -> list[float]:
@@ -188,66 +265,3 @@ def _hot(numbers: Sequence[int], size: int) -> list[float]:
   for number in numbers:
     row[number] = 1.0
   return row
-
-
-def _number(cell: Any) -> float | None:
-  if isinstance(cell, bool):
-    return None
-  try:
-    return float(cell)
-  except (TypeError, ValueError):
-    return None
-
-
-def _spelling(cell: Any) -> str:
-  """Returns the name of a class: of whole numbers without a fraction, so that 1, 1.0 and "1.0" are one class."""
-  if isinstance(cell, bool):
-    return str(cell)
-  number = _number(cell)
-  if number is not None and math.isfinite(number) and number.is_integer() and not isinstance(cell, int):
-    text = str(cell).strip()
-    return str(int(number)) if re.fullmatch(r"-?\d+\.0*", text) or isinstance(cell, float) else text
-  return cell if isinstance(cell, str) else str(cell)
-
-
-def _ordered(found: set[str]) -> list[str]:
-  numbers = {name: _number(name) for name in found}
-  if all(number is not None for number in numbers.values()):
-    return sorted(found, key=lambda name: (numbers[name], name))
-  return sorted(found)
-
-
-def _alike(found: Sequence[str], where: str) -> list[str]:
-  groups = collections.defaultdict(list)
-  for name in found:
-    groups[name.strip().casefold()].append(name)
-  twice = [names for names in groups.values() if len(names) > 1]
-  said = "; ".join(" and ".join(map(repr, names)) for names in twice[:_LISTED])
-  return [f"{where}: labels that differ in case or spaces alone are kept apart: {said}"] if twice else []
-
-
-def _places(found: Sequence[str], known: tuple[str, ...], where: str) -> dict[str, int]:
-  """Returns the number of each label among the known names, found by the same or a like spelling."""
-  exact = {name: number for number, name in enumerate(known)}
-  plain = collections.defaultdict(list)
-  for number, name in enumerate(known):
-    plain[_plain(name)].append(number)
-  places, unknown = {}, []
-  for name in found:
-    like = plain.get(_plain(name), [])
-    place = exact.get(name, like[0] if len(like) == 1 else None)
-    if place is None:
-      unknown.append(name)
-    else:
-      places[name] = place
-  if unknown:
-    more = f" and {len(unknown) - _LISTED} more" if len(unknown) > _LISTED else ""
-    shown = ", ".join(known[:_LISTED]) + (f", … ({len(known)} in all)" if len(known) > _LISTED else "")
-    raise InputError(
-      f"{where}: labels {', '.join(unknown[:_LISTED])}{more}, which are not among the known classes ({shown})"
-    )
-  return places
-
-
-def _plain(name: str) -> str:
-  return re.sub(r"[\W_]", "", name).casefold() or name
