@@ -120,7 +120,9 @@ def test_lists_of_zeros_and_ones_are_vectors():
   assert "a 0 or 1 for each of 3 classes" in " ".join(found.notes)
   assert read([[0, 0]], names=("x", "y")).values == [[0.0, 0.0]]
   assert "2 zeros and ones" in refused([[0, 0]], names=("x", "y", "z"))
-  assert read([[0, 1], [1, 0]]).values == [[1.0, 1.0], [1.0, 1.0]]  # could be the labels 0 and 1
+  assert read([[0, 1], [1, 0]]).values == [[0.0, 1.0], [1.0, 0.0]]
+  assert read([[0, 1], [1]]).values == [[1.0, 1.0], [0.0, 1.0]]  # of different lengths, so labels
+  assert "a list of labels holds" in refused([[1.0, float("nan")]])
 
 
 def test_strings_are_split_only_when_asked():

@@ -4,7 +4,6 @@ import contextlib
 import csv
 import io
 import itertools
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,32 +110,33 @@ def _check_signs(how: Reading) -> None:
 
 def _rows(file: Path, how: Reading, form: _Form, empty: list[int]) -> Iterator[list[str]]:
   """Yields the cells of each row; `empty` gets the lines that are empty."""
-  # A last line of ours, which is not found again where a quote before it is never closed.
-  ending = uuid.uuid4().hex
   width, is_header, line, end = len(form.names), how.header, 1, 0
-  with _text(file, how, ending) as (text, _):
+  with _text(file, how) as (text, _):
     try:
       # Strict, because a stray quote within a quoted cell would swallow the rows up to the next one.
       for row in (reader := _reader(text, form.delimiter, form.quote, strict=bool(form.quote))):
         line, end = end + 1, reader.line_num
         if len(row) < 2 and _is_blank(row) and (not row or width > 1 or is_header):
           empty.append(line)
-        elif len(row) == width and ending not in row[-1]:
-          if is_header:
-            is_header = False
-          else:
-            yield row
-        elif row == [ending]:
-          return
-        elif ending in row[-1]:
-          raise InputError(f"{file}, line {line}: a quote is opened and never closed; --quote '' takes quotes as text")
-        else:
+        elif len(row) != width:
           raise InputError(_wrong_row(file, line, row, form))
+        elif is_header:
+          is_header = False
+        else:
+          yield row
     except csv.Error as error:
       raise InputError(
-        f"{file}, line {end + 1}: a quote that is never closed, or stands undoubled within a quoted cell, or a cell "
-        f"of more than {_LONGEST:,} characters; --quote '' takes quotes as text"
+        f"{file}, line {end + 1}: {_wrong_quote(str(error))}; --quote '' takes quotes as text"
       ) from error
+
+
+def _wrong_quote(reason: str) -> str:
+  """Returns what the csv module's message means."""
+  if "unexpected end" in reason:
+    return "a quote is opened and never closed"
+  if "field larger" in reason:
+    return f"a quote that is never closed, or a cell of more than {_LONGEST:,} characters"
+  return "a quote within a cell in quotes, which must be doubled there"
 
 
 def _is_blank(row: list[str]) -> bool:
@@ -155,9 +155,9 @@ def _wrong_row(file: Path, line: int, row: list[str], form: _Form) -> str:
 
 
 @contextlib.contextmanager
-def _text(file: Path, how: Reading, last_line: str = "") -> Iterator[tuple[io.TextIOWrapper, str]]:
+def _text(file: Path, how: Reading) -> Iterator[tuple[io.TextIOWrapper, str]]:
   """The text of a file with its line ends as they are, and its encoding."""
-  utf8 = Utf8(file, how.encoding, last_line)
+  utf8 = Utf8(file, how.encoding)
   with io.TextIOWrapper(io.BufferedReader(utf8), "utf-8", newline="") as text:
     yield text, utf8.encoding
 

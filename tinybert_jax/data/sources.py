@@ -98,13 +98,12 @@ def without_repeats(files: Sequence[Path]) -> tuple[list[Path], list[str]]:
 class Utf8(io.RawIOBase):
   """A file's bytes as UTF-8 without a byte order mark, whatever its encoding; read it in order."""
 
-  def __init__(self, path: Path, encoding: str | None = None, last_line: str = ""):
+  def __init__(self, path: Path, encoding: str | None = None):
     """Opens a file.
 
     Args:
       path: the file, compressed or not.
       encoding: of the text; by default UTF-8, or what a byte order mark says.
-      last_line: what follows the file's last line, as a line of its own.
 
     Raises:
       InputError: no such encoding; and when read, bytes that are not of the encoding, or a NUL byte, with its line.
@@ -112,7 +111,7 @@ class Utf8(io.RawIOBase):
     self._path, self._raw = path, open(path, "rb")  # noqa: SIM115, closed with this
     self._size = os.fstat(self._raw.fileno()).st_size
     self._file = _decompressed(self._raw, kind_of(path)[1])
-    self._line, self._last, self._left, self._ending = 1, "", b"", last_line
+    self._line, self._last, self._left = 1, "", b""
     first = self._file.read(4) or b""
     mark, found = next(((mark, name) for mark, name in _MARKS if first.startswith(mark)), (b"", None))
     self.encoding = _codec(encoding) if encoding else found or "utf-8"
@@ -130,9 +129,6 @@ class Utf8(io.RawIOBase):
       if not raw:
         if self._file is self._raw and self._raw.tell() < self._size:
           raise InputError(f"{self._path}: became shorter while it was read; start again when it is complete")
-        line, self._ending = self._ending, ""
-        if line:
-          self._left += (b"" if self._last in ("\n", "\r", "") else b"\n") + line.encode()
         break
     number = min(len(buffer), len(self._left))
     buffer[:number] = self._left[:number]
