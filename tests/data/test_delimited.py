@@ -139,7 +139,7 @@ def test_a_huge_cell_is_read(tmp_path):
     ('a,b\n1,"', "line 2: a quote is opened and never closed"),
     (
       'a,b\n"x\ny",1\n"a "b" c",2\n',
-      "line 4: a quote within a cell in quotes, which must be doubled there; --quote ''",
+      "line 4: a quote within a cell in quotes, which must be doubled there",
     ),
     ("a,b\n", "a header (a, b) and no rows; at least one row"),
     ("a,b", "a header (a, b) and no rows"),
