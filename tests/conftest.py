@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import pathlib
 import shutil
 import tempfile
 
@@ -10,6 +11,9 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 # The tests compile far more than they compute, so the compiler's own optimisations are off.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
 os.environ["HF_HUB_OFFLINE"] = "1"
+# The experiments are not installed; processes that tests start find them here.
+ROOT = str(pathlib.Path(__file__).parents[1])
+os.environ["PYTHONPATH"] = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # Many tests compile the same programs, each for itself; a cache on disk spares most of that.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
