@@ -229,7 +229,7 @@ def _labels(found: TextRows, sources: Sources, known: Known | None, where: str, 
   kind = sources.kind or (known and known.kind)
   if names and all(name == f"LABEL_{number}" for number, name in enumerate(names)):
     # Hugging Face's own names for classes that nobody named: numbers are theirs.
-    own = read_labels(found.labels, kind=kind, separator=sources.separator, where=where)
+    own = read_labels(found.labels, kind=kind, separator=sources.separator, where=where, rows=found.rows["index"][:])
     if own.kind != "regression" and {*own.names} <= {str(number) for number in range(len(names))}:
       notes.append(f"{where}: labels are numbers, and so are the teacher's classes, LABEL_0 to LABEL_{len(names) - 1}")
       order = [int(name) for name in own.names]
@@ -240,7 +240,9 @@ def _labels(found: TextRows, sources: Sources, known: Known | None, where: str, 
       f"{where}: labels {', '.join(own.names[:10])}, and the teacher's classes are only numbered, {names[0]} to "
       f"{names[-1]}; name them in their order by --teacher-labels"
     )
-  labels = read_labels(found.labels, kind=kind, names=names, separator=sources.separator, where=where)
+  labels = read_labels(
+    found.labels, kind=kind, names=names, separator=sources.separator, where=where, rows=found.rows["index"][:]
+  )
   notes += labels.notes
   return labels
 
@@ -408,7 +410,9 @@ def _measured(where: tuple[str, ...], sources: Sources, like: Columns, task: Tas
   cells = found.labels
   if names and all(label == f"LABEL_{number}" for number, label in enumerate(names)) and not isinstance(cells, Mapping):
     names = tuple(str(number) for number in range(len(names)))
-  labels = read_labels(cells, kind=task.kind, names=names, separator=sources.separator, where=name)
+  labels = read_labels(
+    cells, kind=task.kind, names=names, separator=sources.separator, where=name, rows=found.rows["index"][:]
+  )
   notes += labels.notes
   split = _with_targets(found, labels.values, table.rows, (), task.kind, task.labels, where)
   has = [row for row, value in enumerate(labels.values) if value is not None]
