@@ -35,7 +35,6 @@ from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import say
 
 Stage = Literal["augmented", "teacher", "intermediate", "prediction", "labels", "evaluate"]
-STAGES: tuple[Stage, ...] = ("augmented", "teacher", "intermediate", "prediction", "labels", "evaluate")
 SWEEP_BATCHES, SWEEP_RATES = (16, 32), (1 / 3, 2 / 3, 1)  # the paper's, as shares of the rate of this run
 _PLAN = "plan.json"
 _OPTIONS = ("train", "unlabelled", "dev", "test")
