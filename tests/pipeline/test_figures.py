@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tinybert_jax.pipeline import figures
+from tinybert_jax.pipeline.figures import losses
 
 HISTORY = [
   {"step": 10, "loss": 9.0, "hidden_1": 2.0, "hidden_10": 1.0, "hidden_2": 1.0, "embedding": 1.0, "grad_norm": 5.0},
@@ -38,7 +39,7 @@ def test_losses_that_diverged_or_are_zero_can_be_drawn(tmp_path):
 
 
 def test_a_long_history_is_drawn_as_means():
-  steps, values = figures._thinned(range(1, 1001), [1.0, 3.0] * 500, most=100)
+  steps, values = losses._thinned(range(1, 1001), [1.0, 3.0] * 500, most=100)
   assert len(steps) == 100 and values == pytest.approx(2.0)
 
 

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tinybert_jax.pipeline import figures, report
+from tinybert_jax.pipeline.metric_names import words
 
 EVIL = "<script>alert('1')</script>"
 VOID = {"meta", "img", "br"}
@@ -182,7 +183,7 @@ def test_the_table_fits_a_terminal_and_keeps_the_main_metric(kind):
     side |= {f"another_metric_of_a_long_name_{number}": 0.5 for number in range(20)}
   lines = report.table(metrics).splitlines()
   assert max(map(len, lines)) <= 100
-  assert report.words(metrics["main_metric"]) in lines[0] and "parameters" in lines[0] and "latency" in lines[0]
+  assert words(metrics["main_metric"]) in lines[0] and "parameters" in lines[0] and "latency" in lines[0]
   assert len({len(line) for line in lines[:3]}) == 1
   if kind == "regression":
     assert re.search(r"\b12\.5\b", lines[1]) or "MSE" not in lines[0]

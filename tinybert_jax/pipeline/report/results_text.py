@@ -1,0 +1,46 @@
+"""A run's results as lines for the terminal."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tinybert_jax.pipeline.metric_names import words
+from tinybert_jax.pipeline.report.claims import sentence, warning
+from tinybert_jax.pipeline.report.results import metric_names, models_of, score_cell
+from tinybert_jax.pipeline.report.wording import counted, shortened, with_unit
+
+_COLUMNS = 100  # of the terminal
+
+
+def table(metrics: Mapping[str, Any]) -> str:
+  """Returns the results as lines of at most 100 columns: a row for each model, then what the student keeps.
+
+  Args:
+    metrics: see `write`.
+  """
+  models = models_of(metrics)
+  name_width = max([len("student, labels alone"), *(len(shortened(name, 26)) for name, _ in models)])
+  columns: list[tuple[str, list[str]]] = []
+  room = _COLUMNS - name_width
+  costs = [("parameters", [counted(side.get("parameters")) for _, side in models])]
+  costs += [("latency", [with_unit(side.get("latency_ms"), "ms") for _, side in models])]
+  costs = [(title, cells) for title, cells in costs if any(cells)]
+  room -= sum(_width(*cost) for cost in costs)
+  for key in metric_names(metrics):
+    column = (shortened(words(key), 20), [score_cell(side, key, metrics) for _, side in models])
+    if _width(*column) <= room:
+      columns.append(column)
+      room -= _width(*column)
+  columns += costs
+  lines = [" " * name_width + "".join(f"{title:>{_width(title, cells)}}" for title, cells in columns)]
+  for index, (name, _) in enumerate(models):
+    cells = "".join(f"{cells[index]:>{_width(title, cells)}}" for title, cells in columns)
+    lines.append(f"{shortened(name, 26):{name_width}}{cells}".rstrip())
+  sentences = [text for text in (sentence(metrics), warning(metrics)) if text]
+  return "\n".join(
+    [*lines, *(line for text in sentences for line in ["", *textwrap.wrap(text, _COLUMNS, break_on_hyphens=False)])]
+  )
+
+
+def _width(title: str, cells: Sequence[str]) -> int:
+  return 2 + max(len(text) for text in (title, *cells))

@@ -1,0 +1,52 @@
+"""Numbers and texts in short: what cells, tiles and sentences of a report are made of."""
+
+import math
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+
+def is_known(value: Any) -> bool:
+  return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def scaled(value: Any, scale: float, shown: str) -> str:
+  return f"{scale * value:{shown}}" if is_known(value) else ""
+
+
+def counted(value: Any, short: bool = False) -> str:
+  if not is_known(value):
+    return ""
+  return f"{value / 1e6:,.1f} M" if short and value >= 1e6 else f"{value:,}"
+
+
+def with_unit(value: Any, unit: str) -> str:
+  return f"{value:,.2f} {unit}" if is_known(value) else ""
+
+
+def ratio_words(times: float | None, more: str, less: str, same: str) -> str:
+  if not is_known(times) or times <= 0:
+    return ""
+  if 0.95 < times < 1.05:
+    return f"about as {same}"
+  return f"{times:.1f} times {more}" if times > 1 else f"{1 / times:.1f} times {less}"
+
+
+def answer_text(answer: Any) -> str:
+  """Returns an answer as text: a class, a list of labels, or a value."""
+  if isinstance(answer, list | tuple):
+    return ", ".join(map(str, answer)) or "none"
+  return f"{answer:.3g}" if is_known(answer) and not isinstance(answer, int) else shortened(answer, 60)
+
+
+def shortened(text: Any, most: int) -> str:
+  text = " ".join(str(text).split())
+  return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def listed(parts: Sequence[str]) -> str:
+  return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
+
+
+def uncapitalized(text: str) -> str:
+  return text[:1].lower() + text[1:]
