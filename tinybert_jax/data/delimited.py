@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from tinybert_jax.data.sources import Reading, Utf8, join_names, note_skipped
+from tinybert_jax.data.decoding import Utf8
+from tinybert_jax.data.sources import Reading, join_names, note_skipped
 from tinybert_jax.errors import InputError
 
 _USUAL = {".csv": ",", ".tsv": "\t"}

@@ -9,7 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from tinybert_jax.data.sources import Reading, Utf8, one_line
+from tinybert_jax.data.decoding import Utf8
+from tinybert_jax.data.sources import Reading, one_line
+from tinybert_jax.data.text_lines import is_blank
 from tinybert_jax.errors import InputError
 
 _LONGEST = 1 << 28  # characters of one line
@@ -31,8 +33,8 @@ def read_lines(file: Path, how: Reading) -> Iterator[tuple[int, str]]:
         return
       if len(line) == _LONGEST:
         raise InputError(f"{file}, line {number}: longer than {_LONGEST:,} characters")
-      if line.strip():
-        yield number, line.rstrip("\n")
+      if not is_blank(line):
+        yield number, line.rstrip("\n").removeprefix("\ufeff")  # a byte order mark, as joined files have it
 
 
 def read_json_lines(file: Path, how: Reading, batch_rows: int) -> Iterator[pa.Table]:

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinybert_jax.data.delimited import read_delimited
-from tinybert_jax.data.json_rows import read_json, read_json_lines, read_lines
+from tinybert_jax.data.folders import without_repeats
+from tinybert_jax.data.json_rows import read_json, read_json_lines
 from tinybert_jax.data.sources import (
   AS_FOUND,
   FORMATS,
@@ -25,8 +26,8 @@ from tinybert_jax.data.sources import (
   one_line,
   open_bytes,
   reading,
-  without_repeats,
 )
+from tinybert_jax.data.text_lines import LONGEST, is_blank, note_undecodable, text_lines
 from tinybert_jax.errors import InputError
 
 __all__ = ["AS_FOUND", "Reading", "Table", "iterate_tables", "read_table"]
@@ -233,11 +234,29 @@ def _read(file: Path, how: Reading, batch_rows: int, remarks: list[str]) -> Iter
 
 
 def _read_texts(file: Path, how: Reading, batch_rows: int, remarks: list[str]) -> Iterator[pa.Table]:
-  lines, last, rows = read_lines(file, how), 0, 0
+  """Yields the lines that are not blank, in pieces; those that are not of the encoding are left out, and counted."""
+  blank, undecodable = 0, []
+
+  def texts() -> Iterator[str]:
+    nonlocal blank
+    for line in text_lines(file, how.encoding):
+      if line.end is None:
+        raise InputError(f"{file}, line {line.number}: longer than {LONGEST:,} bytes")
+      if line.text is None:
+        undecodable.append(line.number)
+      elif "\0" in line.text:
+        raise InputError(f"{file}, line {line.number}: a NUL byte, so it is no text file, or one of another --encoding")
+      elif is_blank(line.text):
+        blank += 1
+      else:
+        yield line.text
+
+  lines = texts()
   while some := list(itertools.islice(lines, batch_rows)):
-    last, rows = some[-1][0], rows + len(some)
-    yield pa.table({"text": pa.array([line for _, line in some], pa.string())})
-  note_skipped(last - rows, remarks)
+    yield pa.table({"text": pa.array(some, pa.string())})
+  note_skipped(blank, remarks)
+  if undecodable:
+    remarks.append(note_undecodable(len(undecodable), f"line {undecodable[0]}", how.encoding))
 
 
 def _read_parquet(file: Path, batch_rows: int) -> Iterator[pa.Table]:
