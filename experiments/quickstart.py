@@ -16,6 +16,7 @@ from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import count_parameters
 from tinybert_jax.models.pretrained import Pretrained, load_tokenizer
 from tinybert_jax.pipeline import evaluation, report, task, teachers
+from tinybert_jax.pipeline.cards import Origin
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.pipeline.task import Recipes, TaskRows, TaskRun
 from tinybert_jax.tasks.classification import Classification
@@ -82,10 +83,10 @@ def main(options: Options) -> None:
     tokenizer,
     options.max_length,
     options.out,
-    recipes(options, data),
     options.seed,
     evaluations=6,
     log_every=10,
+    origin=Origin((demo_data.ENCODER,), dataset="Reuters R8", license="apache-2.0", language="en"),
   )
   start = teachers.with_pretrained(str(encoder), run.task, tokenizer, options.seed)
   student = teachers.with_new_classifier(student_config(start.config, options), None, run.task, options.seed)
@@ -109,15 +110,16 @@ def run_stages(
 ) -> dict[str, Any]:
   """Returns what `metrics.json` holds, after the stages of distillation and two students to compare with."""
   about = f"tinybert_jax's quickstart: Reuters R8 topics, documents cut to {options.max_length} tokens"
-  teacher = task.make_teacher(run, start, f"The teacher of {about}.")
+  how = recipes(options, data)
+  teacher = task.make_teacher(run, start, how.teacher, f"The teacher of {about}.")
   targets = task.Targets(run, [teacher])
-  intermediate = task.make_intermediate(run, teacher, student, layers, f"A student of {about}; no classifier yet.")
-  prediction = task.make_prediction(run, targets, intermediate, f"The student of {about}.")
+  intermediate = task.make_intermediate(run, teacher, student, layers, how.intermediate, f"A student of {about}; no classifier yet.")
+  prediction = task.make_prediction(run, targets, intermediate, how.prediction, f"The student of {about}.")
   # What distillation is up against, and what its first stage adds: the same student from the same start, for as many
   # steps, on the labels alone, and by the second stage alone.
-  labels = task.make_labels(run, student, f"The student of {about}, trained on the labels alone.")
+  labels = task.make_labels(run, student, how.labels, f"The student of {about}, trained on the labels alone.")
   epochs = options.intermediate_epochs + options.prediction_epochs
-  recipe = dataclasses.replace(run.recipes.prediction[0], epochs=epochs)
+  recipe = dataclasses.replace(how.prediction[0], epochs=epochs)
   only = task.make_prediction(
     run,
     targets,
@@ -129,7 +131,7 @@ def run_stages(
   counts = {name: len(getattr(data, name)) for name in ("labelled", "transfer", "dev", "test")}
   return evaluation.evaluate(
     run,
-    evaluation.Models([teacher], prediction, {"labels alone": labels, "prediction stage alone": only}),
+    evaluation.Models([teacher], prediction, {"labels alone": labels, "prediction stage alone": only}, fresh=student),
     {"test": data.test},
     data.test_texts,
     evaluation.About(command_line.command(), command_line.as_json(options), counts, STAGES),

@@ -98,7 +98,7 @@ def test_no_absolute_path_is_told(tmp_path):
   given = dataclasses.replace(FULL, base_model=str(folder), dataset=str(folder), notes=(f"from {folder}/x.csv",))
   card, metadata = write(tmp_path, CONFIG, "BertModel", 12, f"{folder} with a head, in ~/work/x.", given)
   assert "secret" not in str(card) and "work" not in str(card)
-  assert "base_model" not in metadata and "- made from: teacher" in card.text and "from x.csv" in card.text
+  assert metadata["base_model"] == "teacher" and "- made from: teacher" in card.text and "from x.csv" in card.text
   assert metadata["model-index"][0]["results"][0]["dataset"]["name"] == "teacher"
 
 
@@ -113,6 +113,26 @@ def test_no_absolute_path_is_told(tmp_path):
 )
 def test_paths_are_told_from_other_slashes(text, left):
   assert without_paths(text) == (text if left is None else left)
+
+
+def test_a_snapshot_of_the_hub_is_named_by_its_id(tmp_path):
+  cached = "/home/me/.cache/huggingface/hub/models--google-bert--bert-base-uncased/snapshots/86b5e09"
+  _, metadata = write(tmp_path, CONFIG, "BertModel", 12, "", dataclasses.replace(FULL, base_model=[cached, "a/b"]))
+  assert metadata["base_model"] == ["google-bert/bert-base-uncased", "a/b"]
+
+
+def test_further_splits_and_the_hubs_names_of_metrics(tmp_path):
+  full = dataclasses.replace(
+    FULL, dataset_id="nyu-mll/glue", dataset_config="stsb", metrics={"pearson": 0.9, "macro_f1": 0.5},
+    further_metrics={"test": {"spearman": 0.8}}, baseline_metrics={"pearson": 0.0},
+  )  # fmt: skip
+  card, metadata = write(tmp_path, CONFIG, "BertForSequenceClassification", 12, "", full)
+  assert [(one.dataset_split, one.metric_type, one.metric_value) for one in card.data.eval_results] == [
+    ("validation", "pearsonr", 0.9), ("validation", "f1", 0.5), ("test", "spearmanr", 0.8),
+  ]  # fmt: skip
+  assert {(one.dataset_type, one.dataset_config) for one in card.data.eval_results} == {("nyu-mll/glue", "stsb")}
+  assert metadata["datasets"] == ["nyu-mll/glue"] and metadata["metrics"] == ["pearsonr", "f1", "spearmanr"]
+  assert "| pearson | 0.9000 |  | 0.0000 |" in card.text and "Measured on RTE test." in card.text
 
 
 def test_numbers_that_are_none_are_not_in_the_metadata(tmp_path):

@@ -62,6 +62,7 @@ def test_labels_with_mathematics_and_of_unknown_letters_can_be_drawn(tmp_path):
 def test_general_and_masked_losses_and_attention(tmp_path):
   figures.general_losses(tmp_path / "general.png", HISTORY)
   figures.masked_losses(tmp_path / "masked.png", HISTORY, 10)
-  maps = np.full((2, 3, 3), 1 / 3)
-  figures.attention_maps(tmp_path / "attention.png", [("teacher", maps, 6), ("student", maps[:1], 4)], ["a", "$", "c"])
+  probabilities = dict.fromkeys(("teacher", "fresh", "student"), np.full((2, 3, 3), 1 / 3))
+  maps = figures.AttentionMaps(["a", "$", "c"], probabilities, dict.fromkeys(probabilities, (1, 2)), 1)
+  figures.attention_maps(tmp_path / "attention.png", maps)
   assert all(min(size(path)) > 300 for path in tmp_path.iterdir())

@@ -184,7 +184,15 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
     seed=options.seed,
     with_test=options.leaderboard and "evaluate" in options.stages,
   )
-  run = TaskRun(row.as_task(), data.rows, tokenizer, max_length, folder, recipes(options, row), options.seed)
+  run = TaskRun(
+    row.as_task(),
+    data.rows,
+    tokenizer,
+    max_length,
+    folder,
+    options.seed,
+    origin=glue_rows.origin(row, options.teacher or options.pretrained, students.begins_with(options.student)),
+  )
   announce(run, data)
   if only_augments:
     with only_run(folder, process=jax.process_index()):
@@ -202,7 +210,8 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
     student = teachers.with_new_classifier(config, params, run.task, options.seed)
     layers = students.match_layers(options.student, options.layer_map, student.config, teacher.config, max_length)
     size = count_parameters(student.params)
-    say(f"{'':13} student {options.student}, {size:,} parameters; its layers learn from the teacher's {layers}")
+    shape = students.in_words(options.student, student.config)
+    say(f"{'':13} student {shape}, {size:,} parameters; its layers learn from the teacher's {layers}")
   with only_run(folder, process=jax.process_index()):
     return run_stages(options, row, run, data, teacher, finished, student, layers)
 
@@ -260,30 +269,31 @@ def run_stages(
     layers: the teacher's that the student's learn from.
   """
   name, both = f"GLUE's {row.name}", "distilled in both stages of TinyBERT (arXiv:1909.10351)"
-  distilled = with_augmented(options, row, run)
+  distilled, how = with_augmented(options, row, run), recipes(options, row)
   if not finished:
     about = f"A teacher for {row.name}, from {Path(options.teacher or options.pretrained).name}."
-    finished = task.make_teacher(run, teacher, about, trains=not options.teacher)
+    finished = task.make_teacher(run, teacher, None if options.teacher else how.teacher, about)
   if "intermediate" in options.stages:
     about = f"A student for {name} after intermediate distillation; its classifier is not trained yet."
-    task.make_intermediate(distilled, finished, student, layers, about)
+    task.make_intermediate(distilled, finished, student, layers, how.intermediate, about)
   if "prediction" in options.stages:
     before = run.finished("intermediate")
     if before.record["inputs"].get("teacher") != finished.fingerprint:
       say(f"{'':13} note: the student's intermediate stage learned from another teacher than {run.folder / 'teacher'}")
+    targets, about = task.Targets(distilled, [finished]), f"A student for {name}, {both}."
     made = task.make_prediction(
-      distilled, task.Targets(distilled, [finished]), before, f"A student for {name}, {both}."
+      distilled, targets, before, how.prediction, about, temperature=how.temperature
     )
     if sweep := made.record.get("sweep"):
       say(sweep_table(sweep))
   if "labels" in options.stages:
-    task.make_labels(run, student, f"A student for {name} trained on its labels alone.")
+    task.make_labels(run, student, how.labels, f"A student for {name} trained on its labels alone.")
   if "evaluate" not in options.stages:
     return {}
   made = run.finished("prediction")
   if made.record["inputs"]["teacher"] != finished.fingerprint:
     say(f"{'':13} note: the student learned from another teacher than {run.folder / 'teacher'}")
-  models = evaluation.Models([finished], made, labels_alone(run))
+  models = evaluation.Models([finished], made, labels_alone(run), fresh=student)
   metrics = evaluation.evaluate(
     distilled,
     models,

@@ -28,9 +28,14 @@ _RESULTS = {
   "multi_label_classification": ".logits.sigmoid()",
   "regression": ".logits",
 }
-_STAGE_COLUMNS = ("name", "epochs", "steps", "batch_size", "learning_rate", "rows", "score")
+_STAGE_COLUMNS = (
+  "name", "epochs", "steps", "batch_size", "learning_rate", "temperature", "seconds", "rows", "score"
+)  # fmt: skip
+# The hub's names of metrics, where they are not ours.
+_METRICS = {"pearson": "pearsonr", "spearman": "spearmanr", "macro_f1": "f1", "micro_f1": "f1"}
 _MOST_LABELS = 20  # that a card lists
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+_CACHED_ID = re.compile(r"models--([^/\\]+)[/\\]snapshots[/\\]")
 # From a root, a home or a drive; not the slashes of an address, of a tag or between words.
 _ABSOLUTE_PATH = re.compile(
   r"(?<![\w:/.<])(?:file://)?(?:~?/|[A-Za-z]:[\\/])(?:[^\s\\/'\"`]+[\\/])*([^\s\\/'\"`]+)[\\/]?"
@@ -42,27 +47,36 @@ class ModelCard:
   """What a model card tells besides the model's shape; every field may be left out.
 
   Attributes:
-    base_model: hub id or directory of the model that it was made from. Of a directory the last name alone is shown.
+    base_model: hub id or directory of the model that it was made from, or several. Of a directory the last name alone
+      is shown.
     dataset: name of the data that the metrics were measured on.
+    dataset_id: its id on the hub; by default the name.
+    dataset_config: its configuration there.
     split: part of that data, such as "validation".
     license: identifier such as "apache-2.0".
     language: code such as "en", or several.
     metrics: the model's scores by name.
-    teacher_metrics: the teacher's, by the same names.
+    further_metrics: its scores on further splits, by split.
+    teacher_metrics: the teacher's, by the same names as `metrics`.
+    baseline_metrics: those of always giving the most frequent answer.
     stages: the stages of training in their order; each with any of name, epochs, steps, batch_size, learning_rate,
-      rows and score.
+      temperature, seconds, rows and score.
     data: numbers of rows by what they are.
     notes: sentences on the data and the training.
     versions: of packages by name; those that are installed where it is None.
   """
 
-  base_model: str | None = None
+  base_model: str | Sequence[str] | None = None
   dataset: str | None = None
+  dataset_id: str | None = None
+  dataset_config: str | None = None
   split: str | None = None
   license: str | None = None
   language: str | Sequence[str] | None = None
   metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  further_metrics: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
   teacher_metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  baseline_metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
   stages: Sequence[Mapping[str, Any]] = ()
   data: Mapping[str, int] = dataclasses.field(default_factory=dict)
   notes: Sequence[str] = ()
@@ -104,6 +118,13 @@ def is_own_card(text: str) -> bool:
   return _OURS in text or text.endswith(_OURS_BEFORE_CARDS_HAD_THAT)
 
 
+def front_matter(text: str) -> dict[str, Any]:
+  """Returns the metadata at the head of a README; empty where there is none."""
+  parts = re.split(r"^---[ \t]*$", text.removeprefix("\ufeff"), maxsplit=2, flags=re.MULTILINE)
+  found = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
+  return found if isinstance(found, dict) else {}
+
+
 def without_paths(text: str) -> str:
   """Returns the text with every absolute path cut down to its last name."""
   return _ABSOLUTE_PATH.sub(r"\1", text)
@@ -116,17 +137,41 @@ def _metadata(architecture: str, title: str, card: ModelCard) -> dict[str, Any]:
     metadata["license"] = str(card.license)
   if card.language:
     metadata["language"] = card.language if isinstance(card.language, str) else [str(code) for code in card.language]
-  if card.base_model and _is_hub_id(card.base_model):
-    metadata["base_model"] = str(card.base_model)
+  if names := _base_names(card):
+    metadata["base_model"] = names[0] if len(names) == 1 else names
+  if card.dataset_id and _is_hub_id(card.dataset_id):
+    metadata["datasets"] = [str(card.dataset_id)]
+  if results := _results(card, task, tag):
+    found = (metric["type"] for result in results for metric in result["metrics"])
+    metadata["metrics"] = list(dict.fromkeys(found))
   metadata |= {"pipeline_tag": tag, "tags": ["bert", "tinybert", "distillation", "tinybert_jax"]}
-  metrics = {str(name): float(value) for name, value in card.metrics.items() if math.isfinite(value)}
-  if card.dataset and metrics:
-    name = _public_name(card.dataset)
-    dataset = {"name": name, "type": name} | ({"split": str(card.split)} if card.split else {})
-    values = [{"name": metric, "type": metric, "value": value} for metric, value in metrics.items()]
-    result = {"task": {"name": task, "type": tag}, "dataset": dataset, "metrics": values}
-    metadata["model-index"] = [{"name": title, "results": [result]}]
+  if results:
+    metadata["model-index"] = [{"name": title, "results": results}]
   return metadata
+
+
+def _results(card: ModelCard, task: str, tag: str) -> list[dict[str, Any]]:
+  """Returns the results of a model index: one for each split that has a finite metric."""
+  results = []
+  for split, metrics in ((card.split, card.metrics), *card.further_metrics.items()):
+    values = [
+      {"name": str(name), "type": _METRICS.get(name, str(name)), "value": float(value)}
+      for name, value in metrics.items()
+      if math.isfinite(value)
+    ]
+    if not card.dataset or not values:
+      continue
+    name = _public_name(card.dataset)
+    dataset = {"name": name, "type": str(card.dataset_id or name)}
+    dataset |= {"config": str(card.dataset_config)} if card.dataset_config else {}
+    dataset |= {"split": str(split)} if split else {}
+    results.append({"task": {"name": task, "type": tag}, "dataset": dataset, "metrics": values})
+  return results
+
+
+def _base_names(card: ModelCard) -> list[str]:
+  given = [card.base_model] if isinstance(card.base_model, str | os.PathLike) else card.base_model or ()
+  return list(dict.fromkeys(_public_name(name) for name in given if str(name)))
 
 
 def _shape(config: EncoderConfig, architecture: str, parameters: int, card: ModelCard) -> str:
@@ -135,8 +180,8 @@ def _shape(config: EncoderConfig, architecture: str, parameters: int, card: Mode
     f"- layers {config.num_hidden_layers}, hidden size {config.hidden_size}, heads {config.num_attention_heads}, "
     f"feed-forward {config.intermediate_size}, vocabulary {config.vocab_size}",
   ]
-  if card.base_model:
-    lines.append(f"- made from: {_line(_public_name(card.base_model))}")
+  if names := _base_names(card):
+    lines.append(f"- made from: {_line(', '.join(names))}")
   if "Classification" in architecture:
     shown = ", ".join(_line(name) for name in config.labels[:_MOST_LABELS])
     more = f" and {config.num_labels - _MOST_LABELS} more" if config.num_labels > _MOST_LABELS else ""
@@ -162,14 +207,23 @@ print(model(**tokenizer("{text}", truncation=True, return_tensors="pt")){result}
 
 
 def _quality(card: ModelCard) -> str:
-  names = list(dict.fromkeys([*card.metrics, *card.teacher_metrics]))
-  if not names:
+  sides = {"this model": card.metrics, "teacher": card.teacher_metrics, "most frequent answer": card.baseline_metrics}
+  columns = {title: metrics for title, metrics in sides.items() if metrics}
+  if not columns:
     return ""
-  where = " ".join(filter(None, [card.dataset and _line(_public_name(card.dataset)), card.split and _line(card.split)]))
-  header = ["metric", "this model"] + (["teacher"] if card.teacher_metrics else [])
-  columns = [card.metrics] + ([card.teacher_metrics] if card.teacher_metrics else [])
-  rows = [[name, *(_number(column.get(name), 4) for column in columns)] for name in names]
-  return "\n\n".join(["## Quality", *([f"Measured on {where}."] if where else []), _table(header, rows)])
+  columns = {"this model": card.metrics, **columns}
+  names = list(dict.fromkeys(name for metrics in columns.values() for name in metrics))
+  rows = [[name, *(_number(metrics.get(name), 4) for metrics in columns.values())] for name in names]
+  parts = [*_measured_on(card, card.split), _table(["metric", *columns], rows)]
+  for split, metrics in card.further_metrics.items():
+    rows = [[name, _number(value, 4)] for name, value in metrics.items()]
+    parts += [*_measured_on(card, split), _table(["metric", "this model"], rows)]
+  return "\n\n".join(["## Quality", *parts])
+
+
+def _measured_on(card: ModelCard, split: str | None) -> list[str]:
+  where = " ".join(_line(part) for part in (card.dataset and _public_name(card.dataset), split) if part)
+  return [f"Measured on {where}."] if where else []
 
 
 def _training(card: ModelCard) -> str:
@@ -182,7 +236,7 @@ def _training(card: ModelCard) -> str:
     parts.append("\n".join(f"- {_line(name)}: {_number(number)}" for name, number in card.data.items()))
   if card.notes:
     parts.append("\n".join(f"- {_line(note)}" for note in card.notes))
-  versions = _installed() if card.versions is None else card.versions
+  versions = installed_versions() if card.versions is None else card.versions
   if versions:
     parts.append("Versions: " + ", ".join(f"{_line(name)} {_line(version)}" for name, version in versions.items()))
   return "\n\n".join(["## Training", *parts]) if parts else ""
@@ -212,11 +266,14 @@ def _is_hub_id(name: str | os.PathLike) -> bool:
 
 
 def _public_name(name: str | os.PathLike) -> str:
-  """Returns a hub id as it is, and of a path the last name."""
+  """Returns a hub id as it is, that of a snapshot in the hub's cache, and of another path the last name."""
+  if cached := _CACHED_ID.search(str(name)):
+    return cached[1].replace("--", "/")
   return str(name) if _is_hub_id(name) else re.split(r"[\\/]", str(name).rstrip("\\/"))[-1]
 
 
-def _installed() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
+  """Returns the versions of Python and of the packages that a model's numbers depend on."""
   import tinybert_jax  # not above, since it imports this
 
   found = {"python": platform.python_version(), "tinybert_jax": tinybert_jax.__version__}

@@ -9,6 +9,7 @@ from tinybert_jax.data.batches import tokenize_rows
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline.augment import first_examples
+from tinybert_jax.pipeline.cards import Origin
 from tinybert_jax.pipeline.task import TaskRows
 from tinybert_jax.tasks.glue import DIAGNOSTIC, GlueTask
 from tinybert_jax.tasks.glue_files import HUB, find_folder, load_rows
@@ -45,6 +46,20 @@ class GlueRows(NamedTuple):
   dev_texts: datasets.Dataset
   test: list[TestSplit]
   skipped: dict[str, int]
+
+
+def origin(task: GlueTask, teacher: str, student: str | None) -> Origin:
+  """Returns what a task's models and data are called where they came from.
+
+  Args:
+    task: whose data.
+    teacher: hub id or directory of the model that the teacher is, or is fine-tuned from.
+    student: that of the student's first weights; None for a fresh one.
+  """
+  splits = {split: split.replace("dev", "validation") for split in task.dev_splits}
+  if len(splits) > 1:
+    splits["dev"] = "validation_matched"
+  return Origin((teacher,), student, f"GLUE {task.name}", HUB, task.hub, splits, language="en")
 
 
 def load(

@@ -31,7 +31,9 @@ def writer(split: TestSplit, student: Finished) -> Callable[[Path], None]:
   """Returns what writes the student's predictions on a test split to a file, as the leaderboard takes them."""
 
   def write(path: Path) -> None:
-    write_predictions(path, split.task, split.index, predict(student.model, student.params, split.rows))
+    write_predictions(
+      path, split.task, split.index, predict(student.model, student.params, split.rows, name="the student")
+    )
 
   return write
 

@@ -17,12 +17,17 @@ from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig, read_json
 from tinybert_jax.models.encoder import SequenceClassifier
+from tinybert_jax.models.model_card import ModelCard
 from tinybert_jax.models.pretrained import Pretrained, load_pretrained, replace_directory, save_pretrained
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.training import hosts
 
 RECORD = "stage.json"
 INPUTS = "inputs.json"  # of work under way
+
+
+# Of what `stage.json` keeps about a model, and the seconds that it took.
+Card = Callable[[Mapping[str, Any], float], ModelCard]
 
 
 class Made(NamedTuple):
@@ -59,6 +64,7 @@ def run(
   make: Callable[[Path], Made],
   tokenizer: Tokenizer,
   description: str,
+  card: Card | None = None,
 ) -> Finished:
   """Returns the stage of a model in `folder`, made now if it is not there or was made from other inputs; see `build`.
 
@@ -70,13 +76,16 @@ def run(
     make: makes the model, working in the directory that it is given.
     tokenizer: saved with it.
     description: for the model card.
+    card: what else that tells.
   """
 
   def build_model(work: Path) -> Callable[[Path], Mapping[str, Any]]:
+    start = time.perf_counter()
     made = make(work)
+    told = card(made.about, time.perf_counter() - start) if card else None
 
     def write(new: Path) -> Mapping[str, Any]:
-      save_pretrained(new, made.config, made.params, tokenizer=tokenizer, description=description)
+      save_pretrained(new, made.config, made.params, tokenizer=tokenizer, description=description, card=told)
       shutil.copytree(work, new / "training", ignore=shutil.ignore_patterns("checkpoints", INPUTS))
       return made.about
 

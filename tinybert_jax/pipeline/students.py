@@ -57,6 +57,16 @@ def load_student(
   return config, params
 
 
+def begins_with(name: str | None) -> str | None:
+  """Returns the name of a student that brings weights; None where it is a preset or a shape alone."""
+  return None if name is None or name in PRESETS or Path(name).is_file() else name
+
+
+def in_words(name: str, config: EncoderConfig) -> str:
+  """Returns what a student is called and its shape, as `name` may be a preset of more layers."""
+  return f"{config.num_hidden_layers} layers x {config.hidden_size} ({name})"
+
+
 def match_layers(name: str, spec: str, student: EncoderConfig, teacher: EncoderConfig, max_length: int) -> LayerMap:
   """Returns the layer map; InputError where student and teacher cannot be matched layer by layer.
 

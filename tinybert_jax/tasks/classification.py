@@ -187,8 +187,11 @@ class MultiLabel:
         has = truth[:, number].any()
         precision = sklearn.metrics.average_precision_score(truth[:, number], probabilities[:, number]) if has else None
         per_class[name][label] |= {"average_precision": precision, "threshold": float(thresholds[number])}
-    shares = np.broadcast_to(scipy.special.logit(np.clip(truth.mean(0), 1e-6, 1 - 1e-6)), truth.shape)
-    return {"majority": {**self.score(shares, truth), "label": "each class's share"}, "per_class": per_class}
+    sets, counts = np.unique(truth, axis=0, return_counts=True)
+    most = sets[counts.argmax()]
+    constant = np.broadcast_to(np.where(most, 30.0, -30.0), truth.shape)
+    names = [label for label, is_given in zip(self.labels, most, strict=True) if is_given]
+    return {"majority": {**self.score(constant, truth), "label": names}, "per_class": per_class}
 
   def probabilities(self, logits: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
     """Returns the sigmoid of each logit."""
@@ -209,7 +212,7 @@ class MultiLabel:
     return (np.abs(scipy.special.expit(logits) - scipy.special.expit(others)) * differ).sum(-1)
 
 
-def _per_class(labels: tuple[str, ...], measured: tuple) -> dict[str, dict[str, float]]:
+def _per_class(labels: tuple[str, ...], measured: tuple) -> dict[str, dict[str, float | None]]:
   precision, recall, f1, support = measured
   return {
     label: {

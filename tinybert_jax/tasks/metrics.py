@@ -8,6 +8,8 @@ import scipy.stats
 import sklearn.metrics
 from jaxtyping import Bool, Float, Num
 
+from tinybert_jax.errors import InputError
+
 
 def accuracy(predictions: Num[np.ndarray, " N"], labels: Num[np.ndarray, " N"]) -> float:
   """Returns the share of rows whose class is the label's."""
@@ -63,7 +65,11 @@ def multi_label_score(
     probabilities: of each class.
     given: the classes that the model gives.
     labels: the classes that each row has.
+
+  Raises:
+    InputError: probabilities that are not finite.
   """
+  _check_finite("predictions", probabilities)
   has_rows = labels.any(0)
   by_class = [
     sklearn.metrics.average_precision_score(labels[:, number], probabilities[:, number])
@@ -84,15 +90,32 @@ def score(names: Sequence[str], logits: Float[np.ndarray, "N C"], labels: Num[np
     names: of METRICS.
     logits: the predicted class is the largest's; with a single column, a regression, the value itself.
     labels: class numbers, or values.
+
+  Raises:
+    InputError: logits or labels that are not finite.
   """
+  _check_finite("predictions", logits)
+  _check_finite("labels", labels)
   predictions = logits[:, 0] if logits.shape[-1] == 1 else np.argmax(logits, axis=-1)
   return {name: METRICS[name](predictions, labels) for name in names}
 
 
 def _defined(correlation, predictions: np.ndarray, labels: np.ndarray) -> float:
+  for name, values in (("predictions", predictions), ("labels", labels)):
+    _check_finite(name, values)
   # Within rounding of a constant, scipy would correlate the rounding and warn of it.
   if any(np.ptp(side) <= 1e-12 * np.max(np.abs(side)) for side in (predictions, labels)):
     return 0.0
   with warnings.catch_warnings():
     warnings.simplefilter("ignore", scipy.stats.NearConstantInputWarning)
     return float(correlation(np.asarray(predictions, np.float64), np.asarray(labels, np.float64)).statistic)
+
+
+def _check_finite(name: str, values: Num[np.ndarray, "..."]) -> None:
+  """Raises InputError for numbers of which the largest, or the mean, would be meaningless."""
+  wrong = ~np.isfinite(np.asarray(values)).reshape(len(values), -1).all(-1)
+  if wrong.any():
+    raise InputError(
+      f"{name}: {wrong.sum():,} of {len(wrong):,} rows are not finite (NaN or infinite); the first is row "
+      f"{wrong.argmax() + 1:,}"
+    )

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.distillation.objectives import Params
+from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Batch, SequenceClassifier
 
 _UNDER_WAY = 64  # batches that the device may have before it
@@ -26,6 +27,7 @@ def predict(
   *,
   batch_size: int = 64,
   lengths: Sequence[int] | None = None,
+  name: str = "the model",
 ) -> Float[np.ndarray, "N C"]:
   """Returns the logits of every row, in the order of the rows; no dropout.
 
@@ -35,6 +37,10 @@ def predict(
     rows: token rows.
     batch_size: rows in a batch.
     lengths: that rows are padded to; by default those they pad least to.
+    name: the model's, for errors.
+
+  Raises:
+    InputError: logits that are not finite, of which no largest one can be chosen.
   """
   lengths = lengths or bucket_lengths(row_length(rows), at_most=model.config.max_position_embeddings)
   source = BatchSource(rows, batch_size=batch_size, lengths=lengths, shuffle=False, pad_id=model.config.pad_token_id)
@@ -53,7 +59,17 @@ def predict(
       fetch()
   while under_way:
     fetch()
+  _check_finite(result, name)
   return result
+
+
+def _check_finite(values: Float[np.ndarray, "N C"], name: str) -> None:
+  wrong = ~np.isfinite(values).all(-1)
+  if wrong.any():
+    raise InputError(
+      f"{name}: the logits of {wrong.sum():,} of {len(values):,} rows are not finite (NaN or infinite; first in row "
+      f"{wrong.argmax() + 1:,}), so its weights are damaged or its training diverged"
+    )
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames="first_token")

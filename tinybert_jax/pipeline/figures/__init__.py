@@ -1,6 +1,6 @@
 """Pictures of runs, as PNG files that stay legible on a phone."""
 
-from tinybert_jax.pipeline.figures.attention import AttentionRow, attention_maps
+from tinybert_jax.pipeline.figures.attention import AttentionMaps, attention_maps
 from tinybert_jax.pipeline.figures.losses import (
   NOT_TERMS,
   History,
@@ -20,7 +20,7 @@ from tinybert_jax.pipeline.figures.results import (
 __all__ = [
   "GOAL",
   "NOT_TERMS",
-  "AttentionRow",
+  "AttentionMaps",
   "History",
   "attention_maps",
   "confused_classes",

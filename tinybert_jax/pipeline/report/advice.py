@@ -8,7 +8,7 @@ import numpy as np
 
 from tinybert_jax.pipeline.figures import GOAL, History
 from tinybert_jax.pipeline.metric_names import score_of
-from tinybert_jax.pipeline.report.claims import warning
+from tinybert_jax.pipeline.report.claims import Standing, share_kept, standing, warning
 from tinybert_jax.pipeline.report.results import measured_rows
 from tinybert_jax.pipeline.report.wording import is_known, listed, shortened, uncapitalized
 
@@ -20,24 +20,28 @@ def advice(metrics: Mapping[str, Any], histories: Mapping[str, History]) -> list
     metrics: see `write`.
     histories: likewise.
   """
-  retention, agreement = metrics.get("retention"), metrics.get("agreement")
-  kept = retention if is_known(retention) else agreement
-  if not is_known(kept):
+  place, agreement = standing(metrics), metrics.get("agreement")
+  if place is Standing.MEANINGLESS:
+    return [f"First train a better teacher: {uncapitalized(warning(metrics))}"]
+  if place is Standing.BEATS:
+    judged, kept = "The student scores higher than the teacher.", 1.0
+  elif place in (Standing.KEEPS, Standing.NOTHING):
+    kept = share_kept(metrics)
+    judged = f"The student keeps {max(kept, 0):.1%} of the teacher's score"
+  elif is_known(agreement):
+    judged, kept = f"The student agrees with the teacher at {agreement:.1%}", agreement
+  else:
     return []
-  judged = "keeps {:.1%} of the teacher's score" if is_known(retention) else "agrees with the teacher at {:.1%}"
-  judged = f"The student {judged.format(kept)}, {'below' if kept < GOAL else 'at or above'} the goal of {GOAL:.1%}."
+  if place is not Standing.BEATS:
+    judged += f", {'below' if kept < GOAL else 'at or above'} the goal of {GOAL:.1%}."
   if kept < GOAL:
-    found = [_near_baseline(metrics), _chance(metrics), _few_rows(metrics), *_unfinished(metrics, histories)]
+    found = [_chance(metrics), _few_rows(metrics), *_unfinished(metrics, histories)]
     found += [*_overfitted(metrics, histories), _dev_gap(metrics), _labels_better(metrics)]
     found += [_worst_classes(metrics), _small_student(metrics)]
   else:
-    found = [_near_baseline(metrics), _could_shrink(metrics), *_early_best(metrics, histories)]
+    found = [_could_shrink(metrics), *_early_best(metrics, histories)]
   found = [text for text in found if text]
   return [judged, *found] if found else []
-
-
-def _near_baseline(metrics: Mapping[str, Any]) -> str:
-  return f"First train a better teacher: {uncapitalized(warning(metrics))}" if warning(metrics) else ""
 
 
 def _chance(metrics: Mapping[str, Any]) -> str:

@@ -1,15 +1,21 @@
 """The page: its sections in their order, and what frames them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tinybert_jax.pipeline.figures import AttentionRow, History
-from tinybert_jax.pipeline.metric_names import words
+from tinybert_jax.pipeline.figures import AttentionMaps, History
 from tinybert_jax.pipeline.report import quality, texts, training
 from tinybert_jax.pipeline.report.advice import advice
-from tinybert_jax.pipeline.report.claims import undefined, warning
+from tinybert_jax.pipeline.report.claims import (
+  Standing,
+  against_teacher,
+  beside_constant,
+  score_name,
+  share_kept,
+  standing,
+)
 from tinybert_jax.pipeline.report.elements import escaped, facts_list, items_list, section
 from tinybert_jax.pipeline.report.style import STYLE
 from tinybert_jax.pipeline.report.wording import is_known, listed
@@ -21,8 +27,7 @@ def write(
   out: Path,
   metrics: Mapping[str, Any],
   histories: Mapping[str, History],
-  attention: Sequence[AttentionRow] | None = None,
-  tokens: Sequence[str] = (),
+  attention: AttentionMaps | None = None,
 ) -> Path:
   """Returns the path of the page `report.html` in `out`; writes it, and its pictures to `out/figures/`.
 
@@ -33,8 +38,7 @@ def write(
     metrics: what `metrics.json` holds. `task`, `kind` ("classification", "multi_label" or "regression"), `teacher`,
       `student` and `data` must be there.
     histories: rows of the stages' logs, by stage.
-    attention: rows of `figures.attention_maps`, of one text.
-    tokens: of that text.
+    attention: maps of teacher and student on one text.
   """
   folder = out / FIGURES
   folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +51,7 @@ def write(
     section("Training", training.curves(histories, folder)),
     section("Stages", training.stages(metrics)),
     section("Sweep", training.sweep(metrics)),
-    section("Attention", training.attention(attention, tokens, folder)),
+    section("Attention", training.attention(attention, folder)),
     section("Where they disagree most", texts.disagreements(metrics)),
     section("Use the student", texts.usage(metrics)),
     section("What to try next", items_list(advice(metrics, histories))),
@@ -79,11 +83,12 @@ def _lead(metrics: Mapping[str, Any]) -> str:
 
 
 def _headline(metrics: Mapping[str, Any]) -> str:
-  main = words(metrics.get("main_metric", "score"))
-  tiles = []
-  if is_known(metrics.get("retention")):
-    tiles.append((f"{metrics['retention']:.1%}", f"of the teacher's {main} kept"))
-  if is_known(metrics.get("agreement")):
+  tiles, place = [], standing(metrics)
+  if place is Standing.KEEPS:
+    tiles.append((f"{share_kept(metrics):.1%}", f"of the teacher's {score_name(metrics)} kept"))
+  if place is Standing.BEATS:
+    tiles.append(("better", f"than the teacher: {against_teacher(metrics)}"))
+  if is_known(metrics.get("agreement")) and place is not Standing.MEANINGLESS:
     shown, noun = ("{:.3f}", "correlation") if metrics["kind"] == "regression" else ("{:.1%}", "agreement")
     tiles.append((shown.format(metrics["agreement"]), f"{noun} with the teacher"))
   for key, more, less in (("times_smaller", "smaller", "larger"), ("times_faster", "faster", "slower")):
@@ -91,9 +96,8 @@ def _headline(metrics: Mapping[str, Any]) -> str:
     if is_known(times) and times > 0:
       tiles.append((f"{max(times, 1 / times):.1f}×", more if times >= 1 else less))
   body = "".join(f"<div><b>{value}</b><span>{escaped(label)}</span></div>" for value, label in tiles)
-  notes = [text for text in (warning(metrics), undefined(metrics)) if text]
-  notes = "".join(f'<p class="note">{escaped(text)}</p>' for text in notes)
-  return (f'<div class="tiles">{body}</div>' if body else "") + notes
+  note = beside_constant(metrics)
+  return (f'<div class="tiles">{body}</div>' if body else "") + (f'<p class="note">{escaped(note)}</p>' if note else "")
 
 
 def _data_notes(metrics: Mapping[str, Any]) -> list[str]:

@@ -1,14 +1,14 @@
 """Sections on the training: curves, stages, sweep, attention."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tinybert_jax.pipeline import figures
-from tinybert_jax.pipeline.figures import AttentionRow, History
+from tinybert_jax.pipeline.figures import AttentionMaps, History
 from tinybert_jax.pipeline.metric_names import words
-from tinybert_jax.pipeline.report.elements import html_table, image, without_empty
+from tinybert_jax.pipeline.report.elements import escaped, html_table, image, without_empty
 from tinybert_jax.pipeline.report.wording import counted, is_known, scaled, shortened
 
 
@@ -57,9 +57,13 @@ def sweep(metrics: Mapping[str, Any]) -> str:
   return html_table([*(words(key) for key in keys[:-1]), "dev score × 100"], rows)
 
 
-def attention(attention: Sequence[AttentionRow] | None, tokens: Sequence[str], folder: Path) -> str:
-  if not attention:
+def attention(maps: AttentionMaps | None, folder: Path) -> str:
+  """Returns the maps of one text, of the teacher beside the student."""
+  if maps is None:
     return ""
-  figures.attention_maps(folder / "attention.png", attention, tokens)
-  note = "Attention probabilities of one text, up to four heads of a layer: from each token (down) to each (across)."
-  return f'<p class="small">{note}</p>' + image(folder / "attention.png", "Attention maps", least=640)
+  figures.attention_maps(folder / "attention.png", maps)
+  note = (
+    f"Attention probabilities of one text in head {maps.head}, from each token (down) to each (across); bright is "
+    "much. Each row has a layer of the teacher and the student's layer that learns from it."
+  )
+  return f'<p class="small">{escaped(note)}</p>' + image(folder / "attention.png", "Attention maps", least=600)

@@ -50,3 +50,8 @@ def listed(parts: Sequence[str]) -> str:
 
 def uncapitalized(text: str) -> str:
   return text[:1].lower() + text[1:]
+
+
+def points(score: float) -> str:
+  """Returns a score times 100, as tables have it."""
+  return f"{100 * score:.1f}".replace("-", "−")
