@@ -22,6 +22,7 @@ from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tok
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline import augment, budget, evaluation, own_data, shape, stages, students, task, teachers
 from tinybert_jax.pipeline.budget import Passes
+from tinybert_jax.pipeline.cards import Origin
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.pipeline.own_data import Known, OwnData, Sources
 from tinybert_jax.pipeline.stages import Finished
@@ -412,7 +413,15 @@ def _run_stages(settings: Settings, parts: _Parts, command: str, options: Mappin
   rows, test = own_data.tokenized(parts.data, parts.tokenizer, parts.max_length)
   bare = Recipes(*[Recipe(1, 32, 1e-4)] * 2, (Recipe(1, 32, 1e-4),), Recipe(1, 32, 1e-4))
   run = TaskRun(
-    parts.data.task, rows, parts.tokenizer, parts.max_length, settings.out, bare, settings.seed, evaluations=10
+    parts.data.task,
+    rows,
+    parts.tokenizer,
+    parts.max_length,
+    settings.out,
+    bare,
+    settings.seed,
+    evaluations=10,
+    origin=_origin(settings),
   )
   distilled = _augmented(settings, run)
   recipes = _recipes(settings, parts, distilled)
@@ -448,7 +457,29 @@ def _run_stages(settings: Settings, parts: _Parts, command: str, options: Mappin
   splits, texts = ({"dev": rows.dev["dev"]}, parts.data.dev) if test is None else ({"test": test}, parts.data.test)
   about_run = evaluation.About(command, options, _counts(parts, run, distilled))
   return evaluation.evaluate(
-    distilled, evaluation.Models(made, student, others, settings.teacher_weights), splits, texts, about_run
+    distilled,
+    evaluation.Models(made, student, others, settings.teacher_weights, parts.student),
+    splits,
+    texts,
+    about_run,
+  )
+
+
+def _origin(settings: Settings) -> Origin:
+  """Returns what models and data are called, for the model cards."""
+  sources, given = settings.sources, settings.sources.target_columns
+  pretrained = (settings.pretrained,) if settings.pretrained and not given else ()
+  named = sources.test or sources.dev or sources.train or sources.unlabelled
+  # A table of the hub is name:config:split; all others are files, of which the last name tells enough.
+  first, *rest = named[0].split(":") if named else ("",)
+  is_file = bool(Path(first).suffix) or Path(first).exists() or any(letter in first for letter in "*?[")
+  names = [Path(name).name for name in named]
+  return Origin(
+    settings.teacher or pretrained,
+    students.begins_with(settings.student),
+    ", ".join(dict.fromkeys(names)) if is_file else first,
+    None if is_file else first,
+    rest[0] if rest and not is_file else None,
   )
 
 
@@ -488,7 +519,9 @@ def _tuned(
     raise InputError("--threshold tuned goes with several labels at once, and labelled rows to choose by")
 
   def tune(finished: Finished) -> Finished:
-    chosen = run.task.tuned(predict(finished.model, finished.params, rows), rows["labels"][:])
+    chosen = run.task.tuned(
+      predict(finished.model, finished.params, rows, name=finished.record["inputs"]["stage"]), rows["labels"][:]
+    )
     shift = scipy.special.logit(np.clip(chosen.thresholds, 1e-4, 1 - 1e-4)).astype(np.float32)
     head = dict(finished.params["classifier"])
     head["bias"] = np.asarray(head["bias"]) - shift
