@@ -59,7 +59,7 @@ def algorithm_1(text, number, numbers, *, context, vectors, p=0.4):
       logits = plain_model()(ids, segments)[1 + first]
       found = []
       for j in np.argsort(-logits):
-        if j < len(VOCABULARY) and j != plain[first] and VOCABULARY[j][:2] != "##" and VOCABULARY[j][0] != "[":
+        if j < len(VOCABULARY) and j != plain[first] and VOCABULARY[j].isalpha():
           found.append(VOCABULARY[j])
       found = found[:K]
     if len(part) > 1 and part.isupper():

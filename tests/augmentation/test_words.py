@@ -16,7 +16,7 @@ def test_which_words_may_be_replaced():
 
 
 def test_stop_words_are_lower_case_words():
-  assert all(word.isalpha() and word.islower() for word in STOP_WORDS)
+  assert all(word.isalpha() and word == word.lower() for word in STOP_WORDS)
   assert {"the", "and", "not", "it"} <= STOP_WORDS
 
 

@@ -26,6 +26,7 @@ from tinybert_jax.pipeline import stages
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.tasks.glue import find_task
 from tinybert_jax.tasks.glue_files import load_rows
+from tinybert_jax.training.hosts import Hosts
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
@@ -129,7 +130,11 @@ def test_a_killed_run_goes_on_where_it_was(options, monkeypatch):
 
 def arguments(options):
   given = dataclasses.asdict(options).items()
-  return [f"--{name.replace('_', '-')}={value}" for name, value in given if value != getattr(Options(), name)]
+  return [
+    f"--{name.replace('_', '-')}={value}"
+    for name, value in given
+    if name != "hosts" and value != getattr(Options(), name)
+  ]
 
 
 def test_processes_of_their_own_and_a_kill(options, tmp_path):
@@ -176,7 +181,10 @@ def test_processes_of_their_own_and_a_kill(options, tmp_path):
     ({"show": 0}, "--show 0: it must be at least 1"),
     ({"max_length": 4}, "--max-length 4: it must be at least 8"),
     ({"max_length": 65}, "--max-length 65: .* has positions for 64 tokens only"),
-    ({"process_id": 1}, "--process-id 1: it must be from 0 to 0"),
+    ({"hosts": Hosts(process_id=1)}, "--process-id 1: it must be from 0 to 0"),
+    ({"hosts": Hosts(num_processes=0)}, "--num-processes 0: it must be at least 1"),
+    ({"hosts": Hosts(tpu=True, cpu=True)}, "--tpu and --cpu: one of them at most"),
+    ({"hosts": Hosts(gpu=True)}, "--gpu: there is none that JAX can use"),
     ({"glove": Path("nowhere.txt")}, "nowhere.txt: no such file or directory of word vectors"),
     ({"mlm": "nobody/has-this"}, "nobody/has-this: not a local directory.*; --mlm None with --glove leaves every word"),
     ({"task": "rte"}, "no folder RTE there"),

@@ -12,7 +12,7 @@ import pytest
 from small_mlm import make_tokenizer, write_text
 
 from tinybert_jax.corpus import corpus, documents, packing, parts
-from tinybert_jax.corpus.corpus import Packing, Source, corpus_fingerprint, open_corpus, pack_corpus, read_lines
+from tinybert_jax.corpus.corpus import Packing, Source, corpus_fingerprint, open_corpus, pack_corpus
 from tinybert_jax.data.batches import BatchSource, row_length
 from tinybert_jax.data.fingerprint import of_rows
 from tinybert_jax.errors import InputError, WorkerKilled
@@ -74,6 +74,7 @@ def test_every_tenth_document_is_held_out_and_the_rest_is_there_once(tmp_path):
     "held_out_tokens": int((row_length(packed.held_out) - 2).sum()),
     "empty_documents": 0,
     "undecodable_documents": 0,
+    "undecodable_lines": 0,
     "left_out_documents": 0,
     "dropped_tokens": 0,
   }
@@ -274,17 +275,43 @@ def test_a_line_longer_than_all_bounds(tmp_path, monkeypatch, segments, word):
 
 
 def test_what_is_skipped_is_counted(tmp_path):
-  (tmp_path / "a.txt").write_bytes(b"a fox\n\ncaf\xe9\n\n\x00\n\n\xff\xff\n\na dog")
-  (tmp_path / "b.jsonl").write_text('{"text": " "}\n{"text": null}\n{"text": "a cat"}')
+  (tmp_path / "a.txt").write_bytes(b"a fox\n\ncaf\xe9\n\n\x00\n\n\xff\xff\n\na dog\n\xff")
+  (tmp_path / "b.jsonl").write_text('{"text": " "}\n{"text": null}\n{"text": "a cat"}\n{"text": "\\ud800"}')
   sources = [Source(str(tmp_path / name)) for name in ("a.txt", "b.jsonl")]
-  counts = pack(tmp_path / "out", *sources).counts
-  assert (counts["documents"], counts["empty_documents"], counts["undecodable_documents"]) == (3, 3, 2)
+  packed = pack(tmp_path / "out", *sources)
+  counts = packed.counts
+  assert (counts["documents"], counts["empty_documents"]) == (3, 3)
+  assert (counts["undecodable_documents"], counts["undecodable_lines"]) == (1, 3)
+  assert packed.notes == (
+    f"3 lines left out that are not UTF-8 text, the first is {tmp_path / 'a.txt'}, line 3",
+    f"1 document left out that is not UTF-8 text, the first is {tmp_path / 'b.jsonl'}, line 4",
+  )
   (tmp_path / "c.txt").write_bytes(b"\xff\n\n\xff\n\n\x00")
-  with pytest.raises(InputError, match=r"c.txt: no text to train on; of its documents 1 empty, 2 undecodable"):
+  with pytest.raises(InputError, match=r"c.txt: no text to train on; there are 1 empty documents, 2 undecodable lines"):
     pack(tmp_path / "out", Source(str(tmp_path / "c.txt")))
   (tmp_path / "d.txt").write_bytes(b"")
   with pytest.raises(InputError, match=r"d.txt: no text to train on$"):
     pack(tmp_path / "out", Source(str(tmp_path / "d.txt")))
+
+
+def test_one_bad_byte_costs_one_line_in_a_thousand(tmp_path, monkeypatch):
+  monkeypatch.undo()
+  good = [b"the quick fox sees a dog\n"] * 1000
+  (tmp_path / "good.txt").write_bytes(b"".join(good))
+  (tmp_path / "bad.txt").write_bytes(b"".join([*good[:500], b"a caf\xe9\n", *good[500:]]))
+  whole, less = (pack(tmp_path / "out", Source(str(tmp_path / name))) for name in ("good.txt", "bad.txt"))
+  assert of_rows(less.training) == of_rows(whole.training)
+  assert less.counts == whole.counts | {"undecodable_lines": 1}
+  assert less.notes[0].endswith("bad.txt, line 501") and "1,000 lines; blank lines between" in whole.notes[0]
+
+
+def test_sources_that_give_a_file_twice_are_told(tmp_path):
+  write(tmp_path / "a.txt", make_documents())
+  (tmp_path / "link.txt").symlink_to(tmp_path / "a.txt")
+  packed = pack(tmp_path / "out", *(Source(str(tmp_path / name)) for name in ("a.txt", "link.txt")))
+  assert packed.notes == (
+    f"{tmp_path / 'link.txt'}: given by several sources, so its documents are packed several times",
+  )
 
 
 def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
@@ -308,16 +335,6 @@ def test_what_will_not_do_is_said(tmp_path):
     with pytest.raises(InputError, match=message):
       pack(tmp_path / "out", *sources, **options)
   assert not (tmp_path / "out").exists()
-
-
-def test_lines_of_a_file(tmp_path):
-  (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\r\n\n \ntwo\xe2\x80\xa8three")
-  assert read_lines(tmp_path / "a.txt") == ["one", "two\u2028three"]
-  with pytest.raises(InputError, match="no such file"):
-    read_lines(tmp_path / "b.txt")
-  (tmp_path / "a.txt").write_bytes(b"caf\xe9")
-  with pytest.raises(InputError, match="not UTF-8 text"):
-    read_lines(tmp_path / "a.txt")
 
 
 def test_the_counts_are_beside_the_parts(tmp_path):

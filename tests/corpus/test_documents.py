@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tinybert_jax.corpus import documents
-from tinybert_jax.corpus.documents import count_bytes, cut_text, find_texts, fingerprint_texts, read_documents
+from tinybert_jax.corpus.documents import Remark, count_bytes, cut_text, find_texts, fingerprint_texts, read_documents
 from tinybert_jax.errors import InputError
 
 TEXTS = ["the quick fox", "a café\n中文 😀, two lines", 'a "quoted"\tword', "\u2028 no border of documents"]
@@ -92,15 +92,49 @@ def test_lines_of_windows_and_the_byte_order_mark(tmp_path):
   assert read(tmp_path / "a.jsonl") == ["one", "two"]
 
 
-def test_what_is_not_utf_8_is_told_from_what_is_empty(tmp_path):
-  (tmp_path / "a.txt").write_bytes("good\n\nbad \xff\nits line\n\ncafé\n".encode("latin-1") + b"\n\nlast")
-  assert read(tmp_path / "a.txt") == ["good\n", None, None, "last"]
-  (tmp_path / "a.jsonl").write_bytes(
-    b'{"text": "good"}\n{"text": "caf\xe9"}\n{"text": null}\n{"text": "\\ud800"}\n{"text": ""}'
-  )
-  assert read(tmp_path / "a.jsonl") == ["good", None, "", None, ""]
-  pq.write_table(pa.table({"text": pa.array([b"good", b"\xff"])}), tmp_path / "a.parquet")
-  assert read(tmp_path / "a.parquet") == ["good", None]
+def test_bytes_that_are_not_utf_8_cost_their_line_and_are_told_with_their_place(tmp_path):
+  path = tmp_path / "a.txt"
+  path.write_bytes("good\n\nbad \xff\nits line\n\ncafé\n".encode("latin-1") + b"\n\nlast")
+  lost = [Remark("undecodable_lines", f"{path}, line {number}") for number in (3, 6)]
+  assert read(path) == ["good\n", lost[0], "its line\n", lost[1], "last"]
+  path = tmp_path / "a.jsonl"
+  path.write_bytes(b'{"text": "good"}\n{"text": "caf\xe9"}\n{"text": null}\n{"text": "\\ud800"}\n{"text": ""}')
+  lost = [Remark("undecodable_documents", f"{path}, line {number}") for number in (2, 4)]
+  assert read(path) == ["good", lost[0], "", lost[1], ""]
+  path = tmp_path / "a.parquet"
+  pq.write_table(pa.table({"text": pa.array([*[b"good"] * 70, b"\xff"])}), path)
+  assert read(path) == ["good"] * 70 + [Remark("undecodable_documents", f"{path}, row 71")]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("blank", ["", " \t", "\u00a0", "\u3000\u2003", "\u200b", "\x0c"])
+def test_line_ends_encodings_with_a_mark_and_all_kinds_of_blank_lines(tmp_path, end, encoding, blank):
+  text = end.join(["one", "two \u2028 café", blank, blank, "中文", ""])
+  (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+  assert read(tmp_path / "a.txt") == ["one\ntwo \u2028 café\n", "中文\n"]
+  lines = end.join(json.dumps({"text": text}) for text in TEXTS)
+  (tmp_path / "a.jsonl").write_bytes(lines.encode(encoding))
+  assert read(tmp_path / "a.jsonl") == TEXTS
+
+
+def test_many_lines_without_a_blank_one_are_remarked(tmp_path):
+  path = tmp_path / "a.txt"
+  path.write_text("a line\n" * 1000)
+  assert read(path) == ["a line\n" * 1000, Remark("unbroken_files", f"{path}, 1,000 lines")]
+  path.write_text("a line\n" * 999 + "\nend")
+  assert read(path) == ["a line\n" * 999, "end"]
+
+
+def test_what_a_folder_has_besides_is_told(tmp_path):
+  for name in ("a.txt", "b.csv", "c.md", "sub/d.txt", "e.jsonl.gz.part"):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("text")
+  (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"text"))
+  notes = []
+  assert [path.name for path in find_texts(str(tmp_path), notes)] == ["a.txt", "d.txt"]
+  assert any("3 other files, such as b.csv, are passed over" in note for note in notes)
+  assert any(f"{tmp_path / 'a.txt.gz'}: the same content as {tmp_path / 'a.txt'}" in note for note in notes)
 
 
 def test_documents_longer_than_the_bound_are_cut_where_a_word_ends(tmp_path, monkeypatch):

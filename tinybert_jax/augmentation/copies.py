@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinybert_jax.augmentation.masked_words import CANDIDATES, Done, MaskedWords
-from tinybert_jax.augmentation.word_vectors import WordVectors, nearest_words
+from tinybert_jax.augmentation.word_vectors import WordVectors, nearest_words, of_words
 from tinybert_jax.augmentation.words import Text, as_candidates, find_words
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import Tokenizer
@@ -41,7 +41,10 @@ class Augmenter:
     """
     if masked is None and vectors is None:
       raise InputError("data augmentation needs a masked language model or word vectors, and there is neither")
-    self.tokenizer, self.masked, self.vectors, self.number = tokenizer, masked, vectors, number
+    if number < 1:
+      raise InputError(f"number {number}: at least one candidate a word is needed")
+    self.tokenizer, self.masked, self.number = tokenizer, masked, number
+    self.vectors = of_words(vectors) if vectors else None
     self._nearest: dict[str, tuple[str, ...]] = {}
 
   def __call__(self, texts: Sequence[str], done: Done = lambda share: None) -> list[tuple[Text, Candidates]]:
@@ -79,6 +82,8 @@ def draw_copies(
   first is at most `replaced`, by the candidate, in alphabetical order, at which the second points. Everything between
   the words stays.
   """
+  if number < 0 or not 0 <= replaced <= 1:
+    raise InputError(f"{number} copies with words replaced with probability {replaced}: it must be from 0 to 1")
   drawn = rng.random((number, len(text.words), 2))
   choices = [sorted(words) for words in candidates]
   copies = []

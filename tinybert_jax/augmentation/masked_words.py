@@ -3,20 +3,22 @@
 import collections
 import functools
 import itertools
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from tinybert_jax.augmentation.words import Text, Word, as_candidates
+from tinybert_jax.augmentation.words import SCRIPTS, Text, Word, as_candidates, script_of
 from tinybert_jax.data.batches import pad_batch
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Batch, MaskedLanguageModel
-from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.models.tokenizer_type import Tokenizer, tokens_by_id
+from tinybert_jax.models.tokenizers import check_fits
 from tinybert_jax.training import steps
 
 CANDIDATES = 15  # the paper's K
@@ -29,13 +31,15 @@ _LENGTHS = (*range(6, 24), *range(24, 40, 2), *range(40, 64, 4), *range(64, 128,
 # Other batches changed their distance by up to 1e-5 (MiniLM, 4,000 words on a CPU).
 _NEAR_TIE = 5e-5
 _AGAIN_SIZE, _AGAIN_MULTIPLE = 8, 16  # rows of a batch of near ties, and what its length is a multiple of
+_SHORTEST = 8  # tokens that the model reads: [CLS], [SEP] and a few words, or twice two
 _UNDER_WAY = 16  # batches on the device or on the way there; more would cost memory and gain nothing
 
 
 class MaskedWords:
   """The most probable words of a masked language model for words of one piece, each masked in its sentence.
 
-  Pieces that continue a word (`##…`), special tokens and the word itself are no candidates. Candidates do not depend on
+  Candidates are words of the word's script, and not the word itself; pieces that continue a word (`##…`), special
+  tokens, numbers and punctuation are none. Candidates do not depend on
   the batch that a sentence is in: where two are so near at the end of the list that rounding decides, the sentence is
   computed again in a program whose shape its own length decides, and which treats all rows alike.
   """
@@ -66,11 +70,15 @@ class MaskedWords:
     """
     if tokenizer.mask_token_id is None:
       raise InputError("the masked language model's tokenizer has no mask token")
-    if len(tokenizer) > model.config.vocab_size:
-      raise InputError(
-        f"the masked language model's tokenizer has {len(tokenizer)} tokens, and the model only "
-        f"{model.config.vocab_size}; they are not of the same model"
-      )
+    if number < 1:
+      raise InputError(f"number {number}: at least one candidate a word is needed")
+    if batch_size is not None and batch_size < 1:
+      raise InputError(f"batch_size {batch_size}: at least one masked sentence is needed")
+    if context not in get_args(Context):
+      raise InputError(f"context {context!r}: it must be one of {', '.join(get_args(Context))}")
+    check_fits("the masked language model", tokenizer, model.config.vocab_size)
+    if max_length < _SHORTEST:
+      raise InputError(f"max_length {max_length}: at least {_SHORTEST} tokens are needed")
     if max_length > model.config.max_position_embeddings:
       raise InputError(
         f"sentences of {max_length} tokens: the masked language model has positions for "
@@ -80,24 +88,23 @@ class MaskedWords:
     self.number = min(number, model.config.vocab_size - 1)
     self.context, self.max_length = context, max_length
     self._lengths = [*(length for length in _LENGTHS if length < max_length), max_length]
-    self._tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    self._tokens = [unicodedata.normalize("NFC", token or "") for token in tokens_by_id(tokenizer)]
     special = set(tokenizer.all_special_ids)
-    self._allowed_V = np.zeros(model.config.vocab_size, bool)
-    self._allowed_V[: len(tokenizer)] = [
-      i not in special and not token.startswith("##") and not (token.startswith("[") and token.endswith("]"))
-      for i, token in enumerate(self._tokens)
+    self._script_V = np.zeros(model.config.vocab_size, np.int32)  # 0 for what is no word
+    self._script_V[: len(self._tokens)] = [
+      0 if i in special else _script_number(token) for i, token in enumerate(self._tokens)
     ]
     devices = jax.local_devices()
     batch_size = batch_size or (48 if devices[0].platform == "cpu" else 1024)
     self._batch_size = -(-batch_size // len(devices)) * len(devices)
     if len(devices) == 1:
       self._place = jax.device_put
-      self._params = self._params_on_one = jax.device_put((params, self._allowed_V))
+      self._params = self._params_on_one = jax.device_put((params, self._script_V))
     else:
       mesh = steps.data_mesh(devices)
       self._place = functools.partial(jax.device_put, device=steps.batch_sharding(mesh))
-      self._params = jax.device_put((params, self._allowed_V), steps.replicated(mesh))
-      self._params_on_one = jax.device_put((params, self._allowed_V), devices[0])
+      self._params = jax.device_put((params, self._script_V), steps.replicated(mesh))
+      self._params_on_one = jax.device_put((params, self._script_V), devices[0])
 
   def __call__(self, texts: Sequence[Text], done: Done = lambda share: None) -> list[dict[int, tuple[str, ...]]]:
     """Returns the candidates of each text's words of one piece, by the number of the word, the most probable first.
@@ -126,7 +133,7 @@ class MaskedWords:
     under_way = collections.deque()
     for start in range(0, len(asked), self._batch_size):
       part = asked[start : start + self._batch_size]
-      rows = [self._masked_row(texts[t], texts[t].words[w].first_token) for t, w in part]
+      rows = [self._masked_row(texts[t], texts[t].words[w]) for t, w in part]
       longest = len(rows[0]["input_ids"])
       length = next(length for length in self._lengths if length >= longest)
       batch = self._place(_batch(rows, length, self._batch_size))
@@ -144,9 +151,9 @@ class MaskedWords:
     """The tokens of a sentence that the model reads."""
     return self.max_length - 2 if self.context == "masked" else (self.max_length - 3) // 2
 
-  def _masked_row(self, text: Text, masked: int) -> dict:
-    """Returns the tokens that the model reads for the token `masked` of a text."""
-    tokenizer, room = self.tokenizer, self._room
+  def _masked_row(self, text: Text, word: Word) -> dict:
+    """Returns the tokens that the model reads for a word of a text."""
+    tokenizer, room, masked = self.tokenizer, self._room, word.first_token
     start = min(max(0, masked - room // 2), max(0, len(text.input_ids) - room))
     plain = text.input_ids[start : start + room]
     ids = list(plain)
@@ -157,8 +164,12 @@ class MaskedWords:
       ids += [*plain, tokenizer.sep_token_id]
       segments += [1] * (len(plain) + 1)
     return {
-      "input_ids": ids, "token_type_ids": segments, "position": 1 + masked - start, "own": text.input_ids[masked]
-    }  # fmt: skip
+      "input_ids": ids,
+      "token_type_ids": segments,
+      "position": 1 + masked - start,
+      "own": text.input_ids[masked],
+      "script": _script_number(text.spelled(word)),
+    }
 
   def _again(
     self, near_ties: Sequence[tuple[tuple[int, int], dict]]
@@ -178,8 +189,15 @@ class MaskedWords:
         yield from zip(places, *outputs, strict=False)
 
   def _words(self, text: Text, word: Word, logits: np.ndarray, ids: np.ndarray) -> tuple[str, ...]:
+    if np.isnan(logits).any():
+      raise InputError(f"the masked language model gives no numbers (NaN) for {text.text[:80]!r}")
     words = (self._tokens[i] for i, logit in zip(ids, logits, strict=True) if np.isfinite(logit))
     return as_candidates(text.spelled(word), words)
+
+
+def _script_number(word: str) -> int:
+  script = script_of(word)
+  return 0 if script is None else 1 + SCRIPTS.index(script)
 
 
 def _is_near_tie(last: float, next_one: float) -> bool:
@@ -187,9 +205,9 @@ def _is_near_tie(last: float, next_one: float) -> bool:
 
 
 def _batch(rows: Sequence[dict], length: int, batch_size: int) -> dict[str, np.ndarray]:
-  """Returns rows as a padded batch, with the `position` of each one's masked token and its `own` id."""
+  """Returns rows as a padded batch, with each one's `position` of the masked token, its `own` id, and its `script`."""
   batch = pad_batch({name: [row[name] for row in rows] for name in ("input_ids", "token_type_ids")}, length, batch_size)
-  for name in ("position", "own"):
+  for name in ("position", "own", "script"):
     batch[name] = np.zeros(batch_size, np.int32)
     batch[name][: len(rows)] = [row[name] for row in rows]
   return batch
@@ -197,10 +215,10 @@ def _batch(rows: Sequence[dict], length: int, batch_size: int) -> dict[str, np.n
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _most_probable(
-  model: MaskedLanguageModel, number: int, params: Params, allowed_V: Bool[Array, " V"], batch: Batch
+  model: MaskedLanguageModel, number: int, params: Params, script_V: Int[Array, " V"], batch: Batch
 ) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
-  """Returns the highest logits at each row's position among the allowed tokens but its own, and their ids."""
+  """Returns the highest logits at each row's position among the tokens of its script but its own, and their ids."""
   with jax.default_matmul_precision("highest"):  # less would make near ties of many more candidates
     logits_BxV = model.apply({"params": params}, batch, positions=batch["position"][:, None]).logits[:, 0]
-  may_be = allowed_V & (jnp.arange(allowed_V.size) != batch["own"][:, None])
+  may_be = (script_V == batch["script"][:, None]) & (jnp.arange(script_V.size) != batch["own"][:, None])
   return jax.lax.top_k(jnp.where(may_be, logits_BxV, -jnp.inf), number)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
@@ -54,7 +55,18 @@ def write_parts(
     process: this process's number, which decides what parts it writes.
     processes: how many there are.
     title: on the progress bar.
+
+  Raises:
+    InputError: no column `text`, or numbers that are out of range.
   """
+  if "text" not in rows.column_names:
+    raise InputError(f"rows: no column text; there are {', '.join(rows.column_names) or 'none'}")
+  if copies < 1:
+    raise InputError(f"copies {copies}: at least 1 is needed")
+  if not 0 <= replaced <= 1:
+    raise InputError(f"replaced {replaced}: the probability must be from 0 to 1")
+  if not 0 <= process < processes:
+    raise InputError(f"process {process}: it must be from 0 to {processes - 1}")
   parts = range(process, number_of_parts(len(rows)), processes)
   sizes = {number: len(_rows_of_part(number, len(rows))) for number in parts}
   sides = [side for side in _SIDES if side in rows.column_names]
@@ -94,6 +106,15 @@ def missing_parts(directory: Path, rows: int) -> int:
 def count_rows(directory: Path) -> int:
   """Returns the number of rows in the Parquet files in `directory`."""
   return sum(_read(path, pq.read_metadata).num_rows for path in directory.glob("part-*.parquet"))
+
+
+def count_without_copy(directory: Path) -> int:
+  """Returns the number of source rows of which the Parquet files in `directory` have no copy."""
+  without = 0
+  for path in directory.glob("part-*.parquet"):
+    copies = _read(path, functools.partial(pq.read_table, columns=["copy"]))["copy"].to_numpy()
+    without += int(np.sum(copies == 0) - np.sum(copies == 1))
+  return without
 
 
 def read_parts(directory: Path) -> Iterator[pa.Table]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Array, Float, Int
 
+from tinybert_jax.augmentation.words import script_of
 from tinybert_jax.errors import InputError
 
 _AT_ONCE = 256  # words whose cosines with all others are one product
@@ -43,6 +44,8 @@ def load_word_vectors(path: str | Path, number: int = 100_000) -> WordVectors:
   Raises:
     InputError: no such file, or a malformed one; it names the line.
   """
+  if number < 1:
+    raise InputError(f"number {number}: at least one word is needed")
   path = Path(path)
   read = _read_directory if path.is_dir() else _read_text
   numbers = {}
@@ -58,6 +61,12 @@ def load_word_vectors(path: str | Path, number: int = 100_000) -> WordVectors:
   return WordVectors(words, vectors[some] / norms[some, None])
 
 
+def of_words(vectors: WordVectors) -> WordVectors:
+  """Returns the vectors of what may replace a word: not of numbers, punctuation, and parts such as "n't"."""
+  rows = [row for row, word in enumerate(vectors.words) if script_of(word)]
+  return WordVectors(tuple(vectors.words[row] for row in rows), vectors.vectors[rows])
+
+
 def nearest_words(vectors: WordVectors, words: Sequence[str], number: int) -> dict[str, tuple[str, ...]]:
   """Returns the `number` words of the highest cosine to each of `words`, the nearest first, without the word itself.
 
@@ -65,6 +74,8 @@ def nearest_words(vectors: WordVectors, words: Sequence[str], number: int) -> di
   proposes a few more than asked for, and the choice among these is made in float64.
   """
   index = {word: i for i, word in enumerate(vectors.words)}
+  if number < 1:
+    raise InputError(f"number {number}: at least one word is needed")
   known = sorted({word for word in words if word in index}, key=index.__getitem__)
   if not known:
     return {}

@@ -1,8 +1,9 @@
 """The words of a text that may be replaced, and what replaces them in their case."""
 
 import itertools
+import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tokenizers import pre_tokenizers
@@ -20,7 +21,23 @@ STOP_WORDS = frozenset(
   there these they this those through to too under until up upon ve very was wasn we were weren what when where which
   while who whom whose why will with won would wouldn y you your yours yourself yourselves
   """.split()  # noqa: SIM905, lines of words read better
+) | frozenset(
+  "的地得了着著过過们們吗嗎呢吧啊呀嘛之乎者也和与與及或而且但并並在于於从從向到对對把被给給让讓为為以因所是有没沒不无無非未别別我你您他她它这這那哪其此每各很都就才又再还還也只最太更"
 )
+
+# Characters that BERT's tokenizers take for words of their own, the kinds of kana, and Korean syllables.
+_IDEOGRAPHS = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002a6df\U0002a700-\U0002ceaf\U0002f800-\U0002fa1f"
+_KATAKANA = "\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+_HIRAGANA = "\u3040-\u309f"
+_HANGUL = "\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"
+SCRIPTS = ("letters", "ideographs", "katakana", "hangul")
+_ONE_SCRIPT = {
+  "ideographs": re.compile(f"[{_IDEOGRAPHS}]+"),
+  "katakana": re.compile(f"[{_KATAKANA}]+"),
+  "hangul": re.compile(f"[{_HANGUL}]+"),
+  "letters": re.compile(f"[^{_IDEOGRAPHS}{_KATAKANA}{_HIRAGANA}{_HANGUL}]+"),
+}
+_PART = re.compile(f"[{_IDEOGRAPHS}]|[^{_IDEOGRAPHS}]+")
 
 
 class Word(NamedTuple):
@@ -48,11 +65,23 @@ class Text(NamedTuple):
     return self.text[word.start : word.end]
 
 
+def script_of(word: str) -> str | None:
+  """Returns which of `SCRIPTS` a word is in; None for what is no word, or one of hiragana, which carry grammar.
+
+  A word has letters alone: no digit, apostrophe, hyphen or dot.
+  """
+  if not word.isalpha():
+    return None
+  return next((script for script, pattern in _ONE_SCRIPT.items() if pattern.fullmatch(word)), None)
+
+
 def find_words(tokenizer: Tokenizer | None, texts: Sequence[str]) -> list[Text]:
   """Returns the words of each text that may be replaced.
 
   These are the words that the tokenizer splits texts into, less stop words, words with other characters than letters,
-  words that touch a letter or digit (as all do in scripts without spaces), and words that the tokenizer does not know.
+  words that touch a letter or digit, and words that the tokenizer does not know. In Chinese and Japanese each ideograph
+  is a word, as BERT's tokenizers have it, and so is a run of katakana; hiragana stays. Korean words stand between
+  spaces.
 
   Args:
     tokenizer: None splits into words as BERT's tokenizers do, and gives no tokens.
@@ -62,7 +91,9 @@ def find_words(tokenizer: Tokenizer | None, texts: Sequence[str]) -> list[Text]:
     return []
   if tokenizer is None:
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
-    return [_choose_words(text, [], [Word(*span, 0, 0) for _, span in split(text)]) for text in texts]
+    return [
+      _choose_words(text, [], [part for _, span in split(text) for part in _parts(text, *span)]) for text in texts
+    ]
   encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)
   found = []
   for text, ids, encoding in zip(texts, encoded["input_ids"], encoded.encodings, strict=True):
@@ -76,15 +107,29 @@ def find_words(tokenizer: Tokenizer | None, texts: Sequence[str]) -> list[Text]:
   return found
 
 
+def _parts(text: str, start: int, end: int) -> Iterator[Word]:
+  """Yields a word in parts, as BERT's tokenizers cut it: each ideograph alone."""
+  for part in _PART.finditer(text, start, end):
+    yield Word(*part.span(), 0, 0)
+
+
 def _choose_words(text: str, ids: list[int], words: Sequence[Word]) -> Text:
   def may_be_replaced(word: Word) -> bool:
+    spelled = text[word.start : word.end]
+    script = script_of(spelled)
+    if script is None or spelled.lower() in STOP_WORDS:
+      return False
+    if script == "ideographs":  # which need no space
+      return True
     before, after = text[word.start - 1 : word.start] if word.start else "", text[word.end : word.end + 1]
     # After a word may stand an accent that the tokenizer drops.
-    touches = before.isalnum() or after.isalnum() or unicodedata.category(after or " ").startswith("M")
-    spelled = text[word.start : word.end]
-    return spelled.isalpha() and not touches and spelled.lower() not in STOP_WORDS
+    return not (_touches(before) or _touches(after) or unicodedata.category(after or " ").startswith("M"))
 
   return Text(text, ids, tuple(word for word in words if may_be_replaced(word)))
+
+
+def _touches(neighbour: str) -> bool:
+  return neighbour.isalnum() and script_of(neighbour) != "ideographs"
 
 
 def match_case(word: str, candidate: str) -> str:
@@ -95,6 +140,8 @@ def match_case(word: str, candidate: str) -> str:
 
 
 def as_candidates(word: str, candidates: Iterable[str]) -> tuple[str, ...]:
-  """Returns the candidates in the word's case, without the word itself and without repetition."""
-  cased = dict.fromkeys(match_case(word, candidate) for candidate in candidates)
+  """Returns the candidates in the word's case that are words of its script, without itself and without repetition."""
+  script = script_of(word)
+  alike = (candidate for candidate in candidates if script_of(candidate) == script)
+  cased = dict.fromkeys(match_case(word, candidate) for candidate in alike)
   return tuple(candidate for candidate in cased if candidate.lower() != word.lower())

@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import Annotated
 
 import datasets
+import jax
 
 from tinybert_jax.augmentation import rows as augmented
 from tinybert_jax.augmentation.copies import REPLACED, Augmenter
 from tinybert_jax.augmentation.masked_words import CANDIDATES, Context
-from tinybert_jax.cli.options import AT_LEAST_1, LENGTH, SEED, SHARE, check
-from tinybert_jax.corpus.corpus import read_lines
+from tinybert_jax.cli.options import AT_LEAST_1, LENGTH, SEED, SHARE, HostOptions, check
+from tinybert_jax.corpus.lines import read_lines
 from tinybert_jax.data import fingerprint
 from tinybert_jax.errors import InputError
 from tinybert_jax.pipeline import augment, stages
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.tasks.glue import TASKS, find_task, spelling
 from tinybert_jax.tasks.glue_files import Rows, load_rows, write_augmented
+from tinybert_jax.training import hosts
+from tinybert_jax.training.hosts import Hosts, say
 
 TSV = "train.tsv"
 
@@ -29,12 +32,15 @@ class Options:
 
   Words of one piece are replaced by what a masked language model expects in their place, words of several pieces by
   their nearest neighbours among word vectors. The same command goes on where it stopped.
+
+  Several processes that see one --out share the rows: --process-id and --num-processes suffice, without --coordinator,
+  and the first process puts the result in its place.
   """
 
   task: str | None = None
   """cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte or wnli."""
   text: Path | None = None
-  """Instead of --task, a text file, a text a line."""
+  """Instead of --task, a text file or a folder of .txt files, compressed or not, a text a line."""
   data: Path | None = None
   """Folder of GLUE's official TSV files, one folder a task; by default the hub's nyu-mll/glue."""
   out: Path = Path("runs/glue")
@@ -70,10 +76,7 @@ class Options:
   """Print the words and candidates of so many rows, drawn by the seed, and write nothing."""
   tsv: bool = False
   """Write train.tsv in the official layout too."""
-  process_id: int = 0
-  """Number of this process, where several share the work in one --out; the first puts the result in its place."""
-  num_processes: Annotated[int, AT_LEAST_1] = 1
-  """How many there are."""
+  hosts: HostOptions = dataclasses.field(default_factory=Hosts)
   debug: bool = False
   """Show the traceback of an error."""
 
@@ -82,39 +85,52 @@ def main(options: Options) -> None:
   """Writes the stage `augmented` of a task or a text."""
   datasets.disable_progress_bars()
   check_together(options)
+  process, processes = join(options.hosts)
   task = find_task(options.task) if options.task else None
   name = task.name if task else options.text.stem
-  loaded = load_rows(task, "train", options.data) if task else read_text(options.text)
+  notes: list[str] = []
+  loaded = load_rows(task, "train", options.data) if task else read_text(options.text, notes)
   rows = augment.first_examples(loaded.rows, options.max_train_examples, options.seed)
   folder = options.out / name / augment.STAGE
   if options.text and not options.show:
     check_same_text(folder, name, rows, options.text)
-  print(f"{name:13} {len(rows):,} training rows; writes {'nothing' if options.show else folder}")
+  say(f"{name:13} {len(rows):,} training rows; writes {'nothing' if options.show else folder}")
   if loaded.skipped:
-    print(f"{'':13} {loaded.skipped:,} incomplete rows of train are left out")
+    say(f"{'':13} {loaded.skipped:,} incomplete rows of train are left out")
+  for note in notes:
+    say(f"{'':13} {note}")
   try:
     source = augment.load_source(settings(options))
   except augment.ModelError as error:
     raise InputError(f"{error}; --mlm None with --glove leaves every word to word vectors") from error
   if options.show:
-    print("\n" + show_candidates(augment.first_examples(rows, options.show, options.seed), source.augmenter))
+    say("\n" + show_candidates(augment.first_examples(rows, options.show, options.seed), source.augmenter))
     return
   run = augment.Augmentation(
     rows,
     copies=options.copies or (task.copies if task else augment.COPIES),
     replaced=options.replaced,
     seed=options.seed,
-    process=options.process_id,
-    processes=options.num_processes,
+    process=process,
+    processes=processes,
   )
-  with only_run(folder.parent, process=options.process_id):
+  with only_run(folder.parent, process=process):
     if augment.make(folder, name, run, source) is None:
       return
     record = stages.read_record(folder, name)
-    print(f"{record['rows']:,} rows of {record['source_rows']:,} are in {folder}")
+    say(f"{record['rows']:,} rows of {record['source_rows']:,} are in {folder}")
     if options.tsv:
       write_augmented(folder / TSV, task, options.data, augmented.read_parts(folder))
-      print(f"and as {folder / TSV}")
+      say(f"and as {folder / TSV}")
+
+
+def join(where: Hosts) -> tuple[int, int]:
+  """Returns this process's number and how many share the rows, with JAX on the devices that are asked for."""
+  if where.coordinator is not None or (where.process_id, where.num_processes) == (None, None):
+    hosts.join(where)
+    return jax.process_index(), jax.process_count()
+  hosts.join(dataclasses.replace(where, process_id=None, num_processes=None))
+  return where.process_id or 0, where.num_processes or 1
 
 
 def settings(options: Options) -> augment.Settings:
@@ -132,9 +148,9 @@ def check_same_text(folder: Path, name: str, rows: datasets.Dataset, path: Path)
     )
 
 
-def read_text(path: Path) -> Rows:
-  """Returns the lines of a text file as rows."""
-  lines = read_lines(path)
+def read_text(path: Path, notes: list[str]) -> Rows:
+  """Returns the lines of a text file as rows; `notes` gets a sentence on what is left out."""
+  lines = read_lines(path, notes)
   if not lines:
     raise InputError(f"{path}: no text there")
   return Rows(datasets.Dataset.from_dict({"index": [str(i) for i in range(len(lines))], "text": lines}))
@@ -149,8 +165,11 @@ def check_together(options: Options) -> None:
     raise InputError(f"--text {options.text}: named like a task, whose folder it would take; rename it")
   if options.tsv and options.text:
     raise InputError("--tsv writes the official layout of a --task, and --text has none")
-  if not 0 <= options.process_id < options.num_processes:
-    raise InputError(f"--process-id {options.process_id}: it must be from 0 to {options.num_processes - 1}")
+  processes = 1 if options.hosts.num_processes is None else options.hosts.num_processes
+  if processes < 1:
+    raise InputError(f"--num-processes {processes}: it must be at least 1")
+  if not 0 <= (options.hosts.process_id or 0) < processes:
+    raise InputError(f"--process-id {options.hosts.process_id}: it must be from 0 to {processes - 1}")
 
 
 def show_candidates(rows: datasets.Dataset, augmenter: Augmenter) -> str:

@@ -36,7 +36,7 @@ class Options:
   """
 
   text: tuple[Path, ...]
-  """Text files, a text a line; longer texts than --max-length are cut into several rows. Lines and ends of lines of
+  """Text files or folders of .txt files, compressed or not, a text a line; longer texts than --max-length are cut into several rows. Lines and ends of lines of
   fewer than 6 tokens are left out, and counted."""
   pretrained: str = "bert-base-uncased"
   """Model directory or hub id of the encoder; a head that it has is trained further."""
@@ -83,7 +83,10 @@ def main(options: Options) -> None:
       f"--max-length {options.max_length}: the model has positions for {loaded.config.max_position_embeddings} tokens"
     )
   students.check_vocabulary(options.pretrained, loaded.config, tokenizer)
-  rows, short = mlm.read_rows(options.text, tokenizer, options.max_length)
+  notes: list[str] = []
+  rows, short = mlm.read_rows(options.text, tokenizer, options.max_length, notes)
+  for note in notes:
+    say(note)
   order = np.random.default_rng(options.seed).permutation(len(rows))[: options.max_train_examples]
   number = min(options.held_out, len(order) // 10)
   if not number:

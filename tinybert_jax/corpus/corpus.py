@@ -13,10 +13,20 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from tinybert_jax.corpus.documents import LONGEST, count_bytes, cut_text, find_texts, fingerprint_texts, read_documents
+from tinybert_jax.corpus.documents import (
+  LONGEST,
+  Remark,
+  count_bytes,
+  cut_text,
+  find_texts,
+  fingerprint_texts,
+  read_documents,
+)
 from tinybert_jax.corpus.packing import Block, Rules, make_rules
 from tinybert_jax.corpus.parts import part_name, write_parts
 from tinybert_jax.data import fingerprint
+from tinybert_jax.data.compression import without_compression
+from tinybert_jax.data.text_lines import note_undecodable
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import Tokenizer
 
@@ -24,9 +34,9 @@ BLOCK_CHARACTERS = 8_000_000
 BLOCK_DOCUMENTS = 50_000
 _WORKERS = 8  # at most, by default: each takes some 0.3 GB, and reading does not keep up with many more
 _HEAVIEST = 20  # times that a document is packed, so that a block's memory is bounded
-_VERSION = 2  # of the algorithm: what another made is not found
+_VERSION = 3  # of the algorithm: what another made is not found
 _FINISHED = "corpus.json"
-_SKIPPED = ("empty_documents", "undecodable_documents", "left_out_documents")
+_SKIPPED = ("empty_documents", "undecodable_documents", "undecodable_lines", "left_out_documents")
 _COUNTED = (
   "documents", "sequences", "tokens", "held_out_documents", "held_out_sequences", "held_out_tokens", *_SKIPPED,
   "dropped_tokens",
@@ -70,34 +80,26 @@ class Corpus(NamedTuple):
     training: sequences, memory-mapped: `input_ids`, and of pairs `token_type_ids`.
     held_out: those of documents that are not in `training`; None where there are none.
     counts: `documents`, `sequences`, `tokens` (of text, without [CLS] and [SEP]), the same with `held_out_` before
-      them; `empty_documents`, `undecodable_documents` (their bytes are not UTF-8) and `left_out_documents` (by a weight
-      that is not whole), of which nothing is packed; and `dropped_tokens`, lost to the truncation of pairs.
+      them; `empty_documents`, `undecodable_documents` and `undecodable_lines` of text files (their bytes are not UTF-8)
+      and `left_out_documents` (by a weight that is not whole), of which nothing is packed; and `dropped_tokens`, lost
+      to the truncation of pairs.
     fingerprint: of what it was made from.
+    notes: a sentence on each thing that was left out or passed over, and where it was first met.
   """
 
   training: datasets.Dataset
   held_out: datasets.Dataset | None
   counts: dict[str, int]
   fingerprint: str
+  notes: tuple[str, ...] = ()
 
 
 class _Job(NamedTuple):
   texts: list[list[Path] | datasets.Dataset]
+  notes: list[str]
   rules: Rules
   made_from: Mapping[str, Any]
   key: str
-
-
-def read_lines(path: Path) -> list[str]:
-  """Returns the lines of a text file that are not blank; InputError where it is not there or not UTF-8."""
-  try:
-    # Not text mode: U+2028 and its like are text here, and would end a line.
-    lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8").split("\n")
-  except FileNotFoundError as error:
-    raise InputError(f"{path}: no such file") from error
-  except UnicodeDecodeError as error:
-    raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start + 1})") from error
-  return [line.rstrip("\r") for line in lines if line.strip()]
 
 
 def pack_corpus(
@@ -132,20 +134,22 @@ def pack_corpus(
   workers = workers or min(_WORKERS, os.cpu_count() or 1)
   size = sum(map(count_bytes, job.texts))
   with tqdm(desc="corpus", total=size, unit="B", unit_scale=True) as bar:
-    blocks = _read_blocks(job.texts, sources, packing, bar.update)
+    met: dict[str, str] = {}
+    blocks = _read_blocks(job.texts, sources, packing, bar.update, met)
     counts = write_parts(folder, blocks, job.rules, workers)
   total = sum(map(collections.Counter, counts.values()), collections.Counter())
   if not total["sequences"]:
-    skipped = [f"{total[name]:,} {name.split('_')[0]}" for name in _SKIPPED if total[name]]
+    skipped = [f"{total[name]:,} {name.replace('_', ' ')}" for name in _SKIPPED if total[name]]
     raise InputError(
       f"{', '.join(source.where for source in sources)}: no text to train on"
-      f"{'; of its documents ' + ', '.join(skipped) if skipped else ''}"
+      f"{'; there are ' + ', '.join(skipped) if skipped else ''}"
     )
   described = {
     "counts": {name: total[name] for name in _COUNTED},
     "training": [part_name(number) for number in counts if counts[number]["sequences"]],
     "held_out": [part_name(number, "held-out") for number in counts if counts[number]["held_out_sequences"]],
     "sources": [source.where for source in sources],
+    "notes": [*job.notes, *_describe(met, total)],
     "made_from": job.made_from,
   }
   new = folder / f"{_FINISHED}.{os.getpid()}.new"  # another run may be packing the same
@@ -170,7 +174,9 @@ def open_corpus(directory: Path, fingerprint: str) -> Corpus | None:
   except (OSError, ValueError, KeyError, pa.ArrowException):
     return None
   held_out = datasets.concatenate_datasets(held_out) if held_out else None
-  return Corpus(datasets.concatenate_datasets(training), held_out, described["counts"], fingerprint)
+  return Corpus(
+    datasets.concatenate_datasets(training), held_out, described["counts"], fingerprint, tuple(described["notes"])
+  )
 
 
 def _prepare(sources: Sequence[Source], tokenizer: Tokenizer, packing: Packing) -> _Job:
@@ -182,7 +188,9 @@ def _prepare(sources: Sequence[Source], tokenizer: Tokenizer, packing: Packing) 
   if not 0 <= packing.held_out <= 0.5:
     raise InputError(f"{packing.held_out:g} of the documents to hold out: it must be a share from 0 to 0.5")
   rules = make_rules(tokenizer, packing.max_length, packing.segments, packing.seed)
-  texts = [find_texts(source.where) for source in sources]
+  notes: list[str] = []
+  texts = [find_texts(source.where, notes) for source in sources]
+  notes += _note_repeats(texts)
   made_from = {
     "version": _VERSION,
     "texts": [fingerprint_texts(each) for each in texts],
@@ -196,7 +204,34 @@ def _prepare(sources: Sequence[Source], tokenizer: Tokenizer, packing: Packing) 
     "seed": packing.seed if packing.segments == "pair" or any(source.weight % 1 for source in sources) else None,
     "block": [BLOCK_CHARACTERS, BLOCK_DOCUMENTS],
   }
-  return _Job(texts, rules, made_from, fingerprint.of_text(json.dumps(made_from, sort_keys=True)))
+  return _Job(texts, notes, rules, made_from, fingerprint.of_text(json.dumps(made_from, sort_keys=True)))
+
+
+def _note_repeats(texts: Sequence[list[Path] | datasets.Dataset]) -> list[str]:
+  """Returns a note on files that several sources name, whose documents are packed for each."""
+  seen: set[Path] = set()
+  twice = []
+  for files in texts:
+    plain = {} if isinstance(files, datasets.Dataset) else {without_compression(path.resolve()): path for path in files}
+    twice += [path for name, path in plain.items() if name in seen]
+    seen |= plain.keys()
+  more = f" and {len(twice) - 1} more files" if len(twice) > 1 else ""
+  return [f"{twice[0]}{more}: given by several sources, so its documents are packed several times"] if twice else []
+
+
+def _describe(met: Mapping[str, str], counts: Mapping[str, int]) -> list[str]:
+  """Returns a sentence on each kind of remark."""
+  notes = []
+  for kind, what in (("undecodable_lines", "line"), ("undecodable_documents", "document")):
+    if kind in met:
+      notes.append(note_undecodable(counts[kind], met[kind], what=what))
+  if (kind := "unbroken_files") in met:
+    files = f"{counts[kind]:,} files have" if counts[kind] > 1 else "1 file has"
+    notes.append(
+      f"{files} many lines and no blank one, and so counts as one document, the first is {met[kind]}; blank lines "
+      "between documents tell them apart"
+    )
+  return notes
 
 
 def _read_blocks(
@@ -204,15 +239,20 @@ def _read_blocks(
   sources: Sequence[Source],
   packing: Packing,
   advance: Callable[[int], Any],
+  met: dict[str, str],
 ) -> Iterator[Block]:
-  """Yields the documents in blocks, whose borders depend on the text and the options alone."""
+  """Yields the documents in blocks, whose borders depend on the text and the options alone.
+
+  `met` gets the first place of each kind of remark.
+  """
   kept, size, block = 0, 0, Block(0, [], [], collections.Counter())
   for number, (each, source) in enumerate(zip(texts, sources, strict=True)):
     rng = np.random.default_rng((packing.seed, number))
     whole, share = int(source.weight), source.weight % 1
     for document in read_documents(each, packing.text_column, advance):
-      if document is None:
-        block.counts["undecodable_documents"] += 1
+      if isinstance(document, Remark):
+        block.counts[document.kind] += 1
+        met.setdefault(document.kind, document.where)
         continue
       if not document or document.isspace():
         block.counts["empty_documents"] += 1

@@ -1,67 +1,60 @@
 """Documents of text from local files, compressed or not, or from the Hugging Face hub, one after another."""
 
-import bz2
 import glob
-import gzip
 import hashlib
-import io
 import json
-import lzma
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Literal, NamedTuple
 
 import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tinybert_jax.data.compression import COMPRESSED, DAMAGED, reason_of, split_name
+from tinybert_jax.data.folders import Wanted, find_files
+from tinybert_jax.data.text_lines import is_blank, text_lines
 from tinybert_jax.errors import InputError
 
 LONGEST = 8_000_000  # bytes or characters that are taken as one document, so that memory is bounded
 DEFAULT_CONFIGS = {"wikimedia/wikipedia": "20231101.en"}
-FORMATS = "{.txt,.jsonl,.ndjson}, alone or with {.gz,.bz2,.xz,.zst} after it, or .parquet"
+FORMATS = f"{{.txt,.jsonl,.ndjson}}, alone or with {{{','.join(COMPRESSED)}}} after it, or .parquet"
 
 _LINES = (".txt", ".jsonl", ".ndjson")
-_OPEN = {
-  "": lambda raw: raw,
-  ".gz": gzip.open,
-  ".bz2": bz2.open,
-  ".xz": lzma.open,
-  # The standard library has it from Python 3.14 on.
-  ".zst": lambda raw: io.BufferedReader(pa.CompressedInputStream(raw, "zstd")),
-}
 _LONGEST_JSON = 256_000_000
 _ROWS_AT_ONCE = 64  # some may be books
 _WINDOW, _WINDOWS = 1 << 16, 256
+_MANY_LINES = 1000  # of a file without a blank line, which may be several documents
+
+Kind = Literal["undecodable_lines", "undecodable_documents", "unbroken_files"]
 
 
-def find_texts(where: str) -> list[Path] | datasets.Dataset:
+class Remark(NamedTuple):
+  """What was met among the documents: a line or document that is not UTF-8, or many lines without a blank one."""
+
+  kind: Kind
+  where: str
+
+
+def find_texts(where: str, notes: list[str] | None = None) -> list[Path] | datasets.Dataset:
   """Returns the files that a source names, sorted, or the rows of its data set on the hub, memory-mapped.
 
   Args:
     where: a file, a glob, a directory (for all files of a known format below it), or a hub id, "name" or
       "name:config".
+    notes: gets a sentence on each thing that is passed over.
 
   Raises:
     InputError: there is no such thing, or a file of another format.
   """
-  path = Path(where).expanduser()
-  if path.is_dir():
-    visible = (p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
-    files = sorted(p for p in visible if _format(p) and p.is_file())
-    if not files:
-      raise InputError(f"{where}: no text files in that directory; they would be {FORMATS}")
-    return files
-  files = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
-  files = [p for p in files if p.is_file()]
-  if other := [p for p in files if not _format(p)]:
-    raise InputError(f"{other[0]}: a text file's name ends in {FORMATS}")
+  files, said = find_files(where, _WANTED)
+  if notes is not None:
+    notes += said
   if files:
     return files
   if glob.has_magic(where):
     raise InputError(f"{where}: no file matches")
-  if _format(path) or where.count("/") > 1 or where.startswith((".", "/", "~")):
+  if _format(Path(where)) or where.count("/") > 1 or where.startswith((".", "/", "~")):
     raise InputError(f"{where}: no such file or directory")
   return _load_hub(where)
 
@@ -85,10 +78,11 @@ def count_bytes(texts: list[Path] | datasets.Dataset) -> int:
 
 def read_documents(
   texts: list[Path] | datasets.Dataset, text_column: str, advance: Callable[[int], Any]
-) -> Iterator[str | None]:
-  """Yields the text of each document in order: "" where there is none, None where its bytes are not UTF-8.
+) -> Iterator[str | Remark]:
+  """Yields the text of each document in order, "" where there is none, and remarks as they come.
 
-  Documents of a .txt file lie between blank lines; those longer than `LONGEST` are cut into several.
+  Documents of a .txt file lie between blank lines; those longer than `LONGEST` are cut into several. A line that is not
+  UTF-8 is left out, and so is a document of another format.
 
   Args:
     texts: from `find_texts`.
@@ -103,12 +97,16 @@ def read_documents(
     return
   for path in texts:
     try:
-      if _format(path)[0] == ".parquet":
+      if (suffix := split_name(path)[0]) == ".parquet":
         yield from _read_parquet(path, text_column, advance)
+      elif suffix == ".txt":
+        yield from _read_text(path, advance)
       else:
-        yield from _read_lines(path, text_column, advance)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
-      raise InputError(f"{path}: damaged, incomplete or not readable ({error})") from error
+        yield from _read_json(path, text_column, advance)
+    except InputError:
+      raise
+    except (OSError, *DAMAGED) as error:
+      raise InputError(f"{path}: damaged, incomplete or not readable ({reason_of(error)})") from error
 
 
 def cut_text(text: str, longest: int) -> Iterator[str]:
@@ -127,10 +125,16 @@ def cut_text(text: str, longest: int) -> Iterator[str]:
 
 def _format(path: Path) -> tuple[str, str] | None:
   """Returns the suffixes of format and compression, None where they are not known."""
-  *_, before, last = ["", "", *(suffix.lower() for suffix in path.suffixes)]
-  if last in _LINES or last == ".parquet":
-    return last, ""
-  return (before, last) if before in _LINES and last in _OPEN else None
+  suffix, compression = split_name(path)
+  is_known = suffix in _LINES or (suffix == ".parquet" and not compression)
+  return (suffix, compression) if is_known else None
+
+
+_WANTED = Wanted(
+  lambda path: _format(path) is not None,
+  f"a text file's name ends in {FORMATS}",
+  f"no text files in that directory; they would be {FORMATS}",
+)
 
 
 def _digest(path: Path) -> str:
@@ -145,66 +149,40 @@ def _digest(path: Path) -> str:
   return digest.hexdigest()
 
 
-def _read_lines(path: Path, text_column: str, advance: Callable[[int], Any]) -> Iterator[str | None]:
-  suffix, compression = _format(path)
-  with open(path, "rb") as raw, _OPEN[compression](raw) as file:
-    told = 0
-    for document in _blank_line_documents(file) if suffix == ".txt" else _json_texts(file, path, text_column):
-      if raw.tell() > told:
-        advance(raw.tell() - told)
-        told = raw.tell()
-      yield _decode(document)
-    advance(path.stat().st_size - told)
-
-
-def _blank_line_documents(file: BinaryIO) -> Iterator[bytes]:
-  lines, size, is_first = [], 0, True
-  # Not text mode: U+2028 and its like are text here, and would end a line.
-  while line := file.readline(LONGEST):
-    if is_first:
-      line, is_first = line.removeprefix(b"\xef\xbb\xbf"), False
-    if line.strip():
-      lines.append(line)
-      size += len(line)
+def _read_text(path: Path, advance: Callable[[int], Any]) -> Iterator[str | Remark]:
+  lines, size, number, has_blank = [], 0, 0, False
+  for line in text_lines(path, longest=LONGEST, advance=advance):
+    number = line.number
+    if line.text is None:
+      yield Remark("undecodable_lines", f"{path}, line {number}")
+    elif not is_blank(line.text):
+      lines.append(line.text + (line.end or ""))
+      size += line.size
     elif lines:
-      yield b"".join(lines)
+      has_blank = True
+      yield "".join(lines)
       lines, size = [], 0
-    if size >= LONGEST:
-      document = b"".join(lines)
-      end = _last_border(document)
-      yield document[:end]
-      rest = document[end:]
-      lines, size = ([rest], len(rest)) if rest.strip() else ([], 0)
-  if size:
-    yield b"".join(lines)
+    if lines and (size >= LONGEST or line.end is None):
+      yield "".join(lines)
+      lines, size = [], 0
+  if lines:
+    yield "".join(lines)
+  if number >= _MANY_LINES and not has_blank:
+    yield Remark("unbroken_files", f"{path}, {number:,} lines")
 
 
-def _last_border(document: bytes) -> int:
-  """Returns where to cut: after the last line or word, or before the last character where there is one word only."""
-  if document.endswith(b"\n"):
-    return len(document)
-  if (space := max(document.rfind(space) for space in (b" ", b"\n", b"\t"))) > 0:
-    return space
-  end = len(document) - 1
-  while end > len(document) - 4 and document[end] & 0xC0 == 0x80:  # the bytes of a character after its first
-    end -= 1
-  return end
+def _read_json(path: Path, text_column: str, advance: Callable[[int], Any]) -> Iterator[str | Remark]:
+  for line in text_lines(path, longest=_LONGEST_JSON, advance=advance):
+    where = f"{path}, line {line.number}"
+    if line.end is None:
+      raise InputError(f"{where}: longer than {_LONGEST_JSON:,} bytes; a JSON object a line is needed")
+    if line.text is None:
+      yield Remark("undecodable_documents", where)
+    elif not is_blank(line.text):
+      yield _checked(_json_text(line.text, where, text_column), where)
 
 
-def _json_texts(file: BinaryIO, path: Path, text_column: str) -> Iterator[str | None]:
-  number = 0
-  while line := file.readline(_LONGEST_JSON):
-    number += 1
-    if len(line) == _LONGEST_JSON:
-      raise InputError(f"{path}, line {number}: longer than {_LONGEST_JSON:,} bytes; a JSON object a line is needed")
-    line = _decode(line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
-    if line is None:
-      yield None
-    elif line.strip():
-      yield _json_text(line, f"{path}, line {number}", text_column)
-
-
-def _json_text(line: str, where: str, text_column: str) -> str | None:
+def _json_text(line: str, where: str, text_column: str) -> str:
   try:
     row = json.loads(line)
   except (ValueError, RecursionError) as error:
@@ -218,13 +196,14 @@ def _json_text(line: str, where: str, text_column: str) -> str | None:
   return text or ""
 
 
-def _read_parquet(path: Path, text_column: str, advance: Callable[[int], Any]) -> Iterator[str | None]:
+def _read_parquet(path: Path, text_column: str, advance: Callable[[int], Any]) -> Iterator[str | Remark]:
   # So a row group is read as it is needed, and not whole.
   with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
     _check_column(text_column, file.schema_arrow.names, path)
-    size, rows = path.stat().st_size, max(file.metadata.num_rows, 1)
+    size, rows, row = path.stat().st_size, max(file.metadata.num_rows, 1), 0
     for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[text_column]):
-      yield from _column_texts(batch.column(0), text_column, path)
+      yield from _column_texts(batch.column(0), text_column, path, row)
+      row += len(batch)
       advance(size * len(batch) // rows)
 
 
@@ -239,21 +218,23 @@ def _load_hub(where: str) -> datasets.Dataset:
     ) from error
 
 
-def _read_hub(rows: datasets.Dataset, text_column: str, advance: Callable[[int], Any]) -> Iterator[str | None]:
-  name, size = rows.info.dataset_name or "the data set", count_bytes(rows)
+def _read_hub(rows: datasets.Dataset, text_column: str, advance: Callable[[int], Any]) -> Iterator[str | Remark]:
+  name, size, row = rows.info.dataset_name or "the data set", count_bytes(rows), 0
   _check_column(text_column, rows.column_names, name)
   for table in rows.select_columns(text_column).with_format("arrow").iter(batch_size=_ROWS_AT_ONCE):
-    yield from _column_texts(table[text_column], text_column, name)
+    yield from _column_texts(table[text_column], text_column, name, row)
+    row += len(table)
     advance(size * len(table) // len(rows))
 
 
-def _column_texts(column: pa.Array | pa.ChunkedArray, name: str, where: object) -> Iterator[str | None]:
+def _column_texts(column: pa.Array | pa.ChunkedArray, name: str, where: object, row: int) -> Iterator[str | Remark]:
+  """Yields the cells of a column, whose first row is `row`, counted from 0."""
   try:
     column = column.cast(pa.large_binary())  # where a text that is not UTF-8 can be told
   except pa.ArrowNotImplementedError as error:
     raise InputError(f"{where}: the column {name} is of {column.type}, and text is needed") from error
-  for text in column:
-    yield _decode(text.as_py() or b"")
+  for number, text in enumerate(column, start=row + 1):
+    yield _checked(text.as_py() or b"", f"{where}, row {number}")
 
 
 def _check_column(name: str, names: Any, where: object) -> None:
@@ -261,10 +242,10 @@ def _check_column(name: str, names: Any, where: object) -> None:
     raise InputError(f"{where}: no column {name}; there are {', '.join(names) or 'none'}")
 
 
-def _decode(text: bytes | str | None) -> str | None:
+def _checked(text: bytes | str, where: str) -> str | Remark:
   try:
     if isinstance(text, str):  # a half of a surrogate pair, which JSON can hold, is no character
       text = text.encode()
-    return None if text is None else text.decode()
+    return text.decode()
   except UnicodeError:
-    return None
+    return Remark("undecodable_documents", where)

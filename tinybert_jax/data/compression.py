@@ -29,7 +29,12 @@ _LARGEST_WINDOW = 31  # logarithm of the bytes that `zstd --long=31` looks back
 def split_name(path: Path) -> tuple[str, str]:
   """Returns the suffixes of a file's format and compression in lower case, such as (".txt", ".gz")."""
   compression = path.suffix.lower() if path.suffix.lower() in COMPRESSED else ""
-  return (path.with_suffix("") if compression else path).suffix.lower(), compression
+  return without_compression(path).suffix.lower(), compression
+
+
+def without_compression(path: Path) -> Path:
+  """Returns a path without the suffix of its compression."""
+  return path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
 
 
 def decompressed(raw: BinaryIO, compression: str) -> Any:
@@ -46,7 +51,7 @@ def decompressed(raw: BinaryIO, compression: str) -> Any:
   if compression == ".zst" and zstd is None:
     return io.BufferedReader(pa.CompressedInputStream(raw, "zstd"))
   return io.BufferedReader(
-    _Unpacked(raw, {".bz2": bz2.BZ2Decompressor, ".xz": _new_xz, ".zst": _new_zstd}[compression])
+    _Unpacked(raw, {".bz2": bz2.BZ2Decompressor, ".xz": lzma.LZMADecompressor, ".zst": _new_zstd}[compression])
   )
 
 
@@ -56,10 +61,6 @@ def reason_of(error: BaseException) -> str:
   if "requires too much memory" in reason or "Frame requires" in reason:
     return f"{reason}; pip install backports.zstd reads long windows, and so does zstd -d --long=31"
   return reason
-
-
-def _new_xz() -> Any:
-  return lzma.LZMADecompressor()
 
 
 def _new_zstd() -> Any:

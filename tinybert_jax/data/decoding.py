@@ -20,7 +20,7 @@ _MARKS = (
 _OTHERS = (
   (
     b"version https://git-lfs.github.com/spec/",
-    "is a Git LFS pointer, and not the file itself; fetch it by git lfs pull",
+    "is a Git LFS pointer, and not the file; fetch it by git lfs pull",
   ),
   (b"\x1f\x8b\x08", "holds gzip, and not text; end its name in .gz"),
   (b"BZh91AY&SY", "holds bzip2, and not text; end its name in .bz2"),

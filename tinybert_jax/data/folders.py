@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tinybert_jax.data.compression import COMPRESSED, DAMAGED, decompressed, split_name
+from tinybert_jax.data.compression import DAMAGED, decompressed, split_name, without_compression
 from tinybert_jax.errors import InputError
 
 _CHUNK = 1 << 20
@@ -96,13 +96,14 @@ def without_repeats(files: Sequence[Path]) -> tuple[list[Path], list[str]]:
   notes = []
   for file in files:
     real = file.resolve()
-    plain = real.with_suffix("") if real.suffix.lower() in COMPRESSED else real
-    first = first_of.setdefault(plain, file)
-    if first is not file and (first.resolve() == real or _same_content(first, file)):
+    plain = without_compression(real)
+    first = first_of.get(plain)
+    if first and (first.resolve() == real or _same_content(first, file)):
       notes.append(f"{file}: the same content as {first}, so it is read once")
       continue
-    if first is not file:
+    if first:
       notes.append(f"{file}: other content than {first}, so both are read")
+    first_of.setdefault(plain, file)
     kept.append(file)
   return kept, notes
 

@@ -1,12 +1,12 @@
 """Batches for training a masked language model, masked anew in every epoch."""
 
-from collections.abc import Iterator
-
+import grain
 import numpy as np
 from jaxtyping import Bool, Int
 
 from tinybert_jax.data.batches import BatchSource, NumpyBatch, read_ahead
-from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.errors import InputError
+from tinybert_jax.models.tokenizer_type import Tokenizer, tokens_by_id
 
 MASKED = 0.15  # BERT's share of the tokens
 
@@ -36,11 +36,15 @@ class MaskedBatches:
       exceed the number are passed over, as in BERT's own program. A row of longer words alone has none chosen.
     """
     self.source, self.share, self.whole_words = source, share, whole_words
-    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    self._continues = np.array([token.startswith("##") for token in tokens])
+    if tokenizer.mask_token_id is None:
+      raise InputError("the tokenizer has no mask token, and tokens are to be masked")
+    if not 0 < share < 1:
+      raise InputError(f"share {share}: the tokens that are masked must be a share above 0 and below 1")
+    tokens = tokens_by_id(tokenizer)
+    self._continues = np.array([token is not None and token.startswith("##") for token in tokens])
     self._special = np.zeros(len(tokens), bool)
     self._special[tokenizer.all_special_ids] = True
-    self._ordinary = np.flatnonzero(~self._special)
+    self._ordinary = np.flatnonzero(~self._special & np.array([token is not None for token in tokens]))
     self._mask_id = tokenizer.mask_token_id
 
   @property
@@ -50,7 +54,7 @@ class MaskedBatches:
   def __len__(self) -> int:
     return len(self.source)
 
-  def __iter__(self) -> Iterator[NumpyBatch]:
+  def __iter__(self) -> grain.DatasetIterator[NumpyBatch]:
     """Returns an iterator as `BatchSource` does."""
     return read_ahead(self)
 

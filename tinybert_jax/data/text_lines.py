@@ -68,15 +68,16 @@ def is_blank(text: str) -> bool:
   return not text or text.isspace() or not text.strip(_INVISIBLE).strip().strip(_INVISIBLE)
 
 
-def note_undecodable(lines: int, first: str, encoding: str | None = None) -> str:
+def note_undecodable(number: int, first: str, encoding: str | None = None, what: str = "line") -> str:
   """Returns a remark on lines that are left out.
 
   Args:
-    lines: how many.
+    number: how many.
     first: where the first one is.
     encoding: that they should have; by default UTF-8, or what a byte order mark says.
+    what: they are.
   """
-  what = f"{lines:,} line{'s' * (lines > 1)} left out that {'are' if lines > 1 else 'is'} not"
+  what = f"{number:,} {what}{'s' * (number > 1)} left out that {'are' if number > 1 else 'is'} not"
   return f"{what} {encoding.upper() if encoding else 'UTF-8'} text, the first is {first}"
 
 

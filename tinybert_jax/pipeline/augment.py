@@ -27,6 +27,7 @@ from tinybert_jax.training.hosts import say
 
 STAGE = "augmented"
 COPIES = 30  # of a text that is of no task
+_ALGORITHM = 2  # by which candidates are chosen: what another made is not used
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +84,12 @@ def load_source(settings: Settings) -> Source:
   if settings.mlm is None and settings.glove is None:
     raise InputError("data augmentation needs --mlm, a masked language model, or --glove, word vectors")
   tokenizer, masked = None, None
-  inputs = {"candidates": settings.candidates, "masked_language_model": None, "word_vectors": None}
+  inputs = {
+    "algorithm": _ALGORITHM,
+    "candidates": settings.candidates,
+    "masked_language_model": None,
+    "word_vectors": None,
+  }
   if settings.mlm is None:
     print(f"{'':13} no masked language model: every word is replaced by its neighbours in {settings.glove}")
   else:
@@ -195,7 +201,9 @@ def make(folder: Path, name: str, run: Augmentation, source: Source) -> Path | N
 
   None in any process but the first, which puts all processes' parts in their place.
   """
-
+  if jax.process_count() > 1:
+    _build(folder, name, run, source)
+    return folder if run.process == 0 else None
   if run.process == 0:
     _build(folder, name, run, source)
     return folder
@@ -229,11 +237,31 @@ def _build(folder: Path, name: str, run: Augmentation, source: Source) -> None:
     def put(new: Path) -> Mapping[str, Any]:
       for part in work.glob("part-*.parquet"):
         _link(part, new / part.name)
-      return {"source_rows": len(run.rows), "rows": augmented.count_rows(new)}
+      return {
+        "source_rows": len(run.rows),
+        "rows": augmented.count_rows(new),
+        "rows_without_copy": augmented.count_without_copy(new),
+      }
 
     return put
 
   stages.build(folder, _inputs(name, run, source), build)
+  if note := _note_without_copy(stages.read_record(folder, name), source):
+    say(f"{'':13} {note}")
+
+
+def _note_without_copy(record: Mapping[str, Any], source: Source) -> str:
+  """Returns a sentence on rows that nothing was replaced in, or an empty text."""
+  without, rows = record["rows_without_copy"], record["source_rows"]
+  if not without:
+    return ""
+  finds = source.augmenter
+  why = "stop words, numbers and words that the vocabulary lacks stay"
+  if finds.vectors is None:
+    why += ", and so do words of several pieces without word vectors (--glove)"
+  if without == rows:
+    return f"nothing was replaced: no row has a copy, so the augmented rows are the rows as they are ({why})"
+  return f"{without:,} of {rows:,} rows have no copy, for no word of theirs was replaced ({why})"
 
 
 def _write_parts(work: Path, name: str, run: Augmentation, source: Source) -> None:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tinybert_jax.corpus.corpus import read_lines
+from tinybert_jax.corpus.lines import read_lines
 from tinybert_jax.data import fingerprint
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.data.masking import MASKED, MaskedBatches
@@ -24,6 +24,7 @@ from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.loop import Every, TrainResult
 
 SHORTEST = 6  # tokens: fewer tell too little of one that is masked among them
+_TOKENIZED_AT_ONCE = 10_000  # lines; a tokenizer's own result takes some hundred times the memory of the tokens
 
 
 class Texts(NamedTuple):
@@ -49,14 +50,19 @@ class Masks(NamedTuple):
   whole_words: bool = False
 
 
-def read_rows(paths: tuple[Path, ...], tokenizer: Tokenizer, max_length: int) -> tuple[datasets.Dataset, int]:
+def read_rows(
+  paths: tuple[Path, ...], tokenizer: Tokenizer, max_length: int, notes: list[str] | None = None
+) -> tuple[datasets.Dataset, int]:
   """Returns the tokens of the lines of text files, in rows of at most `max_length` with the special ones.
 
-  And the number of lines and ends of lines that are left out, because they have fewer than `SHORTEST` without.
+  And the number of lines and ends of lines that are left out, because they have fewer than `SHORTEST` without. `notes`
+  gets a sentence on what else is left out.
   """
   rows, short = [], 0
-  for path in paths:
-    for ids in tokenizer(read_lines(path) or [""], add_special_tokens=False, verbose=False)["input_ids"]:
+  lines = read_lines(paths, notes)
+  for first in range(0, len(lines), _TOKENIZED_AT_ONCE):
+    some = lines[first : first + _TOKENIZED_AT_ONCE]
+    for ids in tokenizer(some, add_special_tokens=False, verbose=False)["input_ids"]:
       for start in range(0, len(ids), max_length - 2):
         part = ids[start : start + max_length - 2]
         if len(part) < SHORTEST:
