@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+  from tinybert_jax.data.batches import tokenize
   from tinybert_jax.distillation.layer_map import layer_map
   from tinybert_jax.distillation.losses import (
     WeightedSum,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
   from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
   from tinybert_jax.pipeline.distil import distil_task
   from tinybert_jax.pipeline.predictions import predict_table
+  from tinybert_jax.training.evaluate import predict
+  from tinybert_jax.training.fit import Recipe, fit
   from tinybert_jax.training.optim import adamw, schedule
   from tinybert_jax.training.steps import (
     TrainState,
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _NAMES = {
+  "data.batches": ("tokenize",),
   "distillation.layer_map": ("layer_map",),
   "distillation.losses": (
     "WeightedSum",
@@ -79,6 +83,8 @@ _NAMES = {
   "models.pretrained": ("Pretrained", "load_pretrained", "load_tokenizer", "save_pretrained"),
   "pipeline.distil": ("distil_task",),
   "pipeline.predictions": ("predict_table",),
+  "training.evaluate": ("predict",),
+  "training.fit": ("Recipe", "fit"),
   "training.optim": ("adamw", "schedule"),
   "training.steps": (
     "TrainState",
