@@ -81,7 +81,8 @@ def predict_table(
     raise InputError(f"--max-length {max_length}: the model has positions for {positions} tokens only")
   lengths = (*(length for length in _LENGTHS if length < max_length), max_length)
   task, where = _task(loaded.config), ", ".join(map(str, [data] if isinstance(data, str | Path) else data))
-  pieces = iterate_tables(data, reading, batch_rows=_PIECE)
+  found: list[str] = []
+  pieces = iterate_tables(data, reading, batch_rows=_PIECE, notes=found)
   first = next(pieces, None)
   if first is None or not len(first):
     raise InputError(f"{where}: no rows")
@@ -107,7 +108,7 @@ def predict_table(
 
   _write(out, results())
   notes = [f"{empty:,} rows without a text have no prediction"] if empty else []
-  return Done(rows, time.perf_counter() - start, (*columns.notes, *notes))
+  return Done(rows, time.perf_counter() - start, (*found, *columns.notes, *notes))
 
 
 def _task(config: Any) -> Task:
