@@ -26,6 +26,7 @@ from tinybert_jax.distillation.losses import (
   summed_attention_loss,
   weighted_sum,
 )
+from tinybert_jax.distillation.terms import INTERMEDIATE
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, Model, Outputs, SequenceClassifier
 from tinybert_jax.models.layers import AttentionForm
@@ -47,7 +48,7 @@ def intermediate_distillation(
   teacher: Model,
   layers: LayerMap,
   *,
-  terms: Sequence[str] = ("embedding", "hidden", "attention"),
+  terms: Sequence[str] = INTERMEDIATE,
   averaging: Averaging = "valid",
   attention: AttentionForm = "plain",
 ) -> LossFn:

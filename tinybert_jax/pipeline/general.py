@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.distillation import objectives
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.distillation.losses import WeightedSum
+from tinybert_jax.distillation.terms import HELD_OUT, keys_by_term
 from tinybert_jax.models.encoder import Batch, Encoder
 from tinybert_jax.models.layers import AttentionForm
 from tinybert_jax.models.pretrained import Pretrained
-from tinybert_jax.pipeline.figures import NOT_TERMS
 from tinybert_jax.training import fit as training
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import say
@@ -128,10 +127,10 @@ def held_out_losses(
     # Fetched at the end, so that the device has the next batch before its result of this one is read.
     parts = jax.device_get([terms(params, teacher_params, place(batch)) for batch in batches])
     means = {
-      f"held_out_{name}": float(sum((part[name] for part in parts), WeightedSum(np.zeros(()), np.zeros(()))).mean())
+      f"{HELD_OUT}{name}": float(sum((part[name] for part in parts), WeightedSum(np.zeros(()), np.zeros(()))).mean())
       for name in parts[0]
     }
-    return {"held_out_loss": sum(means.values()), **means}
+    return {f"{HELD_OUT}loss": sum(means.values()), **means}
 
   return evaluate
 
@@ -166,10 +165,8 @@ def buckets(rows: datasets.Dataset, max_length: int, batch_size: int) -> tuple[i
 
 def by_term(losses: Mapping[str, float]) -> str:
   """Returns the last losses summed over the layers, in words: those on held-out text where there are any."""
-  prefix = "held_out_" if "held_out_loss" in losses else ""
+  prefix = HELD_OUT if f"{HELD_OUT}loss" in losses else ""
   own = {name.removeprefix(prefix): value for name, value in losses.items() if name.startswith(prefix)}
-  sums: dict[str, float] = {}
-  for name in sorted(own.keys() - NOT_TERMS, key=lambda name: (name[-1].isdigit(), name)):
-    kind = re.sub(r"_\d+$", "", name)
-    sums[kind] = sums.get(kind, 0.0) + own[name]
-  return ", ".join(f"{kind} {value:.4f}" for kind, value in sums.items())
+  terms = keys_by_term(own)
+  in_order = sorted(terms, key=lambda term: (term not in own, term))  # those of single layers come last
+  return ", ".join(f"{term} {sum(own[key] for key in terms[term]):.4f}" for term in in_order)

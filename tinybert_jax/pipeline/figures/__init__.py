@@ -2,7 +2,6 @@
 
 from tinybert_jax.pipeline.figures.attention import AttentionMaps, attention_maps
 from tinybert_jax.pipeline.figures.losses import (
-  NOT_TERMS,
   History,
   general_losses,
   loss_terms,
@@ -19,7 +18,6 @@ from tinybert_jax.pipeline.figures.results import (
 
 __all__ = [
   "GOAL",
-  "NOT_TERMS",
   "AttentionMaps",
   "History",
   "attention_maps",

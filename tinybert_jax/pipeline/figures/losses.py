@@ -1,22 +1,20 @@
 """Pictures of losses against steps."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinybert_jax.pipeline.figures.picture import PLAIN, STUDENT, named, picture
+from tinybert_jax.distillation.terms import HELD_OUT, NOT_TERMS, in_words, keys_by_term
+from tinybert_jax.pipeline.figures.picture import PLAIN, STUDENT, named, picture, plain
 
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
 
 History = Sequence[Mapping[str, float]]
 
-NOT_TERMS = {"step", "epoch", "loss", "grad_norm", "learning_rate", "skipped", "skipped_in_a_row", "seconds", "score"}
 _LINES = ("#2f7f6f", "#7d55a0", "#b08a1e", "#4063a8", "#b0413e", "#5f6b73")
-_HELD_OUT = "held_out_"
 
 
 def stage_losses(path: Path, histories: Mapping[str, History]) -> None:
@@ -40,9 +38,9 @@ def _stage(axis: "Axes", name: str, history: History) -> None:
     groups = {next(iter(groups), "loss"): ["loss"]}
   for (term, keys), color in zip(groups.items(), _cycle(_LINES, len(groups)), strict=True):
     values = [sum(row.get(key, 0) for key in keys) for row in losses]
-    axis.plot(*_thinned([row["step"] for row in losses], values), color=color, label=named(term))
-    held_out = [row for row in history if any(_HELD_OUT + key in row for key in keys)]
-    sums = [sum(row.get(_HELD_OUT + key, 0) for key in keys) for row in held_out]
+    axis.plot(*_thinned([row["step"] for row in losses], values), color=color, label=plain(in_words(term)))
+    held_out = [row for row in history if any(HELD_OUT + key in row for key in keys)]
+    sums = [sum(row.get(HELD_OUT + key, 0) for key in keys) for row in held_out]
     axis.plot([row["step"] for row in held_out], sums, "o", color=color, ms=4)
   _losses_axis(axis, named(name), "loss (dots: held out)" if _held_out(history) else "loss", len(groups))
   scores = [row for row in history if row.get("score") is not None]
@@ -91,24 +89,19 @@ def general_losses(path: Path, history: History) -> None:
     for axis, (term, keys) in zip(axes, groups.items(), strict=False):
       for key, color in zip(keys, colormaps["viridis"](np.linspace(0, 0.8, len(keys))), strict=True):
         rows = [row for row in history if key in row]
-        held_out = [row for row in history if _HELD_OUT + key in row]
+        held_out = [row for row in history if HELD_OUT + key in row]
         label = key.removeprefix(f"{term}_") if key != term else None
         axis.plot(*_thinned([row["step"] for row in rows], [row[key] for row in rows]), color=color, label=label)
-        values = [row[_HELD_OUT + key] for row in held_out]
+        values = [row[HELD_OUT + key] for row in held_out]
         axis.plot([row["step"] for row in held_out], values, "o", color=color, ms=3.5)
-      _losses_axis(axis, named(term), "loss (dots: held out)" if _held_out(history) else "loss", 1)
+      _losses_axis(axis, plain(in_words(term)), "loss (dots: held out)" if _held_out(history) else "loss", 1)
       if len(keys) > 1:
         axis.legend(frameon=False, fontsize="small", title="layer", title_fontsize="small", ncols=-(-len(keys) // 6))
 
 
 def loss_terms(history: History) -> dict[str, list[str]]:
-  """Returns the keys of each term of the loss, by the term's name: `hidden` has `hidden_1`, `hidden_2`, ..."""
-  keys = dict.fromkeys(key for row in history if "loss" in row and "step" in row for key in row)
-  terms: dict[str, list[str]] = {}
-  for key in keys:
-    if key not in NOT_TERMS and not key.startswith(_HELD_OUT):
-      terms.setdefault(re.sub(r"_\d+$", "", key), []).append(key)
-  return {term: sorted(keys, key=lambda key: (len(key), key)) for term, keys in terms.items()}
+  """Returns the keys of each term of the loss in a log, by the term's name."""
+  return keys_by_term(key for row in history if "loss" in row and "step" in row for key in row)
 
 
 def _losses_axis(axis: "Axes", title: str, label: str, terms: int) -> None:
@@ -148,7 +141,7 @@ def _cycle(colors: Sequence[str], number: int) -> list[str]:
 
 
 def _held_out(history: History) -> bool:
-  return any(key.startswith(_HELD_OUT) for row in history for key in row)
+  return any(key.startswith(HELD_OUT) for row in history for key in row)
 
 
 def _score_name(row: Mapping[str, float]) -> str:

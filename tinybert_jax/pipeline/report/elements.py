@@ -18,9 +18,14 @@ def without_empty(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple
   return [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
-def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-  head = "".join(f"<th>{escaped(cell)}</th>" for cell in header)
-  body = "".join(f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>" for row in rows)
+def html_table(header: Sequence[str], rows: Iterable[Sequence[str]], spare: Sequence[str] = ()) -> str:
+  """Returns a table; a phone leaves out the columns whose headings are in `spare`."""
+  marks = [' class="spare"' if title in spare else "" for title in header]
+  head = "".join(f"<th{mark}>{escaped(cell)}</th>" for mark, cell in zip(marks, header, strict=True))
+  body = "".join(
+    f"<tr>{''.join(f'<td{mark}>{escaped(cell)}</td>' for mark, cell in zip(marks, row, strict=True))}</tr>"
+    for row in rows
+  )
   return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 

@@ -1,6 +1,6 @@
 """Sections on how good the student is: beside its teacher, per class, in pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +62,18 @@ def per_class(metrics: Mapping[str, Any]) -> str:
     return ""
   teacher, student = sides.get("teacher", {}), sides["student"]
   keys = list(dict.fromkeys(key for side in teacher.values() for key in side if key != "support"))
+  note = "Multiplied by 100, but for the threshold." if "threshold" in keys else "Multiplied by 100."
+  # Side by side they need 40 letters' width and more, so that a phone shows F1 alone.
+  tables = _class_table("wide", keys, teacher, student) + _class_table("narrow", ["f1"], teacher, student)
+  return f'{tables}<p class="small">{note}</p>'
+
+
+def _class_table(where: str, keys: Sequence[str], teacher: Mapping[str, Any], student: Mapping[str, Any]) -> str:
+  """Returns a table of the classes, with the scores `keys` of both models; `where` is its class in the style."""
+  span = f'colspan="{len(keys)}"'
   head = (
     '<tr><th rowspan="2">class</th><th rowspan="2">rows</th>'
-    f'<th colspan="{len(keys)}" class="teacher">teacher</th><th colspan="{len(keys)}" class="student">student</th>'
+    f'<th {span} class="teacher">teacher</th><th {span} class="student">student</th>'
     f'<th rowspan="2">F1 change</th></tr><tr>{2 * "".join(f"<th>{escaped(words(key))}</th>" for key in keys)}</tr>'
   )
   body = ""
@@ -79,11 +88,7 @@ def per_class(metrics: Mapping[str, Any]) -> str:
       f"<tr><td dir='auto'>{escaped(shortened(label, 40))}</td><td>{counted(side.get('support'))}</td>{numbers}</tr>"
     )
   tall = " tall" if len(teacher) > 15 else ""
-  note = "Multiplied by 100, but for the threshold." if "threshold" in keys else "Multiplied by 100."
-  return (
-    f'<div class="scroll{tall}"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
-    f'<p class="small">{note}</p>'
-  )
+  return f'<div class="scroll {where}{tall}"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
 
 
 def confusion(metrics: Mapping[str, Any], folder: Path) -> str:

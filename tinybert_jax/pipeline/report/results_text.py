@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinybert_jax.pipeline.metric_names import words
-from tinybert_jax.pipeline.report.claims import beside_constant, sentence
+from tinybert_jax.pipeline.report.claims import summary
 from tinybert_jax.pipeline.report.results import metric_names, models_of, score_cell
 from tinybert_jax.pipeline.report.wording import counted, shortened, with_unit
 
@@ -36,10 +36,8 @@ def table(metrics: Mapping[str, Any]) -> str:
   for index, (name, _) in enumerate(models):
     cells = "".join(f"{cells[index]:>{_width(title, cells)}}" for title, cells in columns)
     lines.append(f"{shortened(name, 26):{name_width}}{cells}".rstrip())
-  sentences = [text for text in (sentence(metrics), beside_constant(metrics)) if text]
-  return "\n".join(
-    [*lines, *(line for text in sentences for line in ["", *textwrap.wrap(text, _COLUMNS, break_on_hyphens=False)])]
-  )
+  said = textwrap.wrap(summary(metrics), _COLUMNS, break_on_hyphens=False)
+  return "\n".join([*lines, "", *said] if said else lines)
 
 
 def _width(title: str, cells: Sequence[str]) -> int:

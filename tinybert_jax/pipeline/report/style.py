@@ -24,7 +24,7 @@ h3 { font-size: 1rem; margin: 1rem 0 .3rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal }
 th, td { text-align: right; padding: .3rem .65rem; border-bottom: 1px solid var(--line); white-space: nowrap }
 th { font-weight: 600; font-size: .875rem; vertical-align: bottom; white-space: normal }
-th:first-child, td:first-child { text-align: left }
+tr:first-child > th:first-child, td:first-child { text-align: left }
 td:first-child { position: sticky; left: 0; background: var(--back) }
 th[colspan] { text-align: center }
 .teacher { color: var(--teacher) } .student { color: var(--student) } .worse { color: var(--bad); font-weight: 600 }
@@ -44,9 +44,12 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; 
 dt { color: var(--soft) } dd { margin: 0 }
 li { max-width: 50rem }
 summary { cursor: pointer }
-@media (max-width: 30rem) { table { font-size: .9rem } th, td { padding: .3rem .35rem }
-  dl { grid-template-columns: 1fr }
-  dd { margin: 0 0 .3rem }
-  td:first-child { white-space: normal; max-width: 9rem; overflow-wrap: break-word } }
+.narrow { display: none }
+@media (max-width: 40rem) { .wide { display: none } .narrow { display: block }
+  table, th { font-size: .82rem } th, td { padding: .3rem .25rem }
+  td:first-child { white-space: normal; max-width: 9rem; min-width: 4.5rem; overflow-wrap: break-word } }
+@media (max-width: 34rem) { .spare { display: none } }
+@media (max-width: 30rem) { dl { grid-template-columns: 1fr } dd { margin: 0 0 .3rem } }
+@media (max-width: 25rem) { table, th { font-size: .75rem } th, td { padding: .3rem .16rem } }
 @media print { .tall { max-height: none } }
 """

@@ -38,7 +38,7 @@ def stages(metrics: Mapping[str, Any]) -> str:
     for stage in metrics.get("stages") or ()
   ]
   header = ["stage", "epochs", "steps", "batch", "rate", "rows", "minutes", "dev score"]
-  return html_table(*without_empty(header, rows)) if rows else ""
+  return html_table(*without_empty(header, rows), spare=("batch", "rate", "rows")) if rows else ""
 
 
 def sweep(metrics: Mapping[str, Any]) -> str:
@@ -46,15 +46,17 @@ def sweep(metrics: Mapping[str, Any]) -> str:
   if not runs:
     return ""
   keys = [*(key for key in runs[0] if key != "score"), "score"]
-  best = max((run["score"] for run in runs if is_known(run.get("score"))), default=None)
+  best = max((run for run in runs if is_known(run.get("score"))), key=lambda run: run["score"], default=None)
   rows = []
   for run in runs:
     score = scaled(run.get("score"), 100, ".2f")
-    score += " (best)" if best is not None and run.get("score") == best else ""
+    score += " (best)" if run is best else ""
     rows.append(
       [*(f"{run[key]:g}" if is_known(run.get(key)) else shortened(run.get(key, ""), 40) for key in keys[:-1]), score]
     )
-  return html_table([*(words(key) for key in keys[:-1]), "dev score × 100"], rows)
+  recipe = {"epochs", "steps", "batch_size", "learning_rate"}
+  spare = [words(key) for key in keys[:-1] if key not in recipe]
+  return html_table([*(words(key) for key in keys[:-1]), "dev score × 100"], rows, spare)
 
 
 def attention(maps: AttentionMaps | None, folder: Path) -> str:
