@@ -9,6 +9,7 @@ import datasets
 import numpy as np
 import tyro
 
+from tinybert_jax.cli.command_line import quiet_when_unread
 from tinybert_jax.data.batches import tokenize
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import Tokenizer
@@ -145,7 +146,8 @@ def main(what: tyro.conf.Positional[Literal["encoder", "glove", "texts", "docume
 
 if __name__ == "__main__":
   try:
-    tyro.cli(main, prog="python -m experiments.demo_data")
+    with quiet_when_unread():
+      tyro.cli(main, prog="python -m experiments.demo_data")
   except InputError as error:
     print(error, file=sys.stderr)
     sys.exit(2)

@@ -1,6 +1,8 @@
 import ctypes
 import dataclasses
 import errno
+import os
+import signal
 import subprocess
 import sys
 
@@ -49,6 +51,25 @@ def test_bad_input_is_one_sentence_and_exit_code_2(monkeypatch, capsys, error, s
   assert captured.err.count("\n") == 1
   with pytest.raises(type(error)):
     run(monkeypatch, error, "--debug")
+
+
+@pytest.mark.parametrize("size", [3, 10_000_000])
+def test_output_that_nobody_reads_ends_the_program_without_a_word(monkeypatch, capsys, size):
+  reading, writing = os.pipe()
+  os.close(reading)
+  with os.fdopen(writing, "w") as unread:
+    monkeypatch.setattr("sys.stdout", unread)
+    with pytest.raises(SystemExit) as exit_:
+      command_line.run(lambda options: print("x" * options.size), Options, "test", ["--size", str(size)])
+  assert exit_.value.code == 128 + signal.SIGPIPE and capsys.readouterr().err == ""
+
+
+def test_another_pipe_that_broke_is_told(monkeypatch, capsys, tmp_path):
+  with open(tmp_path / "out", "w") as read_later:
+    monkeypatch.setattr("sys.stdout", read_later)
+    with pytest.raises(SystemExit) as exit_:
+      run(monkeypatch, BrokenPipeError(errno.EPIPE, "Broken pipe"))
+  assert exit_.value.code == 2 and capsys.readouterr().err.startswith("cannot read or write: Broken pipe")
 
 
 def test_a_defect_of_the_program_keeps_its_traceback(monkeypatch):

@@ -1,24 +1,37 @@
 """What every experiment's command line does: options from a dataclass, and errors as one sentence."""
 
+import contextlib
 import ctypes
 import dataclasses
 import errno
 import json
 import logging
 import os
+import select
 import shlex
+import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import jax
 import tyro
 
 from tinybert_jax.errors import InputError, RunStopped, WorkerKilled
 
-Options = TypeVar("Options")
+
+class AnyOptions(Protocol):
+  """A dataclass of options, one of which shows tracebacks."""
+
+  __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+  @property
+  def debug(self) -> bool: ...
+
+
+Options = TypeVar("Options", bound=AnyOptions)
 _SAME_ERROR_SECONDS = 3  # for the other processes to say the same, where they met the same error
 # By the numbers of glibc's malloc.h: nothing by mmap, no trimming, growth by 256 MB, and one arena, as others are of
 # limited size.
@@ -42,14 +55,16 @@ def run(
     prog: how the command is called, for the help.
     arguments: of the command; by default the process's.
   """
-  options = tyro.cli(options_class, prog=prog, args=arguments)
+  with quiet_when_unread():
+    options = tyro.cli(options_class, prog=prog, args=arguments)
   keep_freed_memory()
   if not options.debug:
     # Orbax logs the tracebacks of errors that it raises too, and the hub's client each of its attempts.
     for name in ("absl", "huggingface_hub"):
       logging.getLogger(name).setLevel(logging.CRITICAL)
   try:
-    main(options)
+    with quiet_when_unread():
+      main(options)
   except (InputError, RunStopped, WorkerKilled, OSError, KeyboardInterrupt, jax.errors.JaxRuntimeError) as error:
     if options.debug or not (sentence := _sentence(error)):
       raise
@@ -61,6 +76,29 @@ def run(
     sys.exit(2)
 
 
+@contextlib.contextmanager
+def quiet_when_unread() -> Iterator[None]:
+  """Ends the process without a word when nobody reads its output any more, as `head` does when it has enough."""
+  try:
+    try:
+      yield
+    finally:
+      sys.stdout.flush()
+  except BrokenPipeError:
+    if not _is_unread():  # another pipe broke
+      raise
+    # What is left would raise once more at the exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + signal.SIGPIPE)
+
+
+def _is_unread() -> bool:
+  """Returns whether the output is a pipe that nobody holds the other end of."""
+  poll = select.poll()
+  poll.register(sys.stdout.fileno(), select.POLLOUT)
+  return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
 def keep_freed_memory() -> None:
   """Has glibc keep what is freed for the next allocation, in place of giving it back to the kernel.
 
@@ -68,8 +106,9 @@ def keep_freed_memory() -> None:
   each time, and then the kernel has to clear their pages in every step, which can take as long as the arithmetic.
   """
   mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-  for parameter, value in _MALLOC.values() if mallopt else ():
-    mallopt(parameter, value)
+  if mallopt is not None:
+    for parameter, value in _MALLOC.values():
+      mallopt(parameter, value)
 
 
 def _sentence(error: BaseException) -> str | None:
@@ -101,7 +140,7 @@ def command() -> str:
   return shlex.join([name.name, *arguments])
 
 
-def as_json(options: object, but: Collection[str] = ()) -> dict:
+def as_json(options: AnyOptions, but: Collection[str] = ()) -> dict:
   """Returns a dataclass of options as JSON values, without those that change no result, and without `but`."""
   left_out = {"out", "debug", "hosts", *but}
   values = {name: value for name, value in dataclasses.asdict(options).items() if name not in left_out}

@@ -19,7 +19,8 @@ def main() -> None:
   """Runs the command that the first argument names, with the others as its options."""
   arguments = sys.argv[1:]
   if not arguments or arguments[0] in ("-h", "--help"):
-    print(_help())
+    with command_line.quiet_when_unread():
+      print(_help())
     sys.exit(0 if arguments else 2)
   name = arguments[0]
   if name == "--version":
