@@ -36,8 +36,8 @@ class Options:
   """
 
   text: tuple[Path, ...]
-  """Text files or folders of .txt files, compressed or not, a text a line; longer texts than --max-length are cut into several rows. Lines and ends of lines of
-  fewer than 6 tokens are left out, and counted."""
+  """Text files or folders of .txt files, compressed or not, a text a line. Texts longer than --max-length are cut into
+  several rows; lines and ends of lines of fewer than 6 tokens are left out, and counted."""
   pretrained: str = "bert-base-uncased"
   """Model directory or hub id of the encoder; a head that it has is trained further."""
   out: Path = Path("runs/mlm")
