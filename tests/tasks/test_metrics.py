@@ -6,7 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from tinybert_jax.tasks.metrics import METRICS, score
+from tinybert_jax.errors import InputError
+from tinybert_jax.tasks.metrics import METRICS, multi_label_score, score
 
 LABELS = np.array([1, 1, 1, 0, 0, 0, 0, 1])
 PREDICTIONS = np.array([1, 1, 0, 0, 0, 1, 0, 0])  # 2 true positives, 1 false, 2 false negatives, 3 true
@@ -54,3 +55,18 @@ def test_score_takes_classes_or_values_from_logits():
   assert score(["pearson", "spearman"], values, np.array([2.0, 4.0, 6.0])) == pytest.approx(
     {"pearson": 1.0, "spearman": 1.0}
   )
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_no_metric_takes_a_number_that_is_not_finite(wrong):
+  labels = np.array([0, 1, 1])
+  logits = np.array([[1.0, 0.0], [0.0, wrong], [0.0, 1.0]])
+  with pytest.raises(InputError, match=r"predictions: 1 of 3 rows are not finite .*the first is row 2"):
+    score(["accuracy"], logits, labels)
+  with pytest.raises(InputError, match="predictions: 1 of 3 rows"):
+    multi_label_score(logits, logits > 0.5, np.eye(3, 2) > 0)
+  for name in ("pearson", "spearman"):
+    with pytest.raises(InputError, match="predictions: 1 of 3 rows"):
+      METRICS[name](logits[:, 1], labels)
+    with pytest.raises(InputError, match="labels: 1 of 3 rows"):
+      score([name], np.zeros((3, 1)), logits[:, 1])

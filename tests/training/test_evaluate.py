@@ -3,6 +3,7 @@ import jax
 import numpy as np
 import pytest
 
+from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import SequenceClassifier, initialize
 from tinybert_jax.training.evaluate import compare_costs, predict
@@ -36,3 +37,14 @@ def test_costs_tell_a_large_model_from_a_small_one():
   assert by_hand < costs["large"].flops < 1.2 * by_hand
   assert costs["large"].flops > 10 * costs["small"].flops
   assert all(cost.latency_ms > 0 and cost.throughput > 0 for cost in costs.values())
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_logits_that_are_not_finite_are_refused_by_the_models_name(wrong):
+  params = initialize(SequenceClassifier(CONFIG), jax.random.key(0))
+  words = params["encoder"]["embeddings"]["word_embeddings"]
+  words["embedding"] = words["embedding"].at[7].set(wrong)
+  rows = datasets.Dataset.from_dict({"input_ids": [[1, 2], [1, 7, 2], [3], [7]]})
+  with pytest.raises(InputError, match=r"^my teacher: the logits of 2 of 4 rows are not finite .*first in row 2"):
+    predict(SequenceClassifier(CONFIG), params, rows, name="my teacher")
+  assert np.isfinite(predict(SequenceClassifier(CONFIG), params, rows.select([0, 2]))).all()
