@@ -2,6 +2,7 @@ import jax
 import numpy as np
 import pytest
 from small_mlm import CONFIG, VOCABULARY, make_masked, make_model, make_tokenizer, write_sentences
+from tokenizers import models
 
 from tinybert_jax.augmentation import masked_words
 from tinybert_jax.augmentation.copies import Augmenter
@@ -78,7 +79,44 @@ def test_what_does_not_go_together_is_refused():
   tokenizer.add_tokens([f"new{i}" for i in range(4)])
   with pytest.raises(InputError, match=f"has {len(VOCABULARY) + 4} tokens, and the model only {CONFIG.vocab_size}"):
     MaskedWords(model, params, tokenizer, max_length=16)
+  for bad in ({"number": 0}, {"batch_size": 0}, {"context": "whole"}, {"max_length": 4}):
+    (name, value), *_ = bad.items()
+    with pytest.raises(InputError, match=f"{name} {value!r}: "):
+      MaskedWords(model, params, make_tokenizer(), **({"max_length": 16} | bad))
   no_mask = make_tokenizer()
   no_mask.mask_token = None
   with pytest.raises(InputError, match="no mask token"):
     MaskedWords(model, params, no_mask, max_length=16)
+
+
+def with_tokens(*tokens):
+  """Returns a model and a tokenizer of the small vocabulary with more tokens at ids that leave a hole."""
+  model, params = make_model()
+  words = {word: i for i, word in enumerate(VOCABULARY)} | {
+    token: len(VOCABULARY) + 1 + i for i, token in enumerate(tokens)
+  }
+  tokenizer = make_tokenizer()
+  backend = tokenizer.backend_tokenizer
+  backend.model = models.WordPiece(words, unk_token="[UNK]")
+  assert max(tokenizer.get_vocab().values()) == len(tokenizer)
+  return MaskedWords(model, params, tokenizer, number=1000, max_length=48), tokenizer
+
+
+def test_a_hole_in_the_vocabulary_is_no_candidate_and_no_error():
+  masked, tokenizer = with_tokens("zebra", "##x")
+  texts = find_words(tokenizer, ["the quick fox sees a dog"])
+  for words in masked(texts)[0].values():
+    assert "zebra" in words and None not in words and "" not in words
+
+
+def test_candidates_for_ideographs_are_ideographs():
+  masked, tokenizer = with_tokens("猫", "犬")
+  (found,) = find_words(tokenizer, ["fox 猫"])
+  assert masked([found])[0][1] == ("犬",) and not {"猫", "犬"} & set(masked([found])[0][0])
+
+
+def test_a_model_that_gives_no_numbers_is_told():
+  model, params = make_model()
+  params["bias"] = params["bias"].at[10].set(np.nan)
+  with pytest.raises(InputError, match=r"gives no numbers \(NaN\) for 'fox dog'"):
+    MaskedWords(model, params, make_tokenizer(), max_length=48)(find_words(make_tokenizer(), ["fox dog"]))

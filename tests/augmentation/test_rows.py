@@ -175,3 +175,21 @@ def test_hostile_text_goes_through_whole(tmp_path):
   )
   assert tokens["labels"][:] == [0] * len(made)
   assert [row[0] for row in tokens["input_ids"]] == [make_tokenizer().cls_token_id] * len(made)
+
+
+def test_rows_without_a_copy_are_counted(tmp_path):
+  rows = datasets.Dataset.from_dict({"text": ["quickness reading", "the of", "12 !", "foxs", "the", "wolves speed"]})
+  write(tmp_path, rows, replaced=1.0)
+  assert augmented.count_without_copy(tmp_path) == 3
+
+
+@pytest.mark.parametrize(
+  ("change", "said"),
+  [({"copies": 0}, "copies 0: at least 1"), ({"replaced": 1.5}, "replaced 1.5: the probability"),
+   ({"process": 2, "processes": 2}, "process 2: it must be from 0 to 1")],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused(tmp_path, change, said):
+  with pytest.raises(InputError, match=said):
+    write(tmp_path, make_rows(), **change)
+  with pytest.raises(InputError, match="no column text; there are body"):
+    write(tmp_path, datasets.Dataset.from_dict({"body": ["a"]}))

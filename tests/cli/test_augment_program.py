@@ -104,6 +104,18 @@ def test_the_lines_of_a_text_file(options, tmp_path):
     augment.main(given)
 
 
+def test_what_was_not_replaced_is_told(options, tmp_path, capsys):
+  given = dataclasses.replace(options, task=None, data=None, text=tmp_path / "my.txt", glove=None)
+  (tmp_path / "my.txt").write_bytes("今天\nthe of 12\n".encode() + b"caf\xe9\n")
+  augment.main(given)
+  out = capsys.readouterr().out
+  assert "nothing was replaced: no row has a copy" in out and "1 line left out that is not UTF-8 text" in out
+  assert [row["text"] for row in rows_of(options.out / "my" / "augmented")] == ["今天", "the of 12"]
+  (tmp_path / "my.txt").write_text("the fox\nthe of\n")
+  augment.main(dataclasses.replace(given, out=tmp_path / "more", replaced=1.0))
+  assert "1 of 2 rows have no copy, for no word of theirs was replaced" in capsys.readouterr().out
+
+
 def test_a_killed_run_goes_on_where_it_was(options, monkeypatch):
   monkeypatch.setattr(augmented, "ROWS_IN_PART", 4)
   augment.main(options)

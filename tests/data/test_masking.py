@@ -3,10 +3,12 @@ import jax
 import numpy as np
 import pytest
 from small_mlm import CONFIG, VOCABULARY, make_model, make_tokenizer
+from tokenizers import models
 
 from tinybert_jax.data.batches import BatchSource
 from tinybert_jax.data.masking import MaskedBatches
 from tinybert_jax.distillation.objectives import masked_language_modelling, total_loss
+from tinybert_jax.errors import InputError
 from tinybert_jax.training import optim, steps
 
 
@@ -63,6 +65,27 @@ def test_eight_in_ten_become_the_mask_one_another_and_one_stays():
     assert not np.isin(now[~is_mask], [0, 1, 2, 3]).any()
     kinds += [is_mask.mean() / len(source), stays.mean() / len(source), (~is_mask & ~stays).mean() / len(source)]
   np.testing.assert_allclose(kinds, [0.8, 0.1, 0.1], atol=0.01)
+
+
+def test_an_id_without_a_token_is_never_drawn():
+  tokenizer = make_tokenizer()
+  vocabulary = tokenizer.get_vocab()
+  holes = {vocabulary.pop(token) for token in ("fox", "dog", "zebra") if token in vocabulary}
+  tokenizer.backend_tokenizer.model = models.WordPiece(vocabulary, unk_token="[UNK]")
+  rows = datasets.Dataset.from_dict({"input_ids": [[2, *[VOCABULARY.index("cat")] * 14, 3]] * 512})
+  source = BatchSource(rows, batch_size=512, lengths=(16,))
+  batch = MaskedBatches(source, tokenizer, share=0.9)[0]
+  assert len(holes) == 2 and len(np.unique(batch["input_ids"])) > 30 and not np.isin(batch["input_ids"], [*holes]).any()
+
+
+def test_bad_shares_and_tokenizers_are_refused():
+  for share in (0, 1, -0.1, float("nan")):
+    with pytest.raises(InputError, match=f"share {share}: "):
+      make_source(share=share)
+  tokenizer = make_tokenizer()
+  tokenizer.mask_token = None
+  with pytest.raises(InputError, match="no mask token"):
+    MaskedBatches(BatchSource(make_rows(), batch_size=8, lengths=(16,)), tokenizer)
 
 
 def test_whole_words_are_masked_with_all_their_pieces():
