@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     count_parameters,
     initialize,
   )
+  from tinybert_jax.models.model_card import ModelCard
   from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
   from tinybert_jax.pipeline.distil import distil_task
   from tinybert_jax.pipeline.predictions import predict_table
@@ -80,6 +81,7 @@ _NAMES = {
     "count_parameters",
     "initialize",
   ),
+  "models.model_card": ("ModelCard",),
   "models.pretrained": ("Pretrained", "load_pretrained", "load_tokenizer", "save_pretrained"),
   "pipeline.distil": ("distil_task",),
   "pipeline.predictions": ("predict_table",),
