@@ -6,6 +6,8 @@ import pathlib
 import shutil
 import tempfile
 
+from hypothesis import HealthCheck, settings
+
 # Before jax is imported: eight CPU devices for the parallel forms, and no accelerator by accident.
 os.environ["JAX_PLATFORMS"] = "cpu"
 # The tests compile far more than they compute, so the compiler's own optimisations are off.
@@ -20,3 +22,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
   os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="tinybert_jax-tests-")
   atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+# The same few examples in every run; more of them: HYPOTHESIS_PROFILE=many pytest -k properties.
+settings.register_profile("few", max_examples=30, derandomize=True, database=None, deadline=None)
+settings.register_profile(
+  "many", max_examples=20_000, database=None, deadline=None, suppress_health_check=[*HealthCheck]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
