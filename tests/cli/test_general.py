@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -47,7 +48,7 @@ def changed(options, **changes):
 
 
 def history(options):
-  return [json.loads(line) for line in (options.out / "training" / "log.jsonl").read_text().splitlines()]
+  return [json.loads(line) for line in (options.out / "model" / "training" / "log.jsonl").read_text().splitlines()]
 
 
 def test_a_run_ends_with_a_student_its_losses_and_their_picture(made):
@@ -71,15 +72,26 @@ def test_a_run_ends_with_a_student_its_losses_and_their_picture(made):
 def test_the_same_command_again_and_with_other_options(made, capsys):
   before = (made.out / "model" / "model.safetensors").read_bytes()
   program.main(made)
+  assert f"model         reused from {made.out / 'model'}" in capsys.readouterr().out
   assert (made.out / "model" / "model.safetensors").read_bytes() == before
   with only_run(made.out), pytest.raises(InputError, match="another run is at work there"):
     program.main(made)
-  with pytest.raises(InputError, match=r"other options \(learning_rate 0.01 then and 0.02 now\)"):
-    program.main(changed(made, learning_rate=2e-2))
+  other = changed(made, out=made.out.parent / "again", steps=2)
+  shutil.copytree(made.out, other.out)
   wider = made.out.parent / "wider.json"
   wider.write_text(json.dumps(config_to_dict(dataclasses.replace(STUDENT, intermediate_size=48))))
-  with pytest.raises(InputError, match=r"other options \(.*student '\w+' then and '\w+' now"):
-    program.main(changed(made, student=str(wider)))
+  program.main(changed(other, student=str(wider), learning_rate=2e-2))
+  said = capsys.readouterr().out
+  assert "done again: epochs was 2 and is None, learning rate was 0.01 and is 0.02, steps was None and is 2, " in said
+  assert "student changed" in said
+  assert load_pretrained(other.out / "model", Encoder).config.intermediate_size == 48
+
+
+def test_a_run_of_an_older_version_is_kept(made, tmp_path):
+  options = changed(made, out=tmp_path)
+  (tmp_path / "training" / "checkpoints").mkdir(parents=True)
+  with pytest.raises(InputError, match=r"training: holds a run of version 0.1, which this one does not go on with"):
+    program.main(options)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def finish(process):
 
 
 def history(out):
-  return [json.loads(line) for line in (out / "training" / "log.jsonl").read_text().splitlines()]
+  return [json.loads(line) for line in (out / "model" / "training" / "log.jsonl").read_text().splitlines()]
 
 
 def assert_same_student(ours, theirs):

@@ -16,17 +16,19 @@ from tinybert_jax.corpus.corpus import Corpus, Packing, Source, corpus_fingerpri
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Encoder, count_parameters, initialize
 from tinybert_jax.models.layers import AttentionForm
-from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
+from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer
 from tinybert_jax.models.tokenizer_type import Tokenizer
-from tinybert_jax.pipeline import figures, general, students
+from tinybert_jax.pipeline import figures, general, stages, students
+from tinybert_jax.pipeline.cards import Origin, data_names
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.training import hosts
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import Hosts, say
-from tinybert_jax.training.loop import TrainResult
 from tinybert_jax.training.optim import Decay
 from tinybert_jax.training.parallel import Form
+from tinybert_jax.training.run_log import read_log
 
+MODEL = "model"  # folder of the student
 _POLL_SECONDS = 10
 
 
@@ -116,6 +118,7 @@ def main(options: Options) -> None:
   check(options)
   check_together(options)
   hosts.join(options.hosts)
+  stages.refuse_older_run(options.out / "training")
   datasets.disable_progress_bars()
   tokenizer = load_tokenizer(options.pretrained)
   if options.prepare:
@@ -129,8 +132,8 @@ def main(options: Options) -> None:
   form = parallel_form(options)
   say(
     f"teacher  {options.pretrained}, {count_parameters(teacher.params):,} parameters\n"
-    f"student  {options.student}, {count_parameters(student.params):,} parameters; its layers learn from the "
-    f"teacher's {layers}\n"
+    f"student  {students.in_words(options.student, student.config)}, {count_parameters(student.params):,} parameters; "
+    f"its layers learn from the teacher's {layers}\n"
     f"devices  {hosts.describe()}, {form}, {jnp.dtype(compute_dtype(options)).name}; batches of {batch_size}\n"
     f"writes   {options.out}"
   )
@@ -138,11 +141,14 @@ def main(options: Options) -> None:
   describe(corpus)
   sequences = general.Sequences(corpus.training, corpus.held_out, corpus.fingerprint)
   with only_run(options.out, process=jax.process_index()):
-    result = general.fit(
-      options.out / "training", teacher, student, layers, sequences, settings(options, batch_size, form)
+    about = (
+      f"A general TinyBERT student (arXiv:1909.10351): {options.pretrained}'s embeddings, hidden states and attention "
+      f"scores, distilled over {len(corpus.training):,} sequences."
     )
-    if jax.process_index() == 0:
-      write(options, teacher, student, result, tokenizer, corpus)
+    how = settings(options, batch_size, form)
+    origin = Origin((options.pretrained,), students.begins_with(options.student), **data_names(options.corpus))
+    general.make_student(options.out / MODEL, teacher, student, layers, sequences, how, tokenizer, about, origin)
+    hosts.on_first(lambda: write(options))
   hosts.wait_for_all()
 
 
@@ -213,29 +219,17 @@ def describe(corpus: Corpus) -> None:
     say("         no document is held out, so losses are measured in training alone; --held-out takes a larger share")
 
 
-def write(
-  options: Options,
-  teacher: Pretrained,
-  student: Pretrained,
-  result: TrainResult,
-  tokenizer: Tokenizer,
-  corpus: Corpus,
-) -> None:
-  """Writes the student as a Hugging Face directory, the last losses, the picture of all, and the run's options."""
-  params = {name: jax.device_get(result.params[name]) for name in student.params}
-  about = (
-    f"A general TinyBERT student (arXiv:1909.10351): {options.pretrained}'s embeddings, hidden states and attention "
-    f"scores, distilled over {len(corpus.training):,} sequences."
-  )
-  save_pretrained(options.out / "model", student.config, params, tokenizer=tokenizer, description=about)
-  metrics = {name: value for row in result.history for name, value in row.items()}
+def write(options: Options) -> None:
+  """Writes the last losses, the picture of all, and the run's options."""
+  history = read_log(options.out / MODEL / "training", None)
+  metrics = {name: value for row in history for name, value in row.items()}
   for name, content in (("metrics.json", metrics), ("config.json", command_line.as_json(options))):
     (options.out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-  figures.general_losses(options.out / "losses.png", result.history)
+  figures.general_losses(options.out / "losses.png", history)
   loss = metrics.get("held_out_loss", metrics["loss"])
   where = "on held-out text" if "held_out_loss" in metrics else "in training"
   print(
-    f"Loss {loss:.4f} {where}, {general.by_term(metrics)}. The student is in {options.out / 'model'}; give it to "
+    f"Loss {loss:.4f} {where}, {general.by_term(metrics)}. The student is in {options.out / MODEL}; give it to "
     f"experiments.glue or experiments.distil as --student. Its losses are in {options.out / 'losses.png'}."
   )
 

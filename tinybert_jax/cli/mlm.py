@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import datasets
 import jax
@@ -13,18 +14,18 @@ from tinybert_jax.cli import command_line
 from tinybert_jax.cli.options import AT_LEAST_1, LENGTH, RATE, SEED, HostOptions, check
 from tinybert_jax.data.batches import row_length
 from tinybert_jax.data.masking import MASKED
-from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import MaskedLanguageModel, count_parameters
-from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer, save_pretrained
-from tinybert_jax.models.tokenizer_type import Tokenizer
-from tinybert_jax.pipeline import figures, mlm, students
+from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer
+from tinybert_jax.pipeline import figures, mlm, stages, students
+from tinybert_jax.pipeline.cards import Origin, data_names
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.training import hosts
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import Hosts, say
-from tinybert_jax.training.loop import TrainResult
+from tinybert_jax.training.run_log import read_log
+
+MODEL = "model"  # folder of the model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,7 @@ def main(options: Options) -> None:
   if not options.text:
     raise InputError("--text: no file is given")
   hosts.join(options.hosts)
+  stages.refuse_older_run(options.out / "training")
   tokenizer = load_tokenizer(options.pretrained)
   if tokenizer.mask_token_id is None:
     raise InputError(f"{options.pretrained}: its tokenizer has no mask token")
@@ -110,8 +112,9 @@ def main(options: Options) -> None:
   recipe = Recipe(options.epochs, options.batch_size, options.learning_rate, dropout=False)
   masks = mlm.Masks(tokenizer, options.max_length, options.masked, options.whole_words)
   with only_run(options.out, process=jax.process_index()):
-    result = mlm.fit(
-      options.out / "training",
+    about = f"{options.pretrained} with a masked language model's head, trained on {tokens:,} tokens."
+    metrics = mlm.make_model(
+      options.out / MODEL,
       model,
       params,
       frozen,
@@ -119,28 +122,20 @@ def main(options: Options) -> None:
       masks,
       recipe,
       seed=options.seed,
-      config=command_line.as_json(options, but=("text",)),  # the texts' content is told by their fingerprint
+      about=about,
+      origin=Origin(student=options.pretrained, **data_names([str(path) for path in options.text])),
     )
-    hosts.on_first(
-      lambda: write(options, loaded.config, {**frozen, **result.params}, result, training, tokenizer, tokens)
-    )
+    hosts.on_first(lambda: write(options, metrics, steps_per_epoch=-(-len(training) // options.batch_size)))
 
 
-def write(
-  options: Options,
-  config: EncoderConfig,
-  params: Params,
-  result: TrainResult,
-  training: datasets.Dataset,
-  tokenizer: Tokenizer,
-  tokens: int,
-) -> None:
-  """Writes the model, its losses and their picture."""
-  about = f"{options.pretrained} with a masked language model's head, trained on {tokens:,} tokens."
-  save_pretrained(options.out / "model", config, params, tokenizer=tokenizer, description=about)
-  figures.masked_losses(options.out / "loss.png", result.history, -(-len(training) // options.batch_size))
-  (options.out / "metrics.json").write_text(json.dumps(dict(result.metrics), indent=2) + "\n", encoding="utf-8")
+def write(options: Options, metrics: Mapping[str, Any], *, steps_per_epoch: int) -> None:
+  """Writes the losses, their picture and the run's options."""
+  history = read_log(options.out / MODEL / "training", None)
+  figures.masked_losses(options.out / "loss.png", history, steps_per_epoch)
+  about = {name: metrics[name] for name in ("held_out_loss", "accuracy", "score")}
+  about["options"] = command_line.as_json(options)
+  (options.out / "metrics.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
   print(
-    f"Held out: loss {-result.metrics['score']:.3f}, {result.metrics['accuracy']:.1%} of the masked tokens guessed. "
-    f"The model is in {options.out / 'model'}, its losses in {options.out / 'loss.png'}."
+    f"Held out: loss {-metrics['score']:.3f}, {metrics['accuracy']:.1%} of the masked tokens guessed. "
+    f"The model is in {options.out / MODEL}, its losses in {options.out / 'loss.png'}."
   )

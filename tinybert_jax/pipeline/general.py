@@ -1,4 +1,4 @@
-"""General distillation: the training of a general student, and its losses on held-out text."""
+"""General distillation: the stage that makes a general student, and its losses on held-out text."""
 
 import dataclasses
 import functools
@@ -20,7 +20,12 @@ from tinybert_jax.distillation.losses import WeightedSum
 from tinybert_jax.distillation.terms import HELD_OUT, keys_by_term
 from tinybert_jax.models.encoder import Batch, Encoder
 from tinybert_jax.models.layers import AttentionForm
+from tinybert_jax.models.model_card import ModelCard
 from tinybert_jax.models.pretrained import Pretrained
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import cards, stages
+from tinybert_jax.pipeline.cards import Origin
+from tinybert_jax.pipeline.stages import Made
 from tinybert_jax.training import fit as training
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import say
@@ -63,7 +68,52 @@ class Settings:
   checkpoint_every: int | None = None
 
 
-def fit(
+def make_student(
+  folder: Path,
+  teacher: Pretrained,
+  student: Pretrained,
+  layers: LayerMap,
+  sequences: Sequences,
+  settings: Settings,
+  tokenizer: Tokenizer,
+  about: str,
+  origin: Origin,
+) -> None:
+  """Sees to it that `folder` holds the general student: trains it, goes on with that, or finds it there.
+
+  The folder is a Hugging Face directory with the log of its training in `training/`. Of several processes all call it.
+
+  Args:
+    folder: of the student.
+    teacher: an encoder that is not fine-tuned.
+    student: to start from.
+    layers: the teacher's layer for each of the student's.
+    sequences: of packed text.
+    settings: how the student trains.
+    tokenizer: of both, saved with the student.
+    about: a sentence for the model card.
+    origin: what models and text are called where they came from, for the card too.
+
+  Raises:
+    InputError: the folder holds something else.
+    RunStopped: Ctrl-C, SIGTERM, or too many skipped updates; the state is saved before.
+  """
+
+  def make(work: Path) -> Made:
+    result = _fit(work, teacher, student, layers, sequences, settings)
+    held_out = {name: value for row in result.history for name, value in row.items() if name.startswith(HELD_OUT)}
+    kept = {"rows": len(sequences.training), **held_out}
+    return Made(student.config, {name: jax.device_get(result.params[name]) for name in student.params}, kept)
+
+  made_from = inputs(teacher, student, layers, sequences, settings)
+
+  def card(kept: Mapping[str, Any], seconds: float) -> ModelCard:
+    return cards.of_stage(folder.parent, made_from, kept, seconds, origin, split="held out")
+
+  stages.build_model(folder, made_from, make, tokenizer, about, card)
+
+
+def _fit(
   directory: Path,
   teacher: Pretrained,
   student: Pretrained,
@@ -71,7 +121,6 @@ def fit(
   sequences: Sequences,
   settings: Settings,
 ) -> TrainResult:
-  """Returns the result of training `student` on `teacher`, its last parameters whole on every device."""
   recipe = settings.recipe
   model, teacher_model = (Encoder(each.config, settings.dtype) for each in (student, teacher))
   steps = recipe.total_steps(len(sequences.training))
@@ -112,7 +161,6 @@ def fit(
       evaluate=settings.evaluate_every or min(twentieth, 5000),
       checkpoint=settings.checkpoint_every or min(twentieth, 1000),
     ),
-    config=inputs(teacher, student, layers, sequences, settings),
     title="general",
   )
 
@@ -141,6 +189,8 @@ def inputs(
   """Returns what a run's numbers depend on, which are not how it is laid out over devices."""
   recipe = settings.recipe
   return {
+    "task": "general",
+    "stage": "model",
     "teacher": fingerprint.of_model(teacher.config, teacher.params),
     "student": fingerprint.of_model(student.config, student.params),
     "sequences": sequences.fingerprint,

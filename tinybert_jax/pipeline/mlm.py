@@ -1,4 +1,4 @@
-"""The training of a masked language model, from lines of text."""
+"""The stage that makes a masked language model from lines of text."""
 
 import functools
 import math
@@ -18,7 +18,11 @@ from tinybert_jax.data.masking import MASKED, MaskedBatches
 from tinybert_jax.distillation import objectives
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Batch, MaskedLanguageModel
+from tinybert_jax.models.model_card import ModelCard
 from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import cards, stages
+from tinybert_jax.pipeline.cards import Origin
+from tinybert_jax.pipeline.stages import Made
 from tinybert_jax.training import fit as training
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.loop import Every, TrainResult
@@ -82,8 +86,8 @@ def log_frequencies(rows: datasets.Dataset, vocabulary: int) -> np.ndarray:
   return np.log(counts / counts.sum()).astype(np.float32)
 
 
-def fit(
-  directory: Path,
+def make_model(
+  folder: Path,
   model: MaskedLanguageModel,
   params: objectives.Params,
   frozen: objectives.Params,
@@ -92,12 +96,15 @@ def fit(
   recipe: Recipe,
   *,
   seed: int,
-  config: Mapping[str, Any],
-) -> TrainResult:
-  """Returns the result of training: the parameters of the lowest loss on what is held out.
+  about: str,
+  origin: Origin,
+) -> dict[str, Any]:
+  """Returns the metrics of the model in `folder`: that of the lowest loss on what is held out, trained now if need be.
+
+  The folder is a Hugging Face directory with the log of its training in `training/`. Of several processes all call it.
 
   Args:
-    directory: of the run.
+    folder: of the model.
     model: the module.
     params: to train.
     frozen: the model's others.
@@ -105,8 +112,49 @@ def fit(
     masks: what is masked.
     recipe: how long and how fast.
     seed: random seed for order of rows and masking.
-    config: options that an earlier run in the directory must have had too.
+    about: a sentence for the model card.
+    origin: what model and text are called where they came from, for the card too.
+
+  Raises:
+    InputError: the folder holds something else.
+    RunStopped: Ctrl-C, SIGTERM, or too many skipped updates; the state is saved before.
   """
+
+  def make(work: Path) -> Made:
+    result = _fit(work, model, params, frozen, texts, masks, recipe, seed)
+    return Made(model.config, {**frozen, **result.params}, {"rows": len(texts.training), **result.metrics})
+
+  inputs = {
+    "task": "mlm",
+    "stage": "model",
+    "start": fingerprint.of_params({**frozen, **params}),
+    "trained": sorted(params),
+    "training_rows": fingerprint.of_rows(texts.training),
+    "held_out_rows": fingerprint.of_rows(texts.held_out),
+    "masked": masks.share,
+    "whole_words": masks.whole_words,
+    "max_length": masks.max_length,
+    "seed": seed,
+    **recipe.as_inputs(),
+  }
+
+  def card(kept: Mapping[str, Any], seconds: float) -> ModelCard:
+    return cards.of_stage(folder.parent, inputs, kept, seconds, origin, split="held out")
+
+  stages.build_model(folder, inputs, make, masks.tokenizer, about, card)
+  return stages.read_record(folder, "mlm")
+
+
+def _fit(
+  directory: Path,
+  model: MaskedLanguageModel,
+  params: objectives.Params,
+  frozen: objectives.Params,
+  texts: Texts,
+  masks: Masks,
+  recipe: Recipe,
+  seed: int,
+) -> TrainResult:
   lengths = bucket_lengths(row_length(texts.training), at_most=masks.max_length)
   mask = functools.partial(MaskedBatches, tokenizer=masks.tokenizer, share=masks.share, whole_words=masks.whole_words)
   to_longest = [length for length in lengths if length < masks.max_length] + [masks.max_length]
@@ -142,11 +190,6 @@ def fit(
     evaluate=evaluate,
     best_metric="score",
     every=Every(evaluate=quarter, checkpoint=min(1000, quarter)),
-    config={
-      **config,
-      "rows": fingerprint.of_rows(texts.training),
-      "start": fingerprint.of_params({**frozen, **params}),
-    },
     title="mlm",
   )
 

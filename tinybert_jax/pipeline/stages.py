@@ -31,7 +31,7 @@ Card = Callable[[Mapping[str, Any], float], ModelCard]
 
 
 class Made(NamedTuple):
-  """What a stage made: a classifier, and what is to be kept about it."""
+  """What a stage made: a model, and what is to be kept about it in `stage.json`."""
 
   config: EncoderConfig
   params: Params
@@ -66,7 +66,23 @@ def run(
   description: str,
   card: Card | None = None,
 ) -> Finished:
-  """Returns the stage of a model in `folder`, made now if it is not there or was made from other inputs; see `build`.
+  """Returns the classifier's stage in `folder`, made now if it is not there or was made from other inputs.
+
+  The arguments and errors are those of `build_model`.
+  """
+  build_model(folder, inputs, make, tokenizer, description, card)
+  return load(folder, inputs["task"])
+
+
+def build_model(
+  folder: Path,
+  inputs: Mapping[str, Any],
+  make: Callable[[Path], Made],
+  tokenizer: Tokenizer,
+  description: str,
+  card: Card | None = None,
+) -> None:
+  """Sees to it that `folder` holds the model of a stage made from these inputs; see `build`.
 
   The folder is a Hugging Face directory with the log of its training in `training/`.
 
@@ -79,7 +95,7 @@ def run(
     card: what else that tells.
   """
 
-  def build_model(work: Path) -> Callable[[Path], Mapping[str, Any]]:
+  def make_and_write(work: Path) -> Callable[[Path], Mapping[str, Any]]:
     start = time.perf_counter()
     made = make(work)
     told = card(made.about, time.perf_counter() - start) if card else None
@@ -91,8 +107,7 @@ def run(
 
     return write
 
-  build(folder, inputs, build_model)
-  return load(folder, inputs["task"])
+  build(folder, inputs, make_and_write)
 
 
 def build(folder: Path, inputs: Mapping[str, Any], make: Callable[[Path], Callable[[Path], Mapping[str, Any]]]) -> None:
@@ -143,10 +158,18 @@ def _is_there(folder: Path, inputs: Mapping[str, Any]) -> bool:
   return False
 
 
+def refuse_older_run(directory: Path) -> None:
+  """Raises InputError where `directory` holds the checkpoints of a run by version 0.1, which had them there."""
+  if (directory / "checkpoints").is_dir():
+    raise InputError(
+      f"{directory}: holds a run of version 0.1, which this one does not go on with; move it, or give another --out"
+    )
+
+
 def load(folder: Path, task: str) -> Finished:
   """Returns the finished stage in `folder`; InputError where there is none, or one of another task."""
   record = read_record(folder, task)
-  loaded = load_pretrained(folder, SequenceClassifier)
+  loaded = load_pretrained(folder, SequenceClassifier, finished=True)
   return Finished(SequenceClassifier(loaded.config), loaded.params, fingerprint.of_model(*loaded[:2]), record)
 
 
