@@ -25,7 +25,12 @@ def test_a_stage_tells_its_recipe_and_that_of_the_stages_before(tmp_path):
   write_stage(tmp_path, "teacher", RECIPE, rows=80, seconds=10.0, score=0.9)
   write_stage(tmp_path, "intermediate", {"steps": 30, "batch_size": 8, "learning_rate": 1e-4}, rows=100, seconds=5.0)
   sweep = [RECIPE | {"batch_size": size, "score": score} for size, score in ((8, 0.7), (16, 0.8))]
-  inputs = {"stage": "prediction", "recipes": [RECIPE, RECIPE | {"batch_size": 16}], "temperature": 2.0}
+  inputs = {
+    "stage": "prediction",
+    "teacher": "fingerprint",
+    "recipes": [RECIPE, RECIPE | {"batch_size": 16}],
+    "temperature": 2.0,
+  }
   about = {"accuracy": 0.8, "score": 0.8, "sweep": sweep, "rows": 100}
   card = cards.of_stage(tmp_path, inputs, about, 7.04, ORIGIN, before=("teacher", "intermediate"))
   assert card.metrics == {"accuracy": 0.8} and card.split == "validation"
@@ -41,7 +46,7 @@ def test_a_stage_tells_its_recipe_and_that_of_the_stages_before(tmp_path):
 def test_a_model_is_made_from_what_the_stage_before_was_made_from(tmp_path):
   head = "---\n" + yaml.safe_dump({"base_model": "mine/other", "license": "mit"}) + "---\n\n# A\n"
   write_stage(tmp_path, "teacher", RECIPE, head)
-  inputs = {"stage": "intermediate", **RECIPE}
+  inputs = {"stage": "intermediate", "teacher": "fingerprint", **RECIPE}
   card = cards.of_stage(tmp_path, inputs, {}, 1.0, ORIGIN, before=("teacher",))
   assert (card.base_model, card.license) == ("mine/other", "mit")
   with_weights = Origin(ORIGIN.teachers, "huawei-noah/TinyBERT_General_4L_312D")
@@ -95,3 +100,27 @@ def test_a_students_card_tells_both_splits_teacher_and_constant_answer(tmp_path)
     "name": "GLUE MNLI", "type": "nyu-mll/glue", "config": "mnli", "split": 0,
   }  # fmt: skip
   assert found["datasets"] == ["nyu-mll/glue"] and found["metrics"] == ["accuracy"]
+
+
+def test_a_model_without_further_stages_is_called_by_its_task(tmp_path):
+  inputs = {"task": "general", "stage": "model", "teacher": "fingerprint", "epochs": None, "steps": 30, "batch_size": 8}
+  about = {"rows": 100, "held_out_loss": 1.5, "held_out_hidden_1": 0.5}
+  card = cards.of_stage(tmp_path, inputs, about, 3.0, Origin(("a/b",), None, "text.txt"), split="held out")
+  assert card.stages == [{"name": "general", "rows": 100, "steps": 30, "batch_size": 8, "seconds": 3.0}]
+  assert card.metrics == {"loss": 1.5, "hidden_1": 0.5} and card.split == "held out" and card.base_model == "a/b"
+  masked = cards.of_stage(tmp_path, {"task": "mlm", "stage": "model"}, {}, 3.0, Origin(student="c/d"))
+  assert masked.base_model == "c/d"
+
+
+def test_data_is_called_by_its_files_or_its_id(tmp_path):
+  (tmp_path / "texts").mkdir()
+  for where, expected in (
+    ([f"{tmp_path}/a.csv", "b/c.txt"], ("a.csv, c.txt", None, None)),
+    ([f"{tmp_path}/texts"], ("texts", None, None)),
+    (["nyu-mll/glue:cola:train"], ("nyu-mll/glue", "nyu-mll/glue", "cola")),
+    (["imdb"], ("imdb", "imdb", None)),
+    (["data/*.jsonl"], ("*.jsonl", None, None)),
+    ([], (None, None, None)),
+  ):
+    origin = Origin(**cards.data_names(where))
+    assert (origin.dataset, origin.dataset_id, origin.dataset_config) == expected

@@ -11,6 +11,7 @@ import yaml
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
+from tinybert_jax.distillation.terms import HELD_OUT
 from tinybert_jax.models.model_card import ModelCard, front_matter
 from tinybert_jax.pipeline import stage_records
 from tinybert_jax.pipeline.report.results import metric_names
@@ -49,6 +50,15 @@ class Origin:
     return (self.student,) if self.student else self.teachers
 
 
+def data_names(where: Sequence[str]) -> dict[str, str | None]:
+  """Returns an `Origin`'s fields on its data: the names of files, or of a data set NAME:CONFIG:SPLIT of the hub."""
+  first, *rest = where[0].split(":") if len(where) == 1 else ("",)
+  is_file = not first or Path(where[0]).exists() or Path(first).suffix or any(letter in first for letter in "*?[~")
+  if is_file:
+    return {"dataset": ", ".join(dict.fromkeys(Path(name).name for name in where)) or None}
+  return {"dataset": first, "dataset_id": first, "dataset_config": rest[0] if rest else None}
+
+
 def of_stage(
   folder: Path,
   inputs: Mapping[str, Any],
@@ -70,13 +80,13 @@ def of_stage(
     before: names of the stages that it builds on.
     split: that its metrics were measured on.
   """
-  name = str(inputs["stage"])
+  name = str(inputs["task"] if inputs["stage"] == "model" else inputs["stage"])  # a model without further stages
   row = stage_records.stage_row(name, {"inputs": inputs, **about, "seconds": round(seconds, 1)})
   base = origin.of_student()
   if name.startswith("teacher"):
     number = int(name.partition("-")[2] or 1)
     base = origin.teachers[number - 1 : number]
-  elif not before:  # it learns from no model
+  elif "teacher" not in inputs:
     base = (origin.student,) if origin.student else ()
   # A stage of an earlier run may be of other models than this run's options name.
   earlier = None if origin.student and "intermediate" not in before else next(iter(before[::-1]), None)
@@ -85,7 +95,7 @@ def of_stage(
     base,
     split,
     folder / earlier if earlier and len(base) == 1 else None,
-    metrics=_numbers({key: value for key, value in about.items() if key not in _NOT_METRICS}),
+    metrics=_numbers({key.removeprefix(HELD_OUT): value for key, value in about.items() if key not in _NOT_METRICS}),
     stages=[*stage_records.stage_rows(folder, before), *([row] if "batch_size" in row else [])],
   )
 
