@@ -83,7 +83,6 @@ def main(options: Options) -> None:
     tokenizer,
     options.max_length,
     options.out,
-    recipes(options, data),
     options.seed,
     evaluations=6,
     log_every=10,
@@ -111,22 +110,25 @@ def run_stages(
 ) -> dict[str, Any]:
   """Returns what `metrics.json` holds, after the stages of distillation and two students to compare with."""
   about = f"tinybert_jax's quickstart: Reuters R8 topics, documents cut to {options.max_length} tokens"
-  teacher = task.make_teacher(run, start, f"The teacher of {about}.")
+  how = recipes(options, data)
+  teacher = task.make_teacher(run, start, how.teacher, f"The teacher of {about}.")
   targets = task.Targets(run, [teacher])
-  intermediate = task.make_intermediate(run, teacher, student, layers, f"A student of {about}; no classifier yet.")
-  prediction = task.make_prediction(run, targets, intermediate, f"The student of {about}.")
+  intermediate = task.make_intermediate(
+    run, teacher, student, layers, how.intermediate, f"A student of {about}; no classifier yet."
+  )
+  prediction = task.make_prediction(run, targets, intermediate, how.prediction, f"The student of {about}.")
   # What distillation is up against, and what its first stage adds: the same student from the same start, for as many
   # steps, on the labels alone, and by the second stage alone.
-  labels = task.make_labels(run, student, f"The student of {about}, trained on the labels alone.")
+  labels = task.make_labels(run, student, how.labels, f"The student of {about}, trained on the labels alone.")
   epochs = options.intermediate_epochs + options.prediction_epochs
-  recipe = dataclasses.replace(run.recipes.prediction[0], epochs=epochs)
+  recipe = dataclasses.replace(how.prediction[0], epochs=epochs)
   only = task.make_prediction(
     run,
     targets,
     student,
+    (recipe,),
     f"The student of {about}, without its first stage.",
     name="prediction_only",
-    recipes=(recipe,),
   )
   counts = {name: len(getattr(data, name)) for name in ("labelled", "transfer", "dev", "test")}
   return evaluation.evaluate(

@@ -18,3 +18,7 @@ class RunStopped(RuntimeError):
 
 class WorkerKilled(RuntimeError):
   """A process that worked for this one was killed; the message says what is kept and how to go on."""
+
+
+class UnfinishedError(InputError):
+  """A model whose head, or the pooler below it, is fresh noise, where one is needed that is used as it is."""

@@ -13,7 +13,7 @@ import numpy as np
 from experiments.benchmark.options import Options
 from experiments.benchmark.turns import OURS, Stages, cores, median_rates, torch_device, wait
 from experiments.lengths import in_buckets, read_lengths
-from tinybert_jax.data.batches import BatchSource, bucket_lengths, pad_batch, row_length, with_teacher_logits
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, pad_batch, row_length, with_teacher_targets
 from tinybert_jax.distillation.layer_map import layer_map
 from tinybert_jax.distillation.objectives import (
   initialize_projections,
@@ -106,7 +106,7 @@ def _ours(
     return train
 
   def with_logits():
-    return with_teacher_logits(rows, predict(teacher_model, teacher_params, rows))
+    return with_teacher_targets(rows, predict(teacher_model, teacher_params, rows))
 
   train_intermediate = trainer(
     params | {"projections": projections},

@@ -3,43 +3,21 @@
 import csv
 import dataclasses
 import json
+import types
 
 import jax
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import transformers
+from small_distil import SHAPE, SHORT, greetings, greets, options, texts, write, write_teacher
 from small_glue import TEACHER, write_encoder
-from small_tokenizer import word_tokenizer
 
 from tinybert_jax import distil_task, predict_table
 from tinybert_jax.cli import distil
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import SequenceClassifier, initialize
-from tinybert_jax.models.pretrained import save_pretrained
 
-EPOCHS = {
-  "teacher_epochs": 6, "intermediate_epochs": 1, "prediction_epochs": 4, "teacher_batch_size": 8,
-  "intermediate_batch_size": 8, "prediction_batch_size": 8, "teacher_learning_rate": 1e-2,
-  "intermediate_learning_rate": 1e-2, "prediction_learning_rate": 1e-2,
-}  # fmt: skip
-SHAPE = {"student_layers": 1, "student_width": 12}
-
-
-def write(path, rows, header=("review", "topic")):
-  with open(path, "w", newline="") as file:
-    csv.writer(file).writerows([header, *rows])
-  return str(path)
-
-
-def texts(number, seed=0):
-  rng = np.random.default_rng(seed)
-  return [" ".join(rng.choice(["hello", "world"], rng.integers(2, 6))) for _ in range(number)]
-
-
-def greets(text):
-  return "greets" if text.startswith("hello") else "not"
+EPOCHS = SHORT | {"teacher_epochs": 6, "prediction_epochs": 4}
 
 
 @pytest.fixture(autouse=True)
@@ -51,21 +29,18 @@ def one_device(monkeypatch):
 def made(tmp_path_factory):
   """Tables, an encoder, and one finished run, made once."""
   root = tmp_path_factory.mktemp("distil")
-  train, test = texts(80), texts(30, 1)
-  options = distil.Options(
+  given = types.SimpleNamespace(
     pretrained=write_encoder(root / "encoder", dataclasses.replace(TEACHER, num_hidden_layers=2)),
-    train=(write(root / "train.csv", [(text, greets(text)) for text in train] + [("hello hello", "")]),),
-    unlabelled=(str(root / "more.txt"),),
-    test=(write(root / "test.csv", [(text, greets(text)) for text in [*test, train[0]]]),),
+    train=write(root / "train.csv", [*greetings(80), ("hello hello", "")]),
+    unlabelled=str(root / "more.txt"),
+    test=write(root / "test.csv", [*greetings(30, 1), greetings(1)[0]]),
     out=root / "out",
-    **EPOCHS,
-    **SHAPE,
   )
   (root / "more.txt").write_text("\n".join(texts(30, 2)))
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jax, "device_count", lambda: 1)
-    distil.main(options)
-  return options
+    distil.main(options(**vars(given), **EPOCHS, **SHAPE))
+  return given
 
 
 def test_a_run_ends_with_a_student_metrics_and_a_page(made, capsys):
@@ -78,11 +53,11 @@ def test_a_run_ends_with_a_student_metrics_and_a_page(made, capsys):
   assert any("as well, and flatter the scores" in note for note in metrics["data"]["notes"])
   assert (made.out / "report.html").stat().st_size > 50_000
   classify = transformers.pipeline("text-classification", model=str(made.out / "student"))
-  rows = list(csv.DictReader(open(made.test[0])))  # noqa: SIM115
+  rows = list(csv.DictReader(open(made.test)))  # noqa: SIM115
   theirs = np.mean([classify(row["review"])[0]["label"] == row["topic"] for row in rows])
   assert theirs == pytest.approx(metrics["student"]["accuracy"])
   capsys.readouterr()
-  distil.main(made)
+  distil.main(options(**vars(made), **EPOCHS, **SHAPE))
   assert capsys.readouterr().out.count("reused from") == 4
 
 
@@ -158,7 +133,7 @@ def test_predictions_are_those_of_transformers(made, tmp_path):
 )  # fmt: skip
 def test_what_does_not_go_together_is_one_sentence(made, tmp_path, changes, problem):
   with pytest.raises(InputError, match=problem):
-    distil.main(dataclasses.replace(made, **{"out": tmp_path / "out", **changes}))
+    distil.main(options(**vars(made) | EPOCHS | SHAPE | {"out": tmp_path / "out"} | changes))
 
 
 def test_labels_that_the_teacher_or_train_lacks(made, tmp_path):
@@ -170,13 +145,11 @@ def test_labels_that_the_teacher_or_train_lacks(made, tmp_path):
 
 
 def test_classes_that_are_only_numbered(tmp_path):
-  config = EncoderConfig(**{**dataclasses.asdict(TEACHER), "labels": ("LABEL_0", "LABEL_1", "LABEL_2")})
-  params = initialize(SequenceClassifier(config), jax.random.key(0), kernels="glorot")
-  save_pretrained(tmp_path / "teacher", config, params, tokenizer=word_tokenizer())
+  write_teacher(tmp_path / "teacher", ("LABEL_0", "LABEL_1", "LABEL_2"))
   numbers = write(tmp_path / "numbers.csv", [(text, n % 2 + 1) for n, text in enumerate(texts(30))])
   metrics = distil_task(tmp_path / "out", teacher=tmp_path / "teacher", train=numbers, **EPOCHS, **SHAPE)
   assert metrics["labels"] == ["LABEL_0", "LABEL_1", "LABEL_2"]
   assert metrics["per_class"]["teacher"]["LABEL_0"]["support"] == 0
   names = write(tmp_path / "names.csv", [(text, greets(text)) for text in texts(30)])
-  with pytest.raises(InputError, match="only numbered, LABEL_0 to LABEL_2; name them in their order"):
+  with pytest.raises(InputError, match="the teacher's are only numbered, LABEL_0 to LABEL_2; name them in their order"):
     distil_task(tmp_path / "other", teacher=tmp_path / "teacher", train=names)

@@ -58,7 +58,7 @@ def test_teachers_that_do_not_fit_are_refused(options, tmp_path):
   save_pretrained(tmp_path / "nli", config, params, tokenizer=word_tokenizer())
   with pytest.raises(InputError, match=r"it has 3 classes .*, and the data has 2 classes"):
     program.main(changed(options, teacher=str(tmp_path / "nli")))
-  with pytest.raises(InputError, match="no classifier in its weights, so it is not fine-tuned"):
+  with pytest.raises(InputError, match="no classifier in its weights, so it is not a finished"):
     program.main(changed(options, teacher=options.pretrained))
   small = write_encoder(tmp_path / "small", dataclasses.replace(TEACHER, vocab_size=6))
   with pytest.raises(InputError, match="its tokenizer has 7 tokens, and the model only 6"):

@@ -42,7 +42,7 @@ def test_one_command_ends_with_metrics_a_student_and_leaderboard_files(finished,
   assert [row["label"] for row in predictions] == [line.split("\t")[1] for line in lines[1:]]
   assert {path.name for path in folder.iterdir()} == {
     "teacher", "intermediate", "prediction", "student", "metrics.json", "report.html", "figures", "RTE.tsv",
-    "teacher_logits.npz", ".lock",
+    "teacher_targets.npz", ".lock",
   }  # fmt: skip
 
   before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -60,7 +60,7 @@ def test_changed_options_redo_what_depends_on_them(finished, capsys):
   out = capsys.readouterr().out
   assert "teacher       done again: epochs was 4 and is 3" in out
   assert "note: the student's intermediate stage learned from another teacher" in out
-  assert "teacher_logits.npz: of another teacher" in out
+  assert "teacher_targets.npz: of another teacher" in out
 
 
 def test_stages_can_be_run_alone_and_need_no_more_than_they_read(made, options):
@@ -137,7 +137,7 @@ def test_regression_distils_the_teachers_outputs(options, tmp_path):
   folder = options.out / "STS-B"
   teacher, student = (load_stage(folder / name, "STS-B") for name in ("teacher", "prediction"))
   assert (student.model.config.labels, student.model.config.num_labels) == (("similarity",), 1)
-  logits = np.load(folder / "teacher_logits.npz")["logits"]
+  logits = np.load(folder / "teacher_targets.npz")["logits"]
   rows = glue_rows.load(
     program.find_task("stsb"), tmp_path, word_tokenizer(),
     max_length=128, max_train_examples=None, seed=0, with_test=False,
@@ -200,7 +200,7 @@ def test_both_stages_learn_from_augmented_rows_and_the_teacher_does_not(options,
   record = stages.read_record(folder / "augmented", "RTE")
   assert record["source_rows"] == 120 < record["rows"] <= 120 * 7
   assert f"{record['rows']:,} rows, 120 before augmentation" in capsys.readouterr().out
-  assert len(np.load(folder / "teacher_logits.npz")["logits"]) == record["rows"]
+  assert len(np.load(folder / "teacher_targets.npz")["logits"]) == record["rows"]
   rows = {name: stages.read_record(folder / name, "RTE")["inputs"]["training_rows"]
           for name in ("teacher", "intermediate", "prediction", "labels")}  # fmt: skip
   assert rows["teacher"] == rows["labels"] != rows["intermediate"] == rows["prediction"]

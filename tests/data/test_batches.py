@@ -115,12 +115,12 @@ def test_no_bucket_is_longer_than_what_rows_are_cut_to():
   assert bucket_lengths([5, 9], number=1, at_most=30) == (12,)
 
 
-def test_teacher_logits_and_token_types_are_carried():
+def test_teacher_targets_and_token_types_are_carried():
   batch = pad_batch(
-    {"input_ids": [[1, 2]], "token_type_ids": [[0, 1]], "teacher_logits": [[0.5, -1.0]], "labels": [2.5]}, 4, 3
+    {"input_ids": [[1, 2]], "token_type_ids": [[0, 1]], "teacher_targets": [[0.5, -1.0]], "labels": [2.5]}, 4, 3
   )
   assert batch["token_type_ids"].tolist() == [[0, 1, 0, 0], [0] * 4, [0] * 4]
-  assert batch["teacher_logits"].tolist() == [[0.5, -1.0], [0, 0], [0, 0]]
+  assert batch["teacher_targets"].tolist() == [[0.5, -1.0], [0, 0], [0, 0]]
   assert batch["labels"].dtype == np.float32 and batch["input_ids"].dtype == np.int32
 
 

@@ -125,7 +125,7 @@ def test_no_gradient_reaches_the_teacher_and_dropout_leaves_it_alone():
   logits = teacher.apply({"params": teacher_params}, batch()).logits
   key = jax.random.key(2)
   live = total_loss(loss_fn(params, teacher_params, batch(), key))
-  cached = total_loss(prediction_distillation(student)(params, {}, batch() | {"teacher_logits": logits}, key))
+  cached = total_loss(prediction_distillation(student)(params, {}, batch() | {"teacher_targets": logits}, key))
   np.testing.assert_allclose(live, cached, rtol=1e-6)
   assert live != total_loss(loss_fn(params, teacher_params, batch(), None))
 
@@ -144,7 +144,7 @@ def test_regression_distils_the_teachers_output_and_not_the_label():
   model = SequenceClassifier(config)
   params = initialize(model, jax.random.key(0))
   teacher_logits = np.array([[1.0], [2.0], [3.0]], np.float32)
-  data = batch() | {"teacher_logits": teacher_logits, "labels": np.array([9.0, 9.0, 9.0], np.float32)}
+  data = batch() | {"teacher_targets": teacher_logits, "labels": np.array([9.0, 9.0, 9.0], np.float32)}
   ours = model.apply({"params": params}, batch()).logits
   np.testing.assert_allclose(
     total_loss(prediction_distillation(model)(params, {}, data, None)), np.mean((ours - teacher_logits) ** 2), rtol=1e-5
@@ -166,7 +166,7 @@ def test_unequal_heads_and_missing_projections_are_refused():
     intermediate_distillation(student, teacher, LAYERS)(params, teacher_params, batch(), None)
   with pytest.raises(ValueError, match="does not fit a student of 2 layers"):
     intermediate_distillation(student, teacher, (4,))
-  with pytest.raises(ValueError, match="no teacher_logits"):
+  with pytest.raises(ValueError, match="no teacher_targets"):
     classifier = SequenceClassifier(STUDENT)
     prediction_distillation(classifier)(initialize(classifier, jax.random.key(0)), {}, batch(), None)
 

@@ -56,6 +56,9 @@ def run(
     arguments: of the command; by default the process's.
   """
   with quiet_when_unread():
+  if twice := _given_twice(sys.argv[1:] if arguments is None else arguments):
+    print(f"{twice} is given twice, and only once would count; give all its values after one", file=sys.stderr)
+    sys.exit(2)
     options = tyro.cli(options_class, prog=prog, args=arguments)
   keep_freed_memory()
   if not options.debug:
@@ -100,6 +103,12 @@ def _is_unread() -> bool:
 
 
 def keep_freed_memory() -> None:
+def _given_twice(arguments: Sequence[str]) -> str | None:
+  """Returns an option that comes a second time, which would take the place of the first without a word."""
+  names = [word.split("=")[0].replace("_", "-") for word in arguments if word.startswith("--") and len(word) > 2]
+  return next((name for name in names if names.count(name) > 1), None)
+
+
   """Has glibc keep what is freed for the next allocation, in place of giving it back to the kernel.
 
   On a CPU every step of XLA's allocates its temporaries anew. They are large enough for glibc to map and unmap them

@@ -190,7 +190,6 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
     tokenizer,
     max_length,
     folder,
-    recipes(options, row),
     options.seed,
     origin=glue_rows.origin(row, options.teacher or options.pretrained, students.begins_with(options.student)),
   )
@@ -270,24 +269,23 @@ def run_stages(
     layers: the teacher's that the student's learn from.
   """
   name, both = f"GLUE's {row.name}", "distilled in both stages of TinyBERT (arXiv:1909.10351)"
-  distilled = with_augmented(options, row, run)
+  distilled, how = with_augmented(options, row, run), recipes(options, row)
   if not finished:
     about = f"A teacher for {row.name}, from {Path(options.teacher or options.pretrained).name}."
-    finished = task.make_teacher(run, teacher, about, trains=not options.teacher)
+    finished = task.make_teacher(run, teacher, None if options.teacher else how.teacher, about)
   if "intermediate" in options.stages:
     about = f"A student for {name} after intermediate distillation; its classifier is not trained yet."
-    task.make_intermediate(distilled, finished, student, layers, about)
+    task.make_intermediate(distilled, finished, student, layers, how.intermediate, about)
   if "prediction" in options.stages:
     before = run.finished("intermediate")
     if before.record["inputs"].get("teacher") != finished.fingerprint:
       say(f"{'':13} note: the student's intermediate stage learned from another teacher than {run.folder / 'teacher'}")
-    made = task.make_prediction(
-      distilled, task.Targets(distilled, [finished]), before, f"A student for {name}, {both}."
-    )
+    targets, about = task.Targets(distilled, [finished]), f"A student for {name}, {both}."
+    made = task.make_prediction(distilled, targets, before, how.prediction, about, temperature=how.temperature)
     if sweep := made.record.get("sweep"):
       say(sweep_table(sweep))
   if "labels" in options.stages:
-    task.make_labels(run, student, f"A student for {name} trained on its labels alone.")
+    task.make_labels(run, student, how.labels, f"A student for {name} trained on its labels alone.")
   if "evaluate" not in options.stages:
     return {}
   made = run.finished("prediction")

@@ -4,10 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
+import jax
 import tyro
 
 from tinybert_jax.cli.options import AT_LEAST_1, LENGTH, HostOptions, check
-from tinybert_jax.data.tables import Reading
+from tinybert_jax.data.tables import AS_FOUND, Reading
 from tinybert_jax.pipeline import predictions
 from tinybert_jax.training import hosts
 from tinybert_jax.training.hosts import Hosts
@@ -31,14 +32,7 @@ class Options:
   """Column of the texts. Default: found by name or content."""
   pair: str | None = None
   """Column of second texts, where a row has two."""
-  delimiter: str | None = None
-  """Between the cells of CSV and TSV files. Default: found."""
-  quote: str | None = None
-  """Around cells that hold delimiters; '' where quotes are text. Default: found."""
-  encoding: str | None = None
-  """Of text files, such as cp1252. Default: UTF-8, or what a byte order mark says."""
-  no_header: tyro.conf.FlagCreatePairsOff[bool] = False
-  """The first row of CSV and TSV files is data; the columns are then called 0, 1, …."""
+  reading: Annotated[Reading, tyro.conf.arg(name=""), tyro.conf.FlagCreatePairsOff] = AS_FOUND
   max_length: Annotated[int | None, LENGTH] = None
   """Tokens that a text or pair is cut to. Default: as many as the model takes, at most 512."""
   batch_size: Annotated[int, AT_LEAST_1] = 64
@@ -52,17 +46,20 @@ def main(options: Options) -> None:
   """Predicts, and prints where the result is."""
   check(options)
   hosts.join(options.hosts)
-  reading = Reading(options.delimiter, options.quote, options.encoding, not options.no_header)
+  if jax.process_index() > 0:  # the first does it all
+    hosts.wait_for_all()
+    return
   done = predictions.predict_table(
     options.model,
     options.data,
     options.out,
     text=options.text,
     pair=options.pair,
-    reading=reading,
+    reading=options.reading,
     max_length=options.max_length,
     batch_size=options.batch_size,
   )
   print(f"{done.rows:,} rows in {done.seconds:.1f} s ({done.rows / done.seconds:,.0f} a second) are in {options.out}")
   for note in done.notes:
     print(note)
+  hosts.wait_for_all()

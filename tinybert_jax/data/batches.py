@@ -11,10 +11,13 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
+from tinybert_jax.data.label_column import check_labels
 from tinybert_jax.errors import InputError
 
 NumpyBatch = dict[str, np.ndarray]
-_TOKENIZED_AT_ONCE = 10_000  # a tokenizer's own result takes some hundred times the memory of the tokens
+# Rows, and characters: a tokenizer's own result takes some hundred times the memory of the tokens.
+_TOKENIZED_AT_ONCE, _CHARACTERS_AT_ONCE = 10_000, 1 << 24
+_LONGEST_TEXT = 1 << 20  # characters that a tokenizer is given, of which a model reads the first few thousand
 
 
 def bucket_lengths(
@@ -56,7 +59,7 @@ class BatchSource:
   ⌈rows/batch_size⌉ batches, and only its last one is filled up, by rows of `example_weight` 0.
 
   A batch has `input_ids`, `attention_mask` and `example_weight`, and of `token_type_ids`, `labels` and
-  `teacher_logits` those that the data set has.
+  `teacher_targets` those that the data set has.
   """
 
   def __init__(
@@ -71,6 +74,7 @@ class BatchSource:
     shuffle: bool = True,
     pad_id: int = 0,
     process: int = 0,
+    num_labels: int | None = None,
     processes: int = 1,
   ):
     """Args:
@@ -83,11 +87,13 @@ class BatchSource:
       shuffle: or go by rising length, the same in every epoch.
       pad_id: the token that fills up `input_ids`.
       process: this process's number, of several that train together.
+      num_labels: the model's, to check the column `labels` by; `training.loop.train` does so in any case.
       processes: how many there are. Each reads its share of the rows of every batch: the rows of the whole batch,
         and so the run's, do not depend on how many share them.
 
     Raises:
-      InputError: no rows, a row longer than the last bucket, or a batch that the processes cannot share.
+      InputError: no rows, a row longer than the last bucket, a label that is missing or no number or no class of the
+        model, or a batch that the processes cannot share.
     """
     if not len(rows):
       raise InputError("there are no rows to make batches from")
@@ -97,6 +103,7 @@ class BatchSource:
     self.rows, self.batch_size, self.lengths = rows, batch_size, tuple(lengths)
     self.seed, self.shuffle, self.pad_id = seed, shuffle, pad_id
     row_lengths = row_length(rows)
+    check_labels(rows, num_labels)
     if row_lengths.max() > self.lengths[-1]:
       raise InputError(f"a row of {row_lengths.max()} tokens does not fit the longest bucket, {self.lengths[-1]}")
     self._bucket = np.searchsorted(self.lengths, row_lengths)
@@ -161,7 +168,7 @@ def pad_batch(rows: Mapping[str, Any], length: int, batch_size: int, pad_id: int
     batch["token_type_ids"] = np.zeros((batch_size, length), np.int32)
   for name in batch.keys() & {"input_ids", "token_type_ids"} if number else ():
     batch[name][valid] = np.concatenate(rows[name])
-  for name in ("labels", "teacher_logits"):
+  for name in ("labels", "teacher_targets"):
     if name in rows:
       values = np.asarray(rows[name])
       dtype = np.int32 if np.issubdtype(values.dtype, np.integer) else np.float32
@@ -178,17 +185,26 @@ def tokenize(
   max_length: int,
   labels: Sequence[int] | Sequence[float] | None = None,
 ) -> datasets.Dataset:
-  """Returns the rows of `texts` (and `pairs`), cut to `max_length` tokens, as `BatchSource` takes them."""
-  columns = {"text": list(texts)}
-  if pairs is not None:
-    columns["pair"] = list(pairs)
-  if labels is not None:
-    columns["labels"] = list(labels)
-  parts = [
-    {name: values[start : start + _TOKENIZED_AT_ONCE] for name, values in columns.items()}
-    for start in range(0, max(len(columns["text"]), 1), _TOKENIZED_AT_ONCE)
-  ]
-  return datasets.concatenate_datasets([_tokenize(tokenizer, max_length, **part) for part in parts])
+  """Returns the rows of `texts` (and `pairs`), cut to `max_length` tokens, as `BatchSource` takes them.
+
+  Of a text no more is read than its first million characters.
+
+  Raises:
+    InputError: what is no text, or has half of a surrogate pair; with its row.
+  """
+  try:
+    columns: dict[str, list[Any]] = {"text": [_start(text) for text in texts]}
+    if pairs is not None:
+      columns["pair"] = [_start(text) for text in pairs]
+    sizes = [sum(map(len, row)) for row in zip(*columns.values(), strict=True)]
+    if labels is not None:
+      columns["labels"] = list(labels)
+    parts = [{name: values[start:end] for name, values in columns.items()} for start, end in _at_once(sizes)]
+    return datasets.concatenate_datasets([_tokenize(tokenizer, max_length, **part) for part in parts])
+  except (TypeError, AttributeError) as error:
+    if not (sentence := wrong_text(texts) or wrong_text(pairs or ())):
+      raise
+    raise InputError(sentence) from error
 
 
 def tokenize_rows(tokenizer: Any, rows: datasets.Dataset, max_length: int) -> datasets.Dataset:
@@ -198,6 +214,21 @@ def tokenize_rows(tokenizer: Any, rows: datasets.Dataset, max_length: int) -> da
 
 
 def _tokenize(
+def _start(text: str) -> str:
+  return text if len(text) <= _LONGEST_TEXT else text.lstrip()[:_LONGEST_TEXT]
+
+
+def _at_once(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+  """Yields the first and the last row, that one excluded, of parts whose texts are tokenized together."""
+  start = characters = 0
+  for row, size in enumerate(sizes):
+    if row > start and (row - start == _TOKENIZED_AT_ONCE or characters + size > _CHARACTERS_AT_ONCE):
+      yield start, row
+      start, characters = row, 0
+    characters += size
+  yield start, len(sizes)
+
+
   tokenizer: Any, max_length: int, text: Sequence[str], pair: Sequence[str] | None = None, **others: Any
 ) -> datasets.Dataset:
   encoded = tokenizer(text, pair, truncation=True, max_length=max_length, verbose=False)
@@ -207,10 +238,21 @@ def _tokenize(
   return datasets.Dataset.from_dict(columns)
 
 
-def with_teacher_logits(rows: datasets.Dataset, logits: Float[np.ndarray, "N C"]) -> datasets.Dataset:
-  """Returns the rows with a column `teacher_logits`; memory-mapped rows stay on disk."""
-  column = pa.FixedSizeListArray.from_arrays(pa.array(logits.reshape(-1)), logits.shape[1])
-  return datasets.concatenate_datasets([rows, datasets.Dataset(pa.table({"teacher_logits": column}))], axis=1)
+def with_teacher_targets(rows: datasets.Dataset, targets: Float[np.ndarray, "N C"]) -> datasets.Dataset:
+  """Returns the rows with a column `teacher_targets`; memory-mapped rows stay on disk.
+
+  Raises:
+    InputError: another number of targets than rows, or some that are not finite.
+  """
+  if len(targets) != len(rows):
+    raise InputError(f"{len(targets):,} targets for {len(rows):,} rows")
+  if not (is_finite := np.isfinite(targets).all(axis=-1)).all():
+    row = int(is_finite.argmin())
+    raise InputError(
+      f"row {row + 1}: the teacher's targets are {targets[row].tolist()!s:.60}, which are not all finite"
+    )
+  column = pa.FixedSizeListArray.from_arrays(pa.array(targets.reshape(-1)), targets.shape[1])
+  return datasets.concatenate_datasets([rows, datasets.Dataset(pa.table({"teacher_targets": column}))], axis=1)
 
 
 def row_length(rows: datasets.Dataset) -> np.ndarray:

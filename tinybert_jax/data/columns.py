@@ -170,9 +170,13 @@ def _guess_text(rows: datasets.Dataset, pair: str | None, named: set[str], where
       both = [by_name[name] for name in (first, second) if name in by_name]
       if len(both) == 2 and all(is_text(rows, name) for name in both) and both[1] in texts:
         return both[0], both[1], f"texts in the columns {both[0]} and {both[1]}"
+  elif partner := _partner(pair, by_name, rows):
+    return partner, pair, f"texts in the column {partner}, beside those in {pair}"
   known = [by_name[name] for name in _TEXTS if name in by_name]
   known = known or [by_name[name] for name in _BESIDE_TEXTS if name in by_name and by_name[name] in texts]
-  if len(known) > 1 and known[0].casefold() == "text":
+  if pair is not None:
+    known = list(dict.fromkeys([*known, *texts]))  # which of them goes with the pair, no name tells
+  elif len(known) > 1 and known[0].casefold() == "text":
     known = known[:1]
   if not known and len(texts) == 1:
     return texts[0], pair, f"texts in the column {texts[0]}, the only column of texts"
@@ -184,6 +188,12 @@ def _guess_text(rows: datasets.Dataset, pair: str | None, named: set[str], where
   others = [name for name in texts if name != known[0]]
   beside = f"; not read are the texts in {', '.join(others)}" if others else ""
   return known[0], pair, f"texts in the column {known[0]}{beside}"
+
+
+def _partner(pair: str, by_name: dict[str, str], rows: datasets.Dataset) -> str | None:
+  """Returns the column that usually comes with that of the second texts."""
+  firsts = (by_name[first] for first, second in _PAIRS if second == pair.strip().casefold() and first in by_name)
+  return next((name for name in firsts if is_text(rows, name)), None)
 
 
 def _guess_label(rows: datasets.Dataset, taken: set[str | None], where: str) -> tuple[str, str]:

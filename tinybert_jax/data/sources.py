@@ -17,19 +17,16 @@ _NO_TABLES = {"state.json", "dataset_info.json", "dataset_dict.json", "dataset_i
 
 
 class Reading(NamedTuple):
-  """How text files are read; None is found out.
-
-  Attributes:
-    delimiter: between the cells of a line.
-    quote: around cells that hold delimiters; "" where quotes are text.
-    encoding: such as cp1252; by default UTF-8, or what a byte order mark says.
-    header: whether the first row has the names of the columns; else they are "0", "1", ….
-  """
+  """How text files are read; None is found out."""
 
   delimiter: str | None = None
+  """Between the cells of CSV and TSV files. Default: found."""
   quote: str | None = None
+  """Around cells that hold delimiters; '' where quotes are text. Default: found."""
   encoding: str | None = None
+  """Of text files, such as cp1252. Default: UTF-8, or what a byte order mark says."""
   header: bool = True
+  """The first row of CSV and TSV files has the names of the columns; else they are called 0, 1, …."""
 
 
 AS_FOUND = Reading()

@@ -129,7 +129,7 @@ def prediction_distillation(
 ) -> LossFn:
   """Returns the loss of prediction-layer distillation (Equation 10).
 
-  A batch with `teacher_logits` needs no teacher; otherwise they are computed.
+  A batch with `teacher_targets` needs no teacher; otherwise they are computed.
 
   Args:
     student: the classifier to train; with a single label, a regression, the loss is the squared error to
@@ -146,21 +146,21 @@ def prediction_distillation(
 
   def loss(student_params: Params, teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
     logits = _logits(student, student_params, batch, key)
-    if "teacher_logits" in batch:
-      teacher_logits = batch["teacher_logits"]
+    if "teacher_targets" in batch:
+      targets = jnp.asarray(batch["teacher_targets"])
     elif teacher is None:
-      raise ValueError("the batch has no teacher_logits, and there is no teacher to compute them")
+      raise ValueError("the batch has no teacher_targets, and there is no teacher to compute them")
     else:
-      teacher_logits = _logits(teacher, teacher_params, batch, None)
+      targets = _logits(teacher, teacher_params, batch, None)
     weight = batch.get("example_weight")
     if target_loss is not None:
-      soft = target_loss(logits, teacher_logits, batch)
+      soft = target_loss(logits, targets, batch)
     elif objective == "logits" or student.config.num_labels == 1:
-      soft = logit_loss(logits, teacher_logits, weight)
+      soft = logit_loss(logits, targets, weight)
     elif student.config.problem_type == "multi_label_classification":
-      soft = binary_prediction_loss(logits, teacher_logits, weight, temperature=temperature)
+      soft = binary_prediction_loss(logits, targets, weight, temperature=temperature)
     else:
-      soft = prediction_loss(logits, teacher_logits, weight, temperature=temperature)
+      soft = prediction_loss(logits, targets, weight, temperature=temperature)
     if not label_weight:
       return {"prediction": soft}
     hard = label_loss(logits, batch)

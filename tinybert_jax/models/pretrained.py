@@ -14,7 +14,7 @@ from flax import traverse_util
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from tinybert_jax.errors import InputError
+from tinybert_jax.errors import InputError, UnfinishedError
 from tinybert_jax.models.architectures import check_architecture
 from tinybert_jax.models.config import EncoderConfig, config_from_dict, config_to_dict, read_json
 from tinybert_jax.models.directories import replace_directory, replace_files
@@ -243,7 +243,9 @@ def _check_finished(directory: Path, model_class: type[Model], missing: Sequence
   if groups:
     names = {"pooler": "pooler", SequenceClassifier.__name__: "classifier"}
     what = " and no ".join(sorted(names.get(group, "masked language model's head") for group in groups))
-    raise InputError(f"{directory}: no {what} in its weights, so it is not a finished {ARCHITECTURES[model_class]}")
+    raise UnfinishedError(
+      f"{directory}: no {what} in its weights, so it is not a finished {ARCHITECTURES[model_class]}"
+    )
 
 
 def _file_tensors(config: EncoderConfig, params: Mapping[str, Any], model_class: type[Model]) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from tinybert_jax.augmentation.copies import REPLACED, Augmenter
 from tinybert_jax.augmentation.masked_words import CANDIDATES, Context, MaskedWords
 from tinybert_jax.augmentation.word_vectors import load_word_vectors
 from tinybert_jax.data import fingerprint
-from tinybert_jax.errors import InputError
+from tinybert_jax.errors import InputError, UnfinishedError
 from tinybert_jax.models.config import read_json
 from tinybert_jax.models.encoder import MaskedLanguageModel, count_parameters
 from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer
@@ -140,11 +140,13 @@ def load_masked_words(settings: Settings) -> MaskedWords:
   """Returns the masked language model; ModelError where it is not there, or its weights have no head."""
   try:
     tokenizer = load_tokenizer(settings.mlm)
-    loaded = load_pretrained(settings.mlm, MaskedLanguageModel)
+    loaded = load_pretrained(settings.mlm, MaskedLanguageModel, finished=True)
+  except UnfinishedError as error:
+    raise NoHeadError(
+      f"{settings.mlm}: no masked language model's head in its weights; experiments.mlm trains one"
+    ) from error
   except InputError as error:
     raise ModelError(str(error)) from error
-  if any(not path.startswith("encoder/") for path in loaded.initialized):
-    raise NoHeadError(f"{settings.mlm}: no masked language model's head in its weights; experiments.mlm trains one")
   positions = loaded.config.max_position_embeddings
   if settings.max_length and settings.max_length > positions:
     raise InputError(f"--max-length {settings.max_length}: {settings.mlm} has positions for {positions} tokens only")

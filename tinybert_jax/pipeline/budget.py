@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,13 @@ class Passes(NamedTuple):
   prediction: int
 
 
+class Batches(NamedTuple):
+  """Batches in a pass of fine-tuning the teacher, 0 where it is not, and of distillation."""
+
+  labelled: int
+  transfer: int
+
+
 def measure(teacher: SequenceClassifier | None, student: SequenceClassifier, batch_size: int, length: int) -> Speed:
   """Returns the models' speed on batches of that size, in turns, with random parameters."""
   ones = jnp.ones((batch_size, length), jnp.int32)
@@ -43,39 +50,49 @@ def measure(teacher: SequenceClassifier | None, student: SequenceClassifier, bat
 
 
 def fit_passes(
-  speed: Speed, minutes: float, *, labelled: int, transfer: int, most: Passes, trains_teacher: bool
+  speed: Speed,
+  minutes: float,
+  batches: Batches,
+  most: Passes,
+  given: tuple[int | None, int | None, int | None] = (None, None, None),
 ) -> Passes:
   """Returns passes that take about `minutes`, at most those of `most`, and at least one of each.
 
   Args:
     speed: of the models.
     minutes: for all stages.
-    labelled: batches in a pass of fine-tuning the teacher.
-    transfer: batches in a pass of distillation.
+    batches: in a pass.
     most: what nobody needs more than.
-    trains_teacher: whether the teacher is fine-tuned in the run.
+    given: passes of each stage that are decided already.
   """
-  seconds = 60 * minutes
+  of_teacher, of_intermediate, of_prediction = _seconds_of_pass(speed, batches)
+  seconds = 60 * minutes - batches.transfer * speed.teacher  # its targets
   teacher = 0
-  if trains_teacher:
-    of_pass = labelled * _TRAINING * speed.teacher
-    teacher = max(1, min(most.teacher, math.floor(0.5 * seconds / max(of_pass, 1e-9))))
-    seconds -= teacher * of_pass
-  seconds = max(0.0, seconds - transfer * speed.teacher)  # its targets
-  prediction = transfer * _TRAINING * speed.student
-  intermediate = transfer * (speed.teacher + _TRAINING * speed.student)
+  if batches.labelled:
+    teacher = given[0] or _fitting(0.5 * seconds, of_teacher, most.teacher)
+    seconds -= teacher * of_teacher
   # What the prediction stage does not need is the intermediate stage's.
-  of_prediction = max(1, min(most.prediction, math.floor(0.5 * seconds / max(prediction, 1e-9))))
-  seconds -= of_prediction * prediction
-  of_intermediate = max(1, min(most.intermediate, math.floor(seconds / max(intermediate, 1e-9))))
-  return Passes(teacher, of_intermediate, of_prediction)
+  left = seconds - (given[1] * of_intermediate if given[1] else 0.5 * seconds)
+  prediction = given[2] or _fitting(left, of_prediction, most.prediction)
+  intermediate = given[1] or _fitting(seconds - prediction * of_prediction, of_intermediate, most.intermediate)
+  return Passes(teacher, intermediate, prediction)
 
 
-def estimate(speed: Speed, passes: Passes, *, labelled: int, transfer: int) -> dict[str, Any]:
-  """Returns the minutes that each stage takes about."""
-  by_stage = {
-    "teacher": passes.teacher * labelled * _TRAINING * speed.teacher,
-    "intermediate": passes.intermediate * transfer * (speed.teacher + _TRAINING * speed.student),
-    "prediction": transfer * speed.teacher + passes.prediction * transfer * _TRAINING * speed.student,
-  }
-  return {name: seconds / 60 for name, seconds in by_stage.items()}
+def minutes(speed: Speed, passes: Passes, batches: Batches) -> float:
+  """Returns the minutes that all stages take about."""
+  seconds = sum(number * one for number, one in zip(passes, _seconds_of_pass(speed, batches), strict=True))
+  return (seconds + batches.transfer * speed.teacher) / 60
+
+
+def _seconds_of_pass(speed: Speed, batches: Batches) -> tuple[float, float, float]:
+  """Returns the seconds of a pass of the teacher, of intermediate and of prediction distillation."""
+  student = _TRAINING * speed.student
+  return (
+    batches.labelled * _TRAINING * speed.teacher,
+    batches.transfer * (speed.teacher + student),
+    batches.transfer * student,
+  )
+
+
+def _fitting(seconds: float, of_pass: float, most: int) -> int:
+  return max(1, min(most, math.floor(max(0.0, seconds) / max(of_pass, 1e-9))))

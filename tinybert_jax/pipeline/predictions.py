@@ -1,35 +1,32 @@
 """A classifier's predictions for a table, read, computed and written in pieces."""
 
-import contextlib
 import itertools
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from tinybert_jax.data.batches import tokenize
-from tinybert_jax.data.columns import choose_columns
+from tinybert_jax.data.columns import Columns, choose_columns
 from tinybert_jax.data.tables import AS_FOUND, Reading, iterate_tables
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import SequenceClassifier
 from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer
-from tinybert_jax.tasks.classification import Classification, MultiLabel
-from tinybert_jax.tasks.regression import Regression
+from tinybert_jax.pipeline.segments import with_segments
+from tinybert_jax.pipeline.table_writer import check_out, write_pieces
+from tinybert_jax.tasks.own_task import check_class_names, kind_of_model, make_task
 from tinybert_jax.tasks.task import Task
 from tinybert_jax.training.evaluate import predict
 
 _PIECE = 8192  # rows that are in memory
 _LONGEST = 512
 _LENGTHS = (16, 32, 64, 128, 256, 512)  # that texts are padded to, in every piece the same
-FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 class Done(NamedTuple):
@@ -71,8 +68,8 @@ def predict_table(
     InputError: no classifier, data that cannot be read, or another format for `out`.
   """
   out, start = Path(out), time.perf_counter()
-  if out.suffix.lower() not in FORMATS:
-    raise InputError(f"--out {out}: the name must end in {', '.join(FORMATS)}")
+  sources = [data] if isinstance(data, str | Path) else list(data)
+  check_out(out, [Path(source) for source in sources])
   loaded = load_pretrained(model, SequenceClassifier, finished=True)
   tokenizer, module = load_tokenizer(model), SequenceClassifier(loaded.config)
   positions = loaded.config.max_position_embeddings
@@ -80,7 +77,7 @@ def predict_table(
   if max_length > positions:
     raise InputError(f"--max-length {max_length}: the model has positions for {positions} tokens only")
   lengths = (*(length for length in _LENGTHS if length < max_length), max_length)
-  task, where = _task(loaded.config), ", ".join(map(str, [data] if isinstance(data, str | Path) else data))
+  task, where = _task(loaded.config, str(model)), ", ".join(map(str, sources))
   found: list[str] = []
   pieces = iterate_tables(data, reading, batch_rows=_PIECE, notes=found)
   first = next(pieces, None)
@@ -93,32 +90,36 @@ def predict_table(
     nonlocal rows, empty
     with tqdm(desc="predict", unit="row", disable=None) as bar:
       for piece in itertools.chain([first], pieces):
-        texts = _cells(piece, columns.text)
-        pairs = None if columns.pair is None else _cells(piece, columns.pair)
-        has = [row for row, cell in enumerate(texts) if cell.strip()]
-        token_rows = tokenize(
-          tokenizer, [texts[row] for row in has], pairs and [pairs[row] for row in has], max_length=max_length
-        )
+        has, read = _texts(piece, columns, where, rows)
         logits = np.empty((0, len(task.labels)), np.float32)
         if has:
-          logits = predict(module, loaded.params, token_rows, batch_size=batch_size, lengths=lengths)
+          token_rows = with_segments(tokenize(tokenizer, *read, max_length=max_length), loaded.config)
+          logits = predict(module, loaded.params, token_rows, batch_size=batch_size, lengths=lengths, name=str(model))
         yield _with_predictions(piece, task, logits, has)
         rows, empty = rows + len(piece), empty + len(piece) - len(has)
         bar.update(len(piece))
 
-  _write(out, results())
-  notes = [f"{empty:,} rows without a text have no prediction"] if empty else []
+  write_pieces(out, results())
+  what = "a text" if columns.pair is None else "a text or its pair"
+  notes = [f"{empty:,} rows without {what} have no prediction"] if empty else []
   return Done(rows, time.perf_counter() - start, (*found, *columns.notes, *notes))
 
 
-def _task(config: Any) -> Task:
-  if config.kind == "multi_label_classification":
-    return MultiLabel("", config.labels)
-  return Regression("", config.labels) if config.num_labels == 1 else Classification("", config.labels)
+def _task(config: EncoderConfig, name: str) -> Task:
+  check_class_names(config, name, "correct id2label in its config.json")
+  return make_task(kind_of_model(config, name), "", config.labels)
 
 
-def _cells(piece: pa.Table, name: str) -> list[str]:
-  return ["" if cell is None else str(cell) for cell in piece[name].to_pylist()]
+def _texts(piece: pa.Table, columns: Columns, where: str, before: int) -> tuple[list[int], list[list[str]]]:
+  """Returns the numbers of the rows that have a text, and their texts and, where there are two, their pairs."""
+  names = [columns.text] if columns.pair is None else [columns.text, columns.pair]
+  cells = []
+  for name in names:
+    if pa.types.is_nested(piece[name].type) or pa.types.is_binary(piece[name].type):
+      raise InputError(f"{where}, row {before + 1} or after: the column {name} holds {piece[name].type}, and no texts")
+    cells.append(["" if cell is None else str(cell) for cell in piece[name].to_pylist()])
+  has = [row for row, texts in enumerate(zip(*cells, strict=True)) if all(text.strip() for text in texts)]
+  return has, [[texts[row] for row in has] for texts in cells]
 
 
 def _with_predictions(piece: pa.Table, task: Task, logits: np.ndarray, has: Sequence[int]) -> pa.Table:
@@ -144,34 +145,3 @@ def _with_predictions(piece: pa.Table, task: Task, logits: np.ndarray, has: Sequ
       free += "_"
     piece = piece.append_column(free, values)
   return piece
-
-
-def _write(out: Path, pieces: Iterator[pa.Table]) -> None:
-  """Writes the pieces to a file beside `out`, and puts it in its place."""
-  out.parent.mkdir(parents=True, exist_ok=True)
-  new = out.with_name(f".{out.name}.new")
-  try:
-    with contextlib.ExitStack() as stack:
-      write: Callable[[pa.Table], None] | None = None
-      for piece in pieces:
-        write = write or _writer(out.suffix.lower(), new, piece.schema, stack)
-        write(piece)
-    new.replace(out)
-  finally:
-    new.unlink(missing_ok=True)
-
-
-def _writer(kind: str, path: Path, schema: pa.Schema, stack: contextlib.ExitStack) -> Callable[[pa.Table], None]:
-  if kind == ".parquet":
-    parquet = stack.enter_context(pq.ParquetWriter(path, schema))
-    return lambda piece: parquet.write_table(piece.cast(schema))
-  if kind == ".jsonl":
-    file = stack.enter_context(path.open("w", encoding="utf-8"))
-    return lambda piece: file.writelines(
-      json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in piece.to_pylist()
-    )
-  options = pa.csv.WriteOptions(delimiter="\t" if kind == ".tsv" else ",", quoting_style="needed")
-  if nested := [field.name for field in schema if pa.types.is_nested(field.type)]:
-    raise InputError(f"--out {path.name[1:-4]}: {nested[0]} holds lists; write .jsonl or .parquet")
-  writer = stack.enter_context(pa.csv.CSVWriter(str(path), schema, write_options=options))
-  return lambda piece: writer.write_table(piece.cast(schema))

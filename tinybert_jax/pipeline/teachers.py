@@ -1,18 +1,83 @@
-"""Teachers before they are trained, and new classifiers on encoders."""
+"""Teachers of a task: fine-tuned already, or an encoder with a new classifier that is fine-tuned in the run."""
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Annotated
 
 import jax
 
-from tinybert_jax.errors import InputError
+from tinybert_jax.errors import InputError, UnfinishedError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Encoder, SequenceClassifier, initialize
 from tinybert_jax.models.pretrained import Pretrained, load_pretrained
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline import students
+from tinybert_jax.settings import POSITIVE
 from tinybert_jax.tasks.labels import match_labels, order_classes
+from tinybert_jax.tasks.own_task import check_class_names
 from tinybert_jax.tasks.task import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class TeacherOptions:
+  """Who teaches."""
+
+  teacher: tuple[str, ...] = ()
+  """Model directories or hub ids of classifiers that are fine-tuned already. They need no labels. Of several, the
+  probabilities are averaged."""
+  teacher_weights: Annotated[tuple[float, ...], POSITIVE] = ()
+  """Weight of each --teacher in that average. Default: equal."""
+  teacher_labels: tuple[str, ...] = ()
+  """Class names of --teacher in the order of its logits, where its configuration does not tell."""
+  pretrained: str | None = None
+  """Model directory or hub id of an encoder that is fine-tuned on --train first, and teaches then."""
+
+
+def check(options: TeacherOptions) -> None:
+  """Raises InputError for options that contradict each other."""
+  if options.teacher and options.pretrained:
+    raise InputError("--teacher is fine-tuned already, and --pretrained is fine-tuned here; give one of them")
+  if options.teacher_weights and len(options.teacher_weights) != len(options.teacher):
+    raise InputError(f"--teacher-weights: {len(options.teacher_weights)} weights for {len(options.teacher)} teachers")
+  if options.teacher_labels and not options.teacher:
+    raise InputError("--teacher-labels names the classes of --teacher, which is not given")
+
+
+def load_given(options: TeacherOptions) -> list[Pretrained]:
+  """Returns the teachers that are fine-tuned already, of the same kind of task, as they are.
+
+  Raises:
+    InputError: no such model, none that is finished, or kinds that differ.
+  """
+  loaded = [_finished(name, options.teacher_labels) for name in options.teacher]
+  for name, model in zip(options.teacher, loaded, strict=True):
+    if model.config.kind != loaded[0].config.kind:
+      raise InputError(
+        f"--teacher {name}: its task is {_words(model.config)}, and that of {options.teacher[0]} is "
+        f"{_words(loaded[0].config)}; teachers of one kind can be averaged"
+      )
+  return loaded
+
+
+def in_order(teacher: Pretrained, labels: Sequence[str], name: str) -> Pretrained:
+  """Returns a finished teacher with its classes in the order of `labels`, which are the first teacher's."""
+  theirs = teacher.config.labels
+  if theirs == tuple(labels):
+    return teacher
+  if len(theirs) == len(labels) == 1:
+    order: list[int | None] = [0]
+  else:
+    places = {label.casefold(): number for number, label in enumerate(theirs)}
+    order = [places.get(label.casefold()) for label in labels]
+  if None in order or len(order) != len(theirs):
+    raise InputError(f"--teacher {name}: its classes are {', '.join(theirs)}, and the others have {', '.join(labels)}")
+  return Pretrained(*order_classes(teacher.config, teacher.params, order, labels), teacher.initialized)
+
+
+def for_task(teacher: Pretrained, task: Task) -> Pretrained:
+  """Returns a finished teacher whose configuration says what kind its task is."""
+  kind = task.problem_type if task.problem_type == "multi_label_classification" else None
+  return teacher._replace(config=dataclasses.replace(teacher.config, problem_type=kind))
 
 
 def with_pretrained(name: str, task: Task, tokenizer: Tokenizer, seed: int) -> Pretrained:
@@ -37,23 +102,14 @@ def load_finished(
   Raises:
     InputError: no such model, no classifier in its weights, or classes that cannot be matched.
   """
-  loaded = load_pretrained(name, SequenceClassifier, labels=labels or None)
+  loaded = _finished(name, labels)
   students.check_vocabulary(name, loaded.config, tokenizer)
-  check_has_classifier(name, loaded)
   try:
     order = match_labels(loaded.config.labels, task.labels, written)
   except InputError as error:
     hint = "" if len(loaded.config.labels) != len(task.labels) else f" (--teacher-labels {' '.join(task.labels)})"
     raise InputError(f"--teacher {name}: {error}{hint}") from error
   return Pretrained(*order_classes(loaded.config, loaded.params, order, task.labels), loaded.initialized)
-
-
-def check_has_classifier(name: str, loaded: Pretrained) -> None:
-  """Raises InputError where a model's classifier was drawn afresh."""
-  if any(path.startswith("classifier") for path in loaded.initialized):
-    raise InputError(
-      f"--teacher {name}: no classifier in its weights, so it is not fine-tuned; give it as --pretrained"
-    )
 
 
 def with_new_classifier(config: EncoderConfig, encoder_params: dict | None, task: Task, seed: int) -> Pretrained:
@@ -67,3 +123,16 @@ def with_new_classifier(config: EncoderConfig, encoder_params: dict | None, task
   if encoder_params is not None:
     params["encoder"] = encoder_params
   return Pretrained(config, params, ())
+
+
+def _finished(name: str, labels: Sequence[str]) -> Pretrained:
+  try:
+    loaded = load_pretrained(name, SequenceClassifier, labels=labels or None, finished=True)
+  except UnfinishedError as error:
+    raise InputError(f"--teacher {error}; give it as --pretrained to fine-tune it here") from error
+  check_class_names(loaded.config, f"--teacher {name}", "name all in the order of its logits by --teacher-labels")
+  return loaded
+
+
+def _words(config: EncoderConfig) -> str:
+  return config.kind.replace("_", " ")

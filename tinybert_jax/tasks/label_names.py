@@ -22,6 +22,14 @@ def number_of(cell: Any) -> float | None:
   return number if math.isfinite(number) else None
 
 
+def spells_infinity(cell: Any) -> bool:
+  """Returns whether a cell is a text for a number that is not finite, such as "inf", "-Infinity" or "1e999"."""
+  try:
+    return isinstance(cell, str) and "_" not in cell and not math.isfinite(float(cell))
+  except ValueError:
+    return False
+
+
 def class_name(cell: Any) -> str:
   """Returns the name of a class: as it is found, but 1.0 and "1.0" are "1"."""
   if isinstance(cell, float) and cell.is_integer():

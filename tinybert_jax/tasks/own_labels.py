@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tinybert_jax.errors import InputError
-from tinybert_jax.tasks.label_names import alike, class_name, number_of, ordered, places
+from tinybert_jax.tasks.label_names import alike, class_name, number_of, ordered, places, spells_infinity
 
 KINDS = ("classification", "multi_label", "regression")
 _MISSING = {"nan", "NaN", "NAN", "None", "null", "NULL", "N/A", "n/a", "<NA>"}  # "none" and "NA" may well be classes
@@ -114,7 +114,9 @@ def _kind(present: Sequence[Any], names: Sequence[str] | None, table: _Table) ->
   numbers = [number_of(cell) for cell in present]
   different = len({class_name(cell) for cell in present})
   size = f"{len(present):,} rows"
-  if None not in numbers:
+  if None in numbers:
+    _refuse_infinity(present, numbers, table)
+  else:
     if not all(number.is_integer() for number in numbers):
       table.notes.append(f"{table.where}: regression, because labels have fractions; --kind decides otherwise")
       return "regression"
@@ -134,6 +136,16 @@ def _kind(present: Sequence[Any], names: Sequence[str] | None, table: _Table) ->
   more = "; --kind regression takes the numbers as they are" if None not in numbers else ""
   table.notes.append(f"{table.where}: classification with {different:,} classes{more}")
   return "classification"
+
+
+def _refuse_infinity(present: Sequence[Any], numbers: Sequence[float | None], table: _Table) -> None:
+  """Raises InputError where all cells are numbers but those that spell infinity, which would make them classes."""
+  words = {cell for cell, number in zip(present, numbers, strict=True) if number is None}
+  if len(words) < len(set(present)) and all(map(spells_infinity, words)):
+    raise InputError(
+      f"{table.where}: labels are numbers, but for {', '.join(sorted(map(repr, words)))}; leave those rows out, or "
+      "--kind classification takes all as classes"
+    )
 
 
 def _numbers(cells: Sequence[Any], table: _Table) -> Labels:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from tinybert_jax.data.batches import BatchSource, NumpyBatch
+from tinybert_jax.data.label_column import check_labels
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError, RunStopped
 from tinybert_jax.models.encoder import Batch
@@ -101,7 +103,7 @@ def train(
     max_skipped_in_a_row: updates with a non-finite gradient in a row that end the run.
 
   Raises:
-    InputError: the directory holds a run with another `config`.
+    InputError: the directory holds a run with another `config`, or a label that is none of the model's.
     RunStopped: Ctrl-C, SIGTERM, or too many skipped updates; the state is saved before.
   """
   directory = Path(directory)
@@ -112,6 +114,8 @@ def train(
   checkpoint_every = every.checkpoint or evaluate_every
   teacher_params = jax.tree.map(jnp.asarray, teacher_params)  # not moved in every step
   best, history, step = {}, [], 0
+  if isinstance(source, BatchSource) and "classifier" in state.params:
+    check_labels(source.rows, state.params["classifier"]["bias"].shape[-1])
   with contextlib.closing(Checkpoints(directory / "checkpoints")) as checkpoints:
     record = checkpoints.latest_record()
     if record is not None:

@@ -1,0 +1,126 @@
+"""Teachers, student and data of a run that go together, before anything trains."""
+
+import dataclasses
+from pathlib import Path
+
+from tinybert_jax.errors import InputError
+from tinybert_jax.models.encoder import Encoder, count_parameters
+from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import own_data, segments, students, teachers
+from tinybert_jax.pipeline.distil_settings import Settings
+from tinybert_jax.pipeline.own_data import OwnData
+from tinybert_jax.pipeline.own_tables import Known
+from tinybert_jax.pipeline.student_choice import choose_student
+from tinybert_jax.tasks.own_task import kind_of_model
+from tinybert_jax.tasks.task import Task
+from tinybert_jax.training import hosts
+from tinybert_jax.training.hosts import say
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+  """What a run works with.
+
+  Attributes:
+    data: before it is tokens.
+    tokenizer: of teacher and student.
+    max_length: of a row, in tokens.
+    teachers: one or several; none where targets came with the data.
+    student: to begin with.
+    layers: the teacher's that the student's learn from.
+    has_weights: whether the student begins with trained weights.
+  """
+
+  data: OwnData
+  tokenizer: Tokenizer
+  max_length: int
+  teachers: list[Pretrained]
+  student: Pretrained
+  layers: tuple[int, ...]
+  has_weights: bool
+
+
+def prepare(settings: Settings) -> Prepared:
+  """Returns data and models that go together; prints what was found."""
+  options, shape = settings.teachers, settings.shape
+  given = teachers.load_given(options)
+  known = _known(settings, given)
+  data = own_data.load(settings.data, name=_name(settings), known=known, seed=settings.seed)
+  source = options.teacher[0] if options.teacher else options.pretrained or shape.student
+  if source is None:
+    raise InputError("--target-columns need a tokenizer: give --student, a model directory, or --pretrained")
+  tokenizer = load_tokenizer(source)
+  models = _teachers(settings, given, data.task, tokenizer)
+  like = models[0].config if models else load_pretrained(source, Encoder).config
+  for name, model in zip(options.teacher, models, strict=False):
+    _check_same_tokens(name, model, tokenizer)
+  students.check_vocabulary(str(source), like, tokenizer)
+  length = settings.max_length or own_data.fitting_length(data, tokenizer, like.max_position_embeddings)
+  for name, model in zip(options.teacher or ["the teacher"], models, strict=True):
+    students.check_length(name, model.config, length)
+  _say_data(data, tokenizer, length)
+  chosen = choose_student(shape, like, tokenizer, length, out=settings.out, seed=settings.seed)
+  students.check_length("the student", chosen.config, length)
+  if "pair" in data.transfer.column_names:
+    named = dict(zip(options.teacher or ["the teacher"], (model.config for model in models), strict=False))
+    segments.check_alike({**named, "the student": chosen.config})
+  student = teachers.with_new_classifier(chosen.config, chosen.params, data.task, settings.seed)
+  layers: tuple[int, ...] = ()
+  if models:
+    named = shape.student or "of that shape"
+    layers = students.match_layers(named, shape.layer_map, student.config, like, length)
+    sizes = ", ".join(f"{count_parameters(model.params):,}" for model in models)
+    say(f"teacher  {', '.join(options.teacher or [str(options.pretrained)])}: {sizes} parameters")
+  say(f"student  {chosen.reason}; {count_parameters(student.params):,} parameters")
+  say(f"devices  {hosts.describe()}\nwrites   {settings.out}")
+  return Prepared(data, tokenizer, length, models, student, layers, chosen.params is not None)
+
+
+def _name(settings: Settings) -> str:
+  first = (settings.data.train or settings.data.unlabelled or ("task",))[0]
+  stem = Path(first.split(":")[0]).name.split(".")[0]
+  return stem.replace("*", "") or "task"
+
+
+def _known(settings: Settings, given: list[Pretrained]) -> Known:
+  """Returns what the options and the first teacher tell; InputError where they contradict each other."""
+  kind = settings.data.kind
+  if not given:
+    return Known(kind, None)
+  name, config = settings.teachers.teacher[0], given[0].config
+  found = kind_of_model(config, f"--teacher {name}")
+  if kind not in (None, found) and "regression" in (kind, found):
+    raise InputError(f"--kind {kind}: --teacher {name} is for {found.replace('_', '-')}")
+  return Known(kind or found, config.labels)
+
+
+def _teachers(settings: Settings, given: list[Pretrained], task: Task, tokenizer: Tokenizer) -> list[Pretrained]:
+  options = settings.teachers
+  if given:
+    models = [teachers.in_order(model, task.labels, name) for model, name in zip(given, options.teacher, strict=True)]
+    return [teachers.for_task(model, task) for model in models]
+  if settings.data.target_columns:
+    return []
+  return [teachers.with_pretrained(str(options.pretrained), task, tokenizer, settings.seed)]
+
+
+def _check_same_tokens(name: str, model: Pretrained, tokenizer: Tokenizer) -> None:
+  """Raises InputError where one of several teachers reads other tokens than the first."""
+  students.check_vocabulary(name, model.config, tokenizer)
+  own = load_tokenizer(name)
+  if own.get_vocab() != tokenizer.get_vocab():
+    raise InputError(f"--teacher {name}: its tokenizer is not the first teacher's; teachers together read one's tokens")
+
+
+def _say_data(data: OwnData, tokenizer: Tokenizer, length: int) -> None:
+  labelled = "no labels" if data.labelled is None else f"{len(data.labelled):,} labelled rows"
+  tested = "" if data.test is None else f", {len(data.test):,} to test"
+  kind = data.task.kind.replace("_", "-")
+  classes = "" if data.task.kind == "regression" else f" of {len(data.task.labels)} classes"
+  say(f"task     {data.task.name}: {kind}{classes}")
+  say(f"data     {labelled}, {len(data.transfer):,} rows to distil over, {len(data.dev):,} to choose by{tested}")
+  for note in data.notes:
+    say(f"         {note}")
+  cut = own_data.share_cut(data, tokenizer, length)
+  say(f"length   {length} tokens, {cut:.1%} of the texts are longer and cut")

@@ -1,0 +1,112 @@
+"""The student that the options of a run name, or whose shape they leave to be chosen."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from tinybert_jax.errors import InputError
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import shape, students
+from tinybert_jax.pipeline.plan import planned
+from tinybert_jax.settings import AT_LEAST_1, DROPOUT, Bound
+from tinybert_jax.training.hosts import say
+
+_RATIO = Bound(least=1)
+_MEASURED_LENGTH = 128  # tokens at most
+
+
+@dataclasses.dataclass(frozen=True)
+class StudentOptions:
+  """The student, and the teacher's layers that it learns from."""
+
+  student: str | None = None
+  """Student to begin with: preset (tinybert-4l-312d, tinybert-6l-768d), config.json, model directory or hub id."""
+  student_layers: Annotated[int | None, AT_LEAST_1] = None
+  """Layers of the student. Default: a third of the teacher's."""
+  student_width: Annotated[int | None, AT_LEAST_1] = None
+  """Hidden size of the student, a multiple of the teacher's attention heads."""
+  student_dropout: Annotated[float | None, DROPOUT] = None
+  """Dropout of the student. Default: 0 for a shape, else its own."""
+  smaller: Annotated[float | None, _RATIO] = None
+  """Choose the student's shape so that the teacher has so many times its parameters. Default, where nothing names a
+  student: 7.5 and --faster 9.4, as in the paper."""
+  faster: Annotated[float | None, _RATIO] = None
+  """Choose the student's shape so that it is so many times faster than the teacher on this machine."""
+  layer_map: str = "uniform"
+  """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
+
+
+class Student(NamedTuple):
+  """A student's shape, its encoder's parameters where it has some, and a sentence on it."""
+
+  config: EncoderConfig
+  params: dict[str, Any] | None
+  reason: str
+
+
+def check(options: StudentOptions) -> None:
+  """Raises InputError for options that contradict each other."""
+  if options.student and (options.smaller or options.faster or options.student_width):
+    raise InputError("--student names a shape; --smaller, --faster and --student-width choose one: give either")
+  if (options.smaller or options.faster) and (options.student_layers or options.student_width):
+    raise InputError("--student-layers and --student-width are a shape; --smaller and --faster choose one: give either")
+
+
+def choose_student(
+  options: StudentOptions, like: EncoderConfig, tokenizer: Tokenizer, length: int, *, out: Path, seed: int
+) -> Student:
+  """Returns the student that the options name, or else one of the shape that they ask for.
+
+  Args:
+    options: of the run.
+    like: the teacher's shape.
+    tokenizer: the teacher's.
+    length: of a row, in tokens.
+    out: folder of the run, which keeps what timings decided.
+    seed: of parameters that a student's file lacks.
+  """
+  if options.student:
+    config, params = students.load_student(
+      options.student, options.student_layers, options.student_dropout, like, tokenizer, seed
+    )
+    return Student(config, params, str(options.student))
+  if options.student_width or options.student_layers:
+    config, reason = _asked_shape(options, like)
+  else:
+    config, reason = _measured_shape(options, like, length, out)
+  rate = options.student_dropout or 0.0
+  config = dataclasses.replace(config, hidden_dropout_prob=rate, attention_probs_dropout_prob=rate)
+  return Student(config, None, reason)
+
+
+def _asked_shape(options: StudentOptions, like: EncoderConfig) -> tuple[EncoderConfig, str]:
+  layers = options.student_layers or max(1, like.num_hidden_layers // 3)
+  heads = like.num_attention_heads
+  width = options.student_width or max(1, like.hidden_size // 2 // heads) * heads
+  if width % heads:
+    raise InputError(
+      f"--student-width {width}: it must be a multiple of the teacher's {heads} attention heads, such as "
+      f"{max(1, round(width / heads)) * heads}"
+    )
+  config = dataclasses.replace(
+    like, num_hidden_layers=layers, hidden_size=width, intermediate_size=4 * width, classifier_dropout=None
+  )
+  return config, f"{layers} layers x {width}"
+
+
+def _measured_shape(options: StudentOptions, like: EncoderConfig, length: int, out: Path) -> tuple[EncoderConfig, str]:
+  """Returns the shape that is small and fast enough; the one that an earlier run in `out` chose, as timings vary."""
+  is_default = options.smaller is None and options.faster is None
+  smaller = options.smaller or (shape.SMALLER if is_default else 1.0)
+  faster = options.faster or (shape.FASTER if is_default else 1.0)
+
+  def choose() -> dict[str, Any]:
+    say("student  is chosen by measuring shapes on this machine")
+    choice = shape.choose_shape(like, smaller, faster, min(_MEASURED_LENGTH, length))
+    names = ("num_hidden_layers", "hidden_size", "intermediate_size")
+    return {name: getattr(choice.config, name) for name in names} | {"reason": choice.reason}
+
+  found = planned(out, ["shape", repr(like), smaller, faster, length], choose)
+  reason = found.pop("reason")
+  return dataclasses.replace(like, **found, classifier_dropout=None), reason

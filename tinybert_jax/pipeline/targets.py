@@ -1,0 +1,83 @@
+"""What the student learns from in prediction distillation: teachers' logits, or what came from elsewhere."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import datasets
+import numpy as np
+
+from tinybert_jax.data import fingerprint
+from tinybert_jax.pipeline import stages
+from tinybert_jax.pipeline.stages import Finished
+from tinybert_jax.pipeline.task_run import TaskRun
+from tinybert_jax.training import hosts
+from tinybert_jax.training.evaluate import predict
+
+_FILE, _OLD_FILE = "teacher_targets.npz", "teacher_logits.npz"  # the second is of version 0.2 and before
+
+
+class Targets:
+  """What the student learns from in prediction distillation: the logits of one teacher, or of several together."""
+
+  def __init__(self, run: TaskRun, teachers: Sequence[Finished], weights: Sequence[float] = ()):
+    """Args:
+    run: the task.
+    teachers: one or more; their targets are combined as the task says.
+    weights: of the teachers; by default equal.
+    """
+    self._run, self._teachers = run, list(teachers)
+    self._weights = tuple(weights) or (1.0,) * len(self._teachers)
+    self._dev: dict[str, np.ndarray] = {}
+
+  @property
+  def fingerprint(self) -> str:
+    """The fingerprint of the teacher, or of all and their weights."""
+    if len(self._teachers) == 1:
+      return self._teachers[0].fingerprint
+    return fingerprint.of_text(f"{[teacher.fingerprint for teacher in self._teachers]} {self._weights}")
+
+  def values(self) -> np.ndarray:
+    """Returns the targets of the transfer rows, stored in the run's folder."""
+    rows, path = self._run.rows.transfer, self._run.folder / _FILE
+    hosts.on_first(lambda: _rename(self._run.folder / _OLD_FILE, path))
+    return stages.stored_logits(
+      path,
+      f"{self.fingerprint} {self._run.rows.of_transfer}",
+      lambda: self.of(rows),
+    )
+
+  def dev(self, split: str) -> np.ndarray:
+    """Returns the targets of a dev split's rows."""
+    if split not in self._dev:
+      self._dev[split] = self.of(self._run.rows.dev[split])
+    return self._dev[split]
+
+  def of(self, rows: datasets.Dataset) -> np.ndarray:
+    """Returns the targets of any token rows."""
+    logits = [predict(teacher.model, teacher.params, rows, name="the teacher") for teacher in self._teachers]
+    return self._run.task.combine_targets(logits, self._weights)
+
+
+class GivenTargets:
+  """Targets that came from elsewhere, such as a large language model or an ensemble, for the transfer rows."""
+
+  def __init__(self, logits: np.ndarray, dev: Mapping[str, np.ndarray]):
+    """Args:
+    logits: of the transfer rows.
+    dev: of the rows of each dev split, where they are not all labelled.
+    """
+    self._logits, self._dev = logits, dev
+    self.fingerprint = fingerprint.of_params({"targets": logits})
+
+  def values(self) -> np.ndarray:
+    """Returns the targets of the transfer rows."""
+    return self._logits
+
+  def dev(self, split: str) -> np.ndarray:
+    """Returns the targets of a dev split's rows."""
+    return self._dev[split]
+
+
+def _rename(old: Path, new: Path) -> None:
+  if old.is_file() and not new.exists():
+    old.rename(new)

@@ -1,0 +1,129 @@
+"""A task under way: its rows, its folder, and how its stages are made."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from tinybert_jax.data import fingerprint
+from tinybert_jax.models.model_card import ModelCard
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import cards, stages, students
+from tinybert_jax.pipeline.cards import Origin
+from tinybert_jax.pipeline.stages import Finished, Made
+from tinybert_jax.tasks.task import Task
+from tinybert_jax.training.fit import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskRows:
+  """The rows of a task.
+
+  Attributes:
+    texts: the training rows before they are tokens: `text`, and any of `pair`, `label` and `index`.
+    labelled: token rows with labels, which the teacher learns from; None where there are none.
+    transfer: token rows that the student learns from the teacher on.
+    dev: token rows that choose the best step, by the name of the split; all with labels, or none.
+  """
+
+  texts: datasets.Dataset
+  labelled: datasets.Dataset | None
+  transfer: datasets.Dataset
+  dev: Mapping[str, datasets.Dataset]
+
+  @functools.cached_property
+  def of_labelled(self) -> str:
+    """The fingerprint of the labelled rows; of the transfer rows where there are none."""
+    return self.of_transfer if self.labelled is None else fingerprint.of_rows(self.labelled)
+
+  @functools.cached_property
+  def of_transfer(self) -> str:
+    """The fingerprint of the transfer rows."""
+    return fingerprint.of_rows(self.transfer)
+
+  @functools.cached_property
+  def of_dev(self) -> Mapping[str, str]:
+    """The fingerprint of each dev split, by the name that a stage's inputs have for it."""
+    return {f"{split}_rows": fingerprint.of_rows(rows) for split, rows in self.dev.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipes:
+  """How each stage trains; of several for prediction distillation the best on dev is kept."""
+
+  teacher: Recipe
+  intermediate: Recipe
+  prediction: tuple[Recipe, ...]
+  labels: Recipe
+  temperature: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskRun:
+  """One task under way.
+
+  Attributes:
+    task: its kind, labels and metrics.
+    rows: cut to `max_length` tokens.
+    tokenizer: of teacher and student.
+    max_length: of a row.
+    folder: of everything that the run writes.
+    seed: random seed for initialisation, order of rows and dropout.
+    evaluations: on dev in a stage; by default two for each pass over the training texts.
+    log_every: steps between two rows of a stage's log.
+    standardizes: whether the numbers of a regression are learnt standardised, see `scale.Scale`.
+    origin: what models and data are called where they came from, for the model cards.
+  """
+
+  task: Task
+  rows: TaskRows
+  tokenizer: Tokenizer
+  max_length: int
+  folder: Path
+  seed: int = 0
+  evaluations: int | None = None
+  log_every: int = 20
+  standardizes: bool = False
+  origin: Origin = dataclasses.field(default_factory=Origin)
+
+  def stage(
+    self,
+    name: str,
+    training_rows: str,
+    inputs: Mapping[str, Any],
+    make: Callable[[Path], Made],
+    description: str,
+    before: Sequence[str] = (),
+  ) -> Finished:
+    """Returns the finished stage `name`, made now if need be from rows of that fingerprint and `inputs`.
+
+    `before` are the stages that it builds on, for its model card.
+    """
+    everything = {
+      "task": self.task.name,
+      "stage": name,
+      "seed": self.seed,
+      "training_rows": training_rows,
+      **self.rows.of_dev,
+      **inputs,
+    }
+    rows = self.rows.transfer if training_rows == self.rows.of_transfer else self.rows.labelled
+
+    def make_with_rows(work: Path) -> Made:
+      made = make(work)
+      return made._replace(about={**made.about, "rows": 0 if rows is None else len(rows)})
+
+    def card(about: Mapping[str, Any], seconds: float) -> ModelCard:
+      split = next(iter(self.rows.dev), "dev")
+      return cards.of_stage(self.folder, everything, about, seconds, self.origin, before=before, split=split)
+
+    return stages.run(self.folder / name, everything, make_with_rows, self.tokenizer, description, card)
+
+  def finished(self, name: str) -> Finished:
+    """Returns the stage `name` as it stands; InputError where it is not there, or rows are too long for its model."""
+    finished = stages.load(self.folder / name, self.task.name)
+    students.check_length(f"{self.folder / name}", finished.model.config, self.max_length)
+    return finished
