@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import jax
 import tyro
@@ -22,6 +22,7 @@ import tyro
 from tinybert_jax.errors import InputError, RunStopped, WorkerKilled
 
 
+@runtime_checkable
 class AnyOptions(Protocol):
   """A dataclass of options, one of which shows tracebacks."""
 
@@ -45,7 +46,7 @@ _GOES_ON = "the same command goes on from what is saved"
 
 
 def run(
-  main: Callable[[Options], None], options_class: type[Options], prog: str, arguments: Sequence[str] | None = None
+  main: Callable[[Options], None], options_class: Callable[..., Options], prog: str, arguments: Sequence[str] | None = None
 ) -> None:
   """Parses the options and runs `main` on them; bad input ends in one sentence on stderr and exit code 2.
 
@@ -55,10 +56,10 @@ def run(
     prog: how the command is called, for the help.
     arguments: of the command; by default the process's.
   """
-  with quiet_when_unread():
   if twice := _given_twice(sys.argv[1:] if arguments is None else arguments):
     print(f"{twice} is given twice, and only once would count; give all its values after one", file=sys.stderr)
     sys.exit(2)
+  with quiet_when_unread():
     options = tyro.cli(options_class, prog=prog, args=arguments)
   keep_freed_memory()
   if not options.debug:
@@ -102,13 +103,13 @@ def _is_unread() -> bool:
   return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def keep_freed_memory() -> None:
 def _given_twice(arguments: Sequence[str]) -> str | None:
   """Returns an option that comes a second time, which would take the place of the first without a word."""
   names = [word.split("=")[0].replace("_", "-") for word in arguments if word.startswith("--") and len(word) > 2]
   return next((name for name in names if names.count(name) > 1), None)
 
 
+def keep_freed_memory() -> None:
   """Has glibc keep what is freed for the next allocation, in place of giving it back to the kernel.
 
   On a CPU every step of XLA's allocates its temporaries anew. They are large enough for glibc to map and unmap them

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from tinybert_jax.data.label_column import check_labels
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.tokenizer_type import wrong_text
 
 NumpyBatch = dict[str, np.ndarray]
 # Rows, and characters: a tokenizer's own result takes some hundred times the memory of the tokens.
@@ -21,7 +22,7 @@ _LONGEST_TEXT = 1 << 20  # characters that a tokenizer is given, of which a mode
 
 
 def bucket_lengths(
-  lengths: Sequence[int], number: int | None = None, multiple: int = 4, at_most: int | None = None
+  lengths: Sequence[int] | np.ndarray, number: int | None = None, multiple: int = 4, at_most: int | None = None
 ) -> tuple[int, ...]:
   """Returns the lengths, in rising order, that rows of these `lengths` pad least to.
 
@@ -73,8 +74,8 @@ class BatchSource:
     seed: int = 0,
     shuffle: bool = True,
     pad_id: int = 0,
-    process: int = 0,
     num_labels: int | None = None,
+    process: int = 0,
     processes: int = 1,
   ):
     """Args:
@@ -86,8 +87,8 @@ class BatchSource:
       seed: of the shuffling.
       shuffle: or go by rising length, the same in every epoch.
       pad_id: the token that fills up `input_ids`.
-      process: this process's number, of several that train together.
       num_labels: the model's, to check the column `labels` by; `training.loop.train` does so in any case.
+      process: this process's number, of several that train together.
       processes: how many there are. Each reads its share of the rows of every batch: the rows of the whole batch,
         and so the run's, do not depend on how many share them.
 
@@ -102,8 +103,8 @@ class BatchSource:
     self._share, self._process = batch_size // processes, process
     self.rows, self.batch_size, self.lengths = rows, batch_size, tuple(lengths)
     self.seed, self.shuffle, self.pad_id = seed, shuffle, pad_id
-    row_lengths = row_length(rows)
     check_labels(rows, num_labels)
+    row_lengths = row_length(rows)
     if row_lengths.max() > self.lengths[-1]:
       raise InputError(f"a row of {row_lengths.max()} tokens does not fit the longest bucket, {self.lengths[-1]}")
     self._bucket = np.searchsorted(self.lengths, row_lengths)
@@ -128,7 +129,7 @@ class BatchSource:
     epoch, index = divmod(step, self.steps_per_epoch)
     return self._plan(epoch)[index][1]
 
-  def __iter__(self) -> Iterator[NumpyBatch]:
+  def __iter__(self) -> grain.DatasetIterator[NumpyBatch]:
     """Returns a Grain iterator that reads ahead in a thread, and has `get_state` and `set_state`."""
     return read_ahead(self)
 
@@ -146,7 +147,7 @@ class BatchSource:
     return [plan[i] for i in rng.permutation(len(plan))] if self.shuffle else plan
 
 
-def read_ahead(source: Any) -> Iterator[NumpyBatch]:
+def read_ahead(source: Any) -> grain.DatasetIterator[NumpyBatch]:
   """Returns a Grain iterator over the batches of a source, by number; see `BatchSource.__iter__`."""
   options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=8)
   return iter(grain.MapDataset.source(source).to_iter_dataset(options))
@@ -213,7 +214,6 @@ def tokenize_rows(tokenizer: Any, rows: datasets.Dataset, max_length: int) -> da
   return tokenize(tokenizer, rows["text"][:], pairs, max_length=max_length, labels=labels)
 
 
-def _tokenize(
 def _start(text: str) -> str:
   return text if len(text) <= _LONGEST_TEXT else text.lstrip()[:_LONGEST_TEXT]
 
@@ -229,6 +229,7 @@ def _at_once(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
   yield start, len(sizes)
 
 
+def _tokenize(
   tokenizer: Any, max_length: int, text: Sequence[str], pair: Sequence[str] | None = None, **others: Any
 ) -> datasets.Dataset:
   encoded = tokenizer(text, pair, truncation=True, max_length=max_length, verbose=False)

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -21,6 +21,16 @@ from tinybert_jax.training.steps import TrainState, Update
 from tinybert_jax.training.stopping import stop_signals
 
 
+class BatchIterator(Protocol):
+  """What gives the batches one after the other, and goes on from where a run before stopped."""
+
+  def __next__(self) -> NumpyBatch: ...
+
+  def get_state(self) -> dict[str, Any]: ...
+
+  def set_state(self, state: dict[str, Any]) -> None: ...
+
+
 class Source(Protocol):
   """The batches of a whole run; `data.batches.BatchSource` and `data.masking.MaskedBatches` are such."""
 
@@ -29,9 +39,7 @@ class Source(Protocol):
 
   def __len__(self) -> int: ...
 
-  def __iter__(self) -> Iterator[Batch]:
-    """Returns an iterator with `get_state` and `set_state`."""
-    ...
+  def __iter__(self) -> BatchIterator: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +86,7 @@ def train(
   every: Every = Every(),
   config: Mapping[str, Any] | None = None,
   title: str = "train",
-  place: Callable[[Batch], Batch] = jax.device_put,
+  place: Callable[[NumpyBatch], Batch] = jax.device_put,
   max_skipped_in_a_row: int = 20,
 ) -> TrainResult:
   """Returns the result of running `update` over every batch of `source`.
@@ -106,6 +114,8 @@ def train(
     InputError: the directory holds a run with another `config`, or a label that is none of the model's.
     RunStopped: Ctrl-C, SIGTERM, or too many skipped updates; the state is saved before.
   """
+  if isinstance(source, BatchSource) and "classifier" in state.params:
+    check_labels(source.rows, state.params["classifier"]["bias"].shape[-1])
   directory = Path(directory)
   directory.mkdir(parents=True, exist_ok=True)
   config = json.loads(json.dumps(config or {}))
@@ -114,8 +124,6 @@ def train(
   checkpoint_every = every.checkpoint or evaluate_every
   teacher_params = jax.tree.map(jnp.asarray, teacher_params)  # not moved in every step
   best, history, step = {}, [], 0
-  if isinstance(source, BatchSource) and "classifier" in state.params:
-    check_labels(source.rows, state.params["classifier"]["bias"].shape[-1])
   with contextlib.closing(Checkpoints(directory / "checkpoints")) as checkpoints:
     record = checkpoints.latest_record()
     if record is not None:
