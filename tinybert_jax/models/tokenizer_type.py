@@ -1,5 +1,6 @@
 """The type of tokenizers, and their tokens, without importing transformers, which takes seconds."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -17,3 +18,15 @@ def tokens_by_id(tokenizer: Tokenizer) -> list[str | None]:
   for token, number in vocabulary.items():
     tokens[number] = token
   return tokens
+
+
+def wrong_text(texts: Sequence[Any]) -> str | None:
+  """Returns a sentence on the first of these that is no text, by its row; None where a tokenizer takes all of them."""
+  for row, text in enumerate(texts, start=1):
+    if not isinstance(text, str):
+      return f"row {row}: {text!r:.60} where a text is needed"
+    try:
+      text.encode()
+    except UnicodeEncodeError as error:
+      return f"row {row}: {text[error.start]!r} in a text, half of a surrogate pair, which is no character"
+  return None
