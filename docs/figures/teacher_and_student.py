@@ -31,7 +31,7 @@ SENTENCES = (
   "The bank raised its interest rate after the central bank had done so.",
   "She sat on the bank of the river and watched the boats.",
 )
-STEPS, HEAD = 300, 0
+STEPS = 300
 TEACHER, STUDENT, LABELS = "#8d99ae", "#d1495b", "#e8b4bc"
 BARS = (
   ("test accuracy, %", (95.5, 95.4, 90.9), "{:.1f}"),
@@ -48,13 +48,17 @@ def main(name: str) -> None:
   above, below = figure.subfigures(2, 1, height_ratios=(1, 2.1))
   for axis, (title, values, form) in zip(above.subplots(1, 3), BARS, strict=True):
     draw_bars(axis, title, values, form)
+  below.suptitle("which token (row) attends to which (column)", x=0.01, ha="left", fontsize=11, fontweight="bold")
   for axis, (title, scores) in zip(below.subplots(1, 3), maps.items(), strict=True):
     draw_attention(axis, title, scores, tokens, is_first=axis.get_subplotspec().colspan.start == 0)
-  figure.savefig(Path(__file__).with_suffix(".png"), dpi=150)
+  figure.savefig(Path(__file__).with_suffix(".png"), dpi=150, bbox_inches="tight", pad_inches=0.1)
 
 
 def attention_maps(name: str) -> tuple[list[str], dict[str, np.ndarray]]:
-  """Returns the first sentence's tokens, and the last layer's attention probabilities of one head by model."""
+  """Returns the first sentence's tokens, and the last layer's attention probabilities by model.
+
+  They are of the head in which the teacher attends least to the tokens before and after the sentence.
+  """
   tokenizer = load_tokenizer(name)
   config, teacher_params, _ = load_pretrained(name)
   student_config = dataclasses.replace(
@@ -81,12 +85,14 @@ def attention_maps(name: str) -> tuple[list[str], dict[str, np.ndarray]]:
 
   def last_layer(model, params):
     outputs = model.apply({"params": params}, batch, score_layers=(model.config.num_hidden_layers,))
-    return np.asarray(jax.nn.softmax(outputs.attention_scores[0][0, HEAD, :length, :length]))
+    return np.asarray(jax.nn.softmax(outputs.attention_scores[0][0, :, :length, :length]))
 
+  theirs = last_layer(teacher, teacher_params)
+  head = int(theirs[:, 1:-1, [0, -1]].sum(axis=(1, 2)).argmin())
   return tokenizer.convert_ids_to_tokens(batch["input_ids"][0][:length]), {
-    "teacher, layer 6 of 6": last_layer(teacher, teacher_params),
-    "fresh student, layer 3 of 3": last_layer(student, fresh),
-    "distilled student, layer 3 of 3": last_layer(student, params),
+    "teacher, layer 6 of 6": theirs[head],
+    "student before, layer 3 of 3": last_layer(student, fresh)[head],
+    "student distilled, layer 3 of 3": last_layer(student, params)[head],
   }
 
 
@@ -95,7 +101,7 @@ def draw_bars(axis: Axes, title: str, values: tuple[float, ...], form: str) -> N
   names = ("teacher", "student", "student, labels alone")[: len(values)]
   bars = axis.barh(names, values, color=(TEACHER, STUDENT, LABELS)[: len(values)], height=0.66)
   axis.bar_label(bars, [form.format(value) for value in values], padding=4, fontweight="bold")
-  axis.set_title(title, loc="left", fontsize=11)
+  axis.set_title(title, loc="left", fontsize=11, fontweight="bold")
   axis.set_xlim(0, 1.2 * max(values))
   axis.set_ylim(2.6 if len(values) == 3 else 1.6, -0.6)
   axis.set_xticks([])

@@ -10,7 +10,7 @@ from markdown_pages import ROOT
 EXAMPLES = {
   "own_csv": ("my-encoder", r"100 rows with labels"),
   "own_loss": ("my-encoder", r"cosine distance .* -> "),
-  "own_task": ("my-encoder", r"student \{.*within_one"),
+  "own_task": ("my-encoder", r"student: .* within one star"),
   "own_model": (None, r"agrees with the teacher on"),
   "embeddings": ("my-encoder", r"similarities"),
   "deploy": ("runs/quickstart/student", r"ms for 3 texts"),
