@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import tempfile
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Before jax is imported: eight CPU devices for the parallel forms, and no accelerator by accident.
@@ -23,9 +24,19 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
   atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
-# The same few examples in every run; more of them: HYPOTHESIS_PROFILE=many pytest -k properties.
+# The same few examples in every run; HYPOTHESIS_PROFILE=many for a long hunt.
 settings.register_profile("few", max_examples=30, derandomize=True, database=None, deadline=None)
 settings.register_profile(
   "many", max_examples=20_000, database=None, deadline=None, suppress_health_check=[*HealthCheck]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
+
+
+@pytest.fixture
+def unchecked():
+  """Turns the checks of types and shapes off, for tests of the library's own errors for values that do not fit."""
+  from jaxtyping import config  # loads JAX, so not before the settings above
+
+  config.update("jaxtyping_disable", True)
+  yield
+  config.update("jaxtyping_disable", False)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from tokenizers import pre_tokenizers
 
-from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.errors import InputError
+from tinybert_jax.models.tokenizer_type import Tokenizer, wrong_text
 
 # English words that carry grammar more than meaning, with the parts that tokenizers leave of "don't" and its like.
 STOP_WORDS = frozenset(
@@ -86,9 +87,14 @@ def find_words(tokenizer: Tokenizer | None, texts: Sequence[str]) -> list[Text]:
   Args:
     tokenizer: None splits into words as BERT's tokenizers do, and gives no tokens.
     texts: any.
+
+  Raises:
+    InputError: what is no text, or has half of a surrogate pair; with its row.
   """
   if not texts:
     return []
+  if sentence := wrong_text(texts):
+    raise InputError(sentence)
   if tokenizer is None:
     split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     return [
