@@ -4,7 +4,14 @@ import datasets
 import numpy as np
 import pytest
 
-from tinybert_jax.data.batches import BatchSource, bucket_lengths, pad_batch, row_length, tokenize
+from tinybert_jax.data.batches import (
+  BatchSource,
+  bucket_lengths,
+  pad_batch,
+  row_length,
+  tokenize,
+  with_teacher_targets,
+)
 from tinybert_jax.errors import InputError
 
 
@@ -151,3 +158,62 @@ def test_tokenize_cuts_and_pairs():
   single = tokenize(Words(), ["a bb ccc dddd"], max_length=3, labels=[1])
   assert single[0] == {"input_ids": [1, 2, 3], "labels": 1}
   assert tokenize(Words(), ["a"], ["b"], max_length=3)[0]["token_type_ids"] == [1]
+
+
+@pytest.mark.parametrize(
+  ("labels", "number", "problem"),
+  [
+    ([0, 2], 2, "row 2: the label is 2, and a class is a whole number from 0 to 1, as the model has 2"),
+    ([0, -1], 2, "row 2: the label is -1"),
+    ([0, -100], 2, "row 2: the label is -100"),
+    ([1.0, 0.5], 2, "row 1: the label is 1.0, and a class is a whole number from 0, no float"),
+    ([True, False], 2, "row 1: the label is True"),
+    ([0, None], None, "row 2: the label is None"),
+    ([1.5, float("nan")], 1, "row 2: the label is nan"),
+    (["a", "b"], None, "row 1: the label is 'a'"),
+    ([[0, 1], [1, 0, 1]], 2, r"row 2: the label is \[1, 0, 1\], and a 0 or 1 is needed for each of the model's 2"),
+    ([[0, 1], [0, 3]], 2, r"row 2: the label is \[0, 3\]"),
+  ],
+)
+def test_labels_that_no_model_of_so_many_can_learn(labels, number, problem):
+  data = datasets.Dataset.from_dict({"input_ids": [[1]] * len(labels), "labels": labels})
+  with pytest.raises(InputError, match=problem):
+    BatchSource(data, batch_size=2, lengths=(4,), num_labels=number)
+
+
+def test_labels_of_a_regression_and_of_selected_rows():
+  data = datasets.Dataset.from_dict({"input_ids": [[1]] * 3, "labels": [-3, 7, 0]})
+  BatchSource(data, batch_size=2, lengths=(4,), num_labels=1)
+  BatchSource(data.select([2]), batch_size=2, lengths=(4,), num_labels=2)
+  with pytest.raises(InputError, match="row 1: the label is 7"):
+    BatchSource(data.select([1, 2]), batch_size=2, lengths=(4,), num_labels=2)
+
+
+def test_targets_are_finite_and_one_a_row():
+  with pytest.raises(InputError, match=r"row 2: the teacher's targets are \[nan, 0.0\], which are not all finite"):
+    with_teacher_targets(rows(2), np.array([[0, 1], [np.nan, 0]], np.float32))
+  with pytest.raises(InputError, match="3 targets for 2 rows"):
+    with_teacher_targets(rows(2), np.zeros((3, 2), np.float32))
+
+
+def test_a_huge_text_is_cut_before_it_is_tokenized():
+  seen = []
+
+  def tokenizer(texts, pairs, **options):
+    seen.extend(map(len, texts))
+    return {"input_ids": [[1]] * len(texts)}
+
+  tokenize(tokenizer, [" " * 10 + "a" * 3_000_000, "short"], max_length=8)
+  assert seen == [1 << 20, 5]
+
+
+def test_texts_are_tokenized_in_parts_of_bounded_size():
+  parts = []
+
+  def tokenizer(texts, pairs, **options):
+    parts.append(sum(map(len, texts)))
+    return {"input_ids": [[len(text)] for text in texts]}
+
+  made = tokenize(tokenizer, ["a" * 1_000_000] * 40 + ["b"], max_length=8)
+  assert max(parts) <= 1 << 24 and sum(parts) == 40_000_001
+  assert [row[0] for row in made["input_ids"]] == [1_000_000] * 40 + [1]

@@ -49,6 +49,15 @@ def test_well_known_pairs_are_taken(pair):
   assert chosen(rows, pair=pair[1], text=pair[0]) == (*pair, ("label",))
 
 
+def test_the_second_text_alone_names_the_first_only_where_one_makes_sense():
+  others = {"text": REVIEWS, "answer": REVIEWS[::-1], "label": ["a", "b", "a", "b"]}
+  assert chosen(table(**others), pair="answer") == ("text", "answer", ("label",))
+  assert chosen(table(question=REVIEWS, **others), pair="answer") == ("question", "answer", ("label",))
+  assert "which column has the texts: text, body could? Give --text" in refused(
+    table(body=REVIEWS, **others), pair="answer"
+  )
+
+
 def test_an_answer_of_yes_and_no_is_no_pair():
   rows = table(question=REVIEWS, passage=REVIEWS[::-1], answer=[True, False, True, True])
   assert chosen(rows) == ("question", "passage", ("answer",))

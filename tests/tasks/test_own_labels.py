@@ -101,6 +101,9 @@ def test_numbers_that_are_none_name_their_row(value):
 
 def test_spelled_infinity_is_no_number():
   assert "row 2: the label is 'inf'" in refused(["1.5", "inf"], kind="regression")
+  assert "labels are numbers, but for '-Infinity', 'inf'; leave those rows out" in refused(["1", "inf", "-Infinity"])
+  assert read(["1", "inf"], kind="classification").names == ("1", "inf")
+  assert read(["inf", "a"]).names == ("a", "inf") and read(["inf"], names=("inf", "1")).values == [0]
 
 
 def test_lists_are_several_labels():
