@@ -1,0 +1,138 @@
+"""`tinybert-jax distil` that is killed, or finds the disk full: the same command ends with the same bits."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from small_distil import SHAPE, SHORT, greetings, write
+from small_glue import TEACHER, write_encoder
+
+from tinybert_jax.cli import command_line, distil
+from tinybert_jax.pipeline import evaluation, stages
+from tinybert_jax.training.checkpoints import Checkpoints
+from tinybert_jax.training.run_log import RunLog
+
+
+class Killed(BaseException):
+  """What no program catches."""
+
+
+@pytest.fixture
+def given(tmp_path, monkeypatch):
+  monkeypatch.setattr(jax, "device_count", lambda: 1)
+  return {
+    "pretrained": write_encoder(tmp_path / "encoder", TEACHER),
+    "train": write(tmp_path / "train.csv", greetings(40)),
+    **{name: value for name, value in SHORT.items() if name != "prediction_epochs"},
+    **SHAPE,
+  }
+
+
+def run(given, out):
+  arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+  command_line.run(distil.main, distil.Options, "tinybert-jax distil", [*arguments, f"--out={out}"])
+
+
+def weights(out):
+  return load_file(out / "student" / "model.safetensors")
+
+
+def killing(stage):
+  """Has the process end as it saves the first checkpoint of a stage."""
+  start, save, directory_of = Checkpoints.__init__, Checkpoints.save_latest, {}
+
+  def remember(self, directory):
+    directory_of[self] = str(directory)
+    start(self, directory)
+
+  def save_and_end(self, *args):
+    save(self, *args)
+    self.wait()
+    if f"{stage}.unfinished" in directory_of[self]:
+      raise Killed
+
+  def patch(monkeypatch):
+    monkeypatch.setattr(Checkpoints, "__init__", remember)
+    monkeypatch.setattr(Checkpoints, "save_latest", save_and_end)
+
+  return patch
+
+
+def full(where, name, when=lambda *args: True):
+  """Has the disk be full as a function of a module or a class writes."""
+  before = getattr(where, name)
+
+  def write_nothing(*args, **more):
+    if when(*args):
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(args[0]))
+    return before(*args, **more)
+
+  return lambda monkeypatch: monkeypatch.setattr(where, name, write_nothing)
+
+
+def named(start):
+  return lambda path, *_: path.name.startswith(start)
+
+
+PLACES = {
+  "plan": full(Path, "write_text", named("plan")),
+  "inputs": full(Path, "write_text", named("inputs")),
+  "log": full(RunLog, "write"),
+  "checkpoint": full(Checkpoints, "save_latest"),
+  "best": full(Checkpoints, "save_best"),
+  "model": full(stages, "save_pretrained"),
+  "record": full(Path, "write_text", named("stage")),
+  "targets": full(np, "savez"),
+  "student": full(evaluation, "save_pretrained"),
+  "report": full(evaluation.report, "write"),
+  "metrics": full(Path, "write_text", named("metrics")),
+}
+
+
+def test_a_kill_in_each_stage_and_a_full_disk_at_each_place_lose_nothing(given, tmp_path, monkeypatch, capsys):
+  run(given, tmp_path / "undisturbed")
+  student, out = weights(tmp_path / "undisturbed"), tmp_path / "stopped"
+  stop_by_full_disk(given, out, "plan", monkeypatch, capsys)
+  # What timings decided is the same for both.
+  (out / "plan.json").write_text((tmp_path / "undisturbed" / "plan.json").read_text())
+  for place in ("inputs", "log", "checkpoint", "best", "model", "record"):
+    stop_by_full_disk(given, out, place, monkeypatch, capsys)
+    assert not (out / "teacher").exists()
+  stop_by_kill(given, out, "teacher", monkeypatch)
+  stop_by_kill(given, out, "intermediate", monkeypatch)
+  stop_by_full_disk(given, out, "targets", monkeypatch, capsys)
+  stop_by_kill(given, out, "prediction", monkeypatch)
+  for place in ("student", "report", "metrics"):
+    stop_by_full_disk(given, out, place, monkeypatch, capsys)
+    assert not (out / "metrics.json").exists()
+  run(given, out)
+  ours = weights(out)
+  assert ours.keys() == student.keys()
+  for name, value in student.items():
+    np.testing.assert_array_equal(ours[name], value, err_msg=name)
+  assert json.loads((out / "metrics.json").read_text())["student"]["accuracy"] >= 0
+  left = {path.name for path in out.iterdir() if path.name.startswith(".") or "unfinished" in path.name}
+  assert left == {".lock"}
+
+
+def stop_by_kill(given, out, stage, monkeypatch):
+  with monkeypatch.context() as patch:
+    killing(stage)(patch)
+    with pytest.raises(Killed):
+      run(given, out)
+  assert (out / f"{stage}.unfinished").is_dir() and not (out / stage).exists()
+
+
+def stop_by_full_disk(given, out, place, monkeypatch, capsys):
+  capsys.readouterr()
+  with monkeypatch.context() as patch:
+    PLACES[place](patch)
+    with pytest.raises(SystemExit) as ended:
+      run(given, out)
+  last = capsys.readouterr().err.strip().splitlines()[-1]
+  assert ended.value.code == 2 and "No space left on device; free some space" in last, (place, last)
