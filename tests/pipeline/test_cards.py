@@ -1,5 +1,6 @@
 """The cards of a run's folders, from records written by hand."""
 
+import dataclasses
 import json
 
 import yaml
@@ -99,6 +100,8 @@ def test_a_students_card_tells_both_splits_teacher_and_constant_answer(tmp_path)
   assert index["results"][0]["dataset"] | {"split": 0} == {
     "name": "GLUE MNLI", "type": "nyu-mll/glue", "config": "mnli", "split": 0,
   }  # fmt: skip
+  other = dataclasses.replace(ORIGIN, test=cards.data_names(["data/test.csv"]))
+  assert cards.of_student(tmp_path, metrics, other).dataset == "test.csv"
   assert found["datasets"] == ["nyu-mll/glue"] and found["metrics"] == ["accuracy"]
 
 

@@ -28,12 +28,14 @@ class Origin:
   Attributes:
     teachers: hub ids or directories of the models that teach, or that the teacher is fine-tuned from.
     student: hub id or directory of the weights that the student begins with; None for a fresh one.
-    dataset: name of the data.
+    dataset: name of the data that the stages learn from and are measured on.
     dataset_id: its id on the hub.
     dataset_config: its configuration there.
     splits: names of its splits, by their names here.
     license: of the models; by default that in the README of the model which the new one is made from.
     language: of the data, a code such as "en".
+    test: the fields `dataset`, `dataset_id` and `dataset_config` of the data that the finished student is measured on,
+      where it is other data.
   """
 
   teachers: tuple[str, ...] = ()
@@ -44,6 +46,7 @@ class Origin:
   splits: Mapping[str, str] = dataclasses.field(default_factory=dict)
   license: str | None = None
   language: str | None = None
+  test: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
 
   def of_student(self) -> tuple[str, ...]:
     """Returns what a student is made from: its own first weights, else its teachers."""
@@ -108,6 +111,7 @@ def of_student(folder: Path, metrics: Mapping[str, Any], origin: Origin) -> Mode
     metrics: what `metrics.json` holds.
     origin: of models and data.
   """
+  origin = dataclasses.replace(origin, **origin.test)
   sides = [metrics.get(side, {}) for side in ("student", "teacher", "majority")]
   names = metric_names(metrics)
   scores, others = _numbers(sides[0]), {name for name in names if name.endswith(_MISMATCHED)}
