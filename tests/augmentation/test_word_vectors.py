@@ -1,3 +1,5 @@
+import gzip
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +31,17 @@ def test_the_formats(tmp_path):
   assert load_word_vectors(tmp_path / "kumo", 1).words == ("the",)
 
 
+def test_a_compressed_file_with_a_byte_order_mark(tmp_path):
+  content = gzip.compress("\ufeffthe 1 0\nfox 0 2\n".encode())
+  (tmp_path / "glove.txt.gz").write_bytes(content)
+  assert load_word_vectors(tmp_path / "glove.txt.gz").words == ("the", "fox")
+  (tmp_path / "glove.txt.gz").write_bytes(content[:-9])
+  with pytest.raises(InputError, match=r"glove.txt.gz: damaged, incomplete"):
+    load_word_vectors(tmp_path / "glove.txt.gz")
+  with pytest.raises(InputError, match="number 0: at least one word"):
+    load_word_vectors(tmp_path / "glove.txt.gz", 0)
+
+
 @pytest.mark.parametrize(
   ("text", "problem"),
   [
@@ -37,6 +50,8 @@ def test_the_formats(tmp_path):
     ("\n", "line 1: a word and"),
     ("", "no word vectors there"),
     ("the 0 0\nfox 0 0\n", "no word vectors there"),
+    ("the 1 2\nfox 1 nan\n", "the vector of 'fox' has numbers that are not finite"),
+    ("the 1 2\nfox 1 1e50\n", "the vector of 'fox' has numbers that are not finite"),
     ("2 3\nthe 1 2 3 4\nfox 1 2 3 4\n", "no word vectors there"),
     (None, "no such file or directory of word vectors"),
   ],

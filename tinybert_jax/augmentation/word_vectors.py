@@ -1,7 +1,7 @@
 """Word vectors such as GloVe's, and the words nearest to a word by cosine."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Array, Float, Int
 
 from tinybert_jax.augmentation.words import script_of
+from tinybert_jax.data.compression import DAMAGED, decompressed, reason_of, split_name
 from tinybert_jax.errors import InputError
 
 _AT_ONCE = 256  # words whose cosines with all others are one product
@@ -38,7 +39,8 @@ def load_word_vectors(path: str | Path, number: int = 100_000) -> WordVectors:
 
   Args:
     path: GloVe's text format (`glove.*.txt`: a word and its numbers on each line), word2vec's (the same after a line of
-      two counts), or a directory of `*_emb.npy` (N×D) and `*_index.parquet` (the words in the column `index`).
+      two counts), compressed or not; or a directory of `*_emb.npy` (N×D) and `*_index.parquet` (the words in the
+      column `index`).
     number: how many to read.
 
   Raises:
@@ -51,10 +53,12 @@ def load_word_vectors(path: str | Path, number: int = 100_000) -> WordVectors:
   numbers = {}
   for word, vector in read(path, number):
     if len(word.split()) == 1:
+      if not np.isfinite(vector).all():
+        raise InputError(f"{path}: the vector of {word!r} has numbers that are not finite")
       numbers.setdefault(word.lower(), vector)
   vectors = np.stack(list(numbers.values())).astype(np.float32) if numbers else np.zeros((0, 1), np.float32)
   norms = np.linalg.norm(vectors, axis=1)
-  some = np.isfinite(norms) & (norms > 0)
+  some = norms > 0
   words = tuple(word for word, is_some in zip(numbers, some, strict=True) if is_some)
   if not words:
     raise InputError(f"{path}: no word vectors there")
@@ -125,10 +129,10 @@ def _read_text(path: Path, number: int) -> Iterator[tuple[str, np.ndarray]]:
   except FileNotFoundError as error:
     raise InputError(f"{path}: no such file or directory of word vectors") from error
   width, read = None, 0
-  with file:
+  with file, decompressed(file, split_name(path)[1]) as lines:
     # Not text mode: U+2028 and its like, which are among the words, would end a line there.
-    for line_number, line in enumerate(file, start=1):
-      cells = line.decode("utf-8", errors="replace").rstrip(" \r\n").split(" ")
+    for line_number, line in enumerate(_readable(lines, path), start=1):
+      cells = line.decode("utf-8", errors="replace").removeprefix("\ufeff").rstrip(" \r\n").split(" ")
       if line_number == 1 and len(cells) == 2 and all(cell.isdecimal() for cell in cells):
         width = int(cells[1])
         continue
@@ -137,7 +141,8 @@ def _read_text(path: Path, number: int) -> Iterator[tuple[str, np.ndarray]]:
       try:
         if len(cells) <= width or width < 2:
           raise ValueError
-        vector = np.array(cells[-width:], np.float32)
+        with np.errstate(over="ignore"):  # what is too large is told as not finite
+          vector = np.array(cells[-width:], np.float32)
       except ValueError as error:
         numbers = f"{width} numbers" if width > 1 else "its numbers"
         raise InputError(f"{path}, line {line_number}: a word and {numbers} are needed") from error
@@ -145,3 +150,10 @@ def _read_text(path: Path, number: int) -> Iterator[tuple[str, np.ndarray]]:
       read += 1
       if read == number:
         return
+
+
+def _readable(lines: Iterable[bytes], path: Path) -> Iterator[bytes]:
+  try:
+    yield from lines
+  except (OSError, *DAMAGED) as error:
+    raise InputError(f"{path}: damaged, incomplete or not readable ({reason_of(error)})") from error
