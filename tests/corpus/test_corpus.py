@@ -330,10 +330,14 @@ def test_what_will_not_do_is_said(tmp_path):
     ([source._replace(weight=float("nan"))], {}, "a weight of nan"),
     ([source], {"held_out": 0.6}, "0.6 of the documents to hold out: it must be a share from 0 to 0.5"),
     ([source], {"max_length": 4}, "sequences of 4 tokens"),
+    ([source], {"segments": "pairs"}, "segments 'pairs': it must be single or pair"),
+    ([source], {"seed": -1}, "seed -1: it must be at least 0"),
     ([Source(str(tmp_path / "b.txt"))], {}, "b.txt: no such file"),
   ):
     with pytest.raises(InputError, match=message):
       pack(tmp_path / "out", *sources, **options)
+  with pytest.raises(InputError, match="workers 0: at least 1"):
+    pack_corpus(tmp_path / "out", [source], make_tokenizer(), Packing(max_length=16), workers=0)
   assert not (tmp_path / "out").exists()
 
 

@@ -41,6 +41,8 @@ class Augmenter:
     """
     if masked is None and vectors is None:
       raise InputError("data augmentation needs a masked language model or word vectors, and there is neither")
+    if masked is not None and tokenizer is None:
+      raise InputError("a masked language model needs its tokenizer, and there is none")
     if number < 1:
       raise InputError(f"number {number}: at least one candidate a word is needed")
     self.tokenizer, self.masked, self.number = tokenizer, masked, number
@@ -99,4 +101,6 @@ def draw_copies(
 
 def row_generator(seed: int, row: int, side: int) -> np.random.Generator:
   """Returns the random numbers of one text: of a data set's row, its first (0) or second text (1)."""
+  if min(seed, row, side) < 0:
+    raise InputError(f"seed {seed}, row {row}, side {side}: none may be below 0")
   return np.random.default_rng((seed, row, side))

@@ -126,6 +126,8 @@ def pack_corpus(
   Raises:
     InputError: text that cannot be read, or none.
   """
+  if workers is not None and workers < 1:
+    raise InputError(f"workers {workers}: at least 1 is needed")
   job = _prepare(sources, tokenizer, packing)
   folder = directory / job.key
   if (corpus := open_corpus(directory, job.key)) is not None:
@@ -187,6 +189,8 @@ def _prepare(sources: Sequence[Source], tokenizer: Tokenizer, packing: Packing) 
       raise InputError(f"{source.where}: a weight of {source.weight:g}; it must be above 0 and at most {_HEAVIEST}")
   if not 0 <= packing.held_out <= 0.5:
     raise InputError(f"{packing.held_out:g} of the documents to hold out: it must be a share from 0 to 0.5")
+  if packing.seed < 0:
+    raise InputError(f"seed {packing.seed}: it must be at least 0")
   rules = make_rules(tokenizer, packing.max_length, packing.segments, packing.seed)
   notes: list[str] = []
   texts = [find_texts(source.where, notes) for source in sources]

@@ -114,6 +114,8 @@ def cut_text(text: str, longest: int) -> Iterator[str]:
 
   A longer word is cut anywhere.
   """
+  if longest < 1:
+    raise InputError(f"longest {longest}: pieces of at least 1 character are needed")
   start = 0
   while len(text) - start > longest:
     end = max(text.rfind(space, start, start + longest) for space in " \n\t")

@@ -89,6 +89,8 @@ def make_rules(tokenizer: Tokenizer, max_length: int, segments: Literal["single"
     raise InputError("the tokenizer has no [CLS] or no [SEP] token, as BERT's has")
   if max_length < 8:
     raise InputError(f"sequences of {max_length} tokens: at least 8 are needed")
+  if segments not in ("single", "pair"):
+    raise InputError(f"segments {segments!r}: it must be single or pair")
   largest = max(tokenizer.get_vocab().values())
   return Rules(
     tokenizer=tokenizer.backend_tokenizer.to_str(),
@@ -153,6 +155,8 @@ def tokenize_documents(tokenizer: tokenizers.Tokenizer, texts: Sequence[str], by
 
 def cut_segments(tokens: Tokens, longest: int) -> Tokens:
   """Returns the same tokens in segments of at most `longest`, those of a longer one about equal; none is empty."""
+  if longest < 1:
+    raise InputError(f"longest {longest}: segments of at least 1 token are needed")
   segments, documents = [0], [0]
   for first, last in itertools.pairwise(tokens.documents):
     for start, end in itertools.pairwise(tokens.segments[first : last + 1]):

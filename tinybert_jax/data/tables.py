@@ -114,6 +114,8 @@ def iterate_tables(
     batch_rows: rows of a piece.
     notes: gets the notes of `read_table`, those on a file when it is read.
   """
+  if batch_rows < 1:
+    raise InputError(f"batch_rows {batch_rows}: pieces of at least 1 row are needed")
   notes = [] if notes is None else notes
   files = _find(where, notes)
   if isinstance(files, datasets.Dataset):
