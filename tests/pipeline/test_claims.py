@@ -73,6 +73,13 @@ def test_a_student_near_the_majority_is_said():
   assert "The student is hardly better than always answering “earn” (accuracy 51.0 against 50.0)." in text
 
 
+def test_a_student_of_given_targets_stands_beside_the_majority_alone():
+  found = {key: value for key, value in metrics(0.9, 0.51, 0.5).items() if key not in ("teacher", "retention")}
+  assert "The student is hardly better than always answering “earn”" in report.summary(found)
+  found["student"] = {"accuracy": 0.8, "score": 0.8}
+  assert "always" not in report.summary(found)
+
+
 def test_each_kind_has_its_own_constant_answer():
   regression = metrics(0.6, 0.54, 0.0, "regression", "pearson", "the mean")
   assert "(Pearson), has values that correlate with the teacher's at 0.900" in report.summary(regression)

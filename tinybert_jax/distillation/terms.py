@@ -18,12 +18,16 @@ HELD_OUT = "held_out_"  # before the names of losses on held-out text
 
 
 def keys_by_term(keys: Iterable[str]) -> dict[str, list[str]]:
-  """Returns the keys of each term, by the term's name: `hidden` has `hidden_1`, `hidden_2`, … in the layers' order."""
+  """Returns the keys of each term, by the term's name: `hidden` has `hidden_1`, `hidden_2`, … in the layers' order.
+
+  The paper's terms come first, in its order.
+  """
   terms: dict[str, list[str]] = {}
   for key in dict.fromkeys(keys):
     if key not in NOT_TERMS and not key.startswith(HELD_OUT):
       terms.setdefault(re.sub(r"_\d+$", "", key), []).append(key)
-  return {term: sorted(keys, key=lambda key: (len(key), key)) for term, keys in terms.items()}
+  in_order = [*(term for term in INTERMEDIATE if term in terms), *(term for term in terms if term not in INTERMEDIATE)]
+  return {term: sorted(terms[term], key=lambda key: (len(key), key)) for term in in_order}
 
 
 def in_words(term: str) -> str:

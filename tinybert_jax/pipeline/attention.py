@@ -92,5 +92,10 @@ def _probabilities(
   model: SequenceClassifier, params: Any, batch: dict[str, np.ndarray], layers: tuple[int, ...]
 ) -> Float[np.ndarray, "layers heads query key"]:
   wanted = tuple(sorted(set(layers)))
-  scores = model.apply({"params": params}, batch, score_layers=wanted).attention_scores
-  return np.stack([np.asarray(jax.nn.softmax(scores[wanted.index(layer)][0])) for layer in layers])
+
+  def probabilities(params: Any, batch: dict[str, np.ndarray]) -> list[jax.Array]:
+    scores = model.apply({"params": params}, batch, score_layers=wanted).attention_scores
+    return [jax.nn.softmax(each[0]) for each in scores]
+
+  by_layer = dict(zip(wanted, jax.device_get(jax.jit(probabilities)(params, batch)), strict=True))
+  return np.stack([by_layer[layer] for layer in layers])

@@ -72,10 +72,10 @@ def warning(metrics: Mapping[str, Any]) -> str:
     if baseline is not None and teacher - baseline <= _margin(metrics, baseline):
       reason = _compared(metrics, teacher, baseline)
     return f"The teacher {reason}, so what the student keeps of its score says nothing."
-  keeps_little = place in (Standing.KEEPS, Standing.NOTHING) and baseline is not None
-  if keeps_little and student - baseline <= _margin(metrics, baseline):
-    return f"The student {_compared(metrics, student, baseline)}."
-  return ""
+  if place is Standing.BEATS or student is None or baseline is None:
+    return ""
+  is_near = student - baseline <= _margin(metrics, baseline)
+  return f"The student {_compared(metrics, student, baseline)}." if is_near else ""
 
 
 def summary(metrics: Mapping[str, Any]) -> str:

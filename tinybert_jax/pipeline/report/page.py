@@ -74,7 +74,8 @@ def _lead(metrics: Mapping[str, Any]) -> str:
     f"of {side['layers']} layers and width {side['width']}" if side.get("layers") and side.get("width") else ""
     for side in (metrics.get("teacher", {}), metrics["student"])
   ]
-  text = f"A teacher {sides[0]} was distilled into a student {sides[1]} for the {kind} task “{metrics['task']}”{size}"
+  teacher = f"A teacher {sides[0]} was" if metrics.get("teacher") else "Given targets were"
+  text = f"{teacher} distilled into a student {sides[1]} for the {kind} task “{metrics['task']}”{size}"
   rows = [f"{data[key]:,} {key}" for key in ("labelled", "unlabelled", "augmented") if data.get(key)]
   text += f", from {listed(rows)} rows" if rows else ""
   split = metrics.get("split", "test")

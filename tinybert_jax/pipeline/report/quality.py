@@ -82,7 +82,7 @@ def _class_table(where: str, keys: Sequence[str], teacher: Mapping[str, Any], st
     cells = [class_cell(values.get(key), key) for values in (side, other) for key in keys]
     change = 100 * (other["f1"] - side["f1"]) if is_known(side.get("f1")) and is_known(other.get("f1")) else None
     worse = ' class="worse"' if change is not None and change <= -10 else ""
-    cells.append("" if change is None else f"{change:+.1f}".replace("-", "−"))
+    cells.append("" if change is None else f"{change:+.1f}".replace("-", "−").replace("+0.0", "0.0"))
     numbers = "".join(f"<td>{cell}</td>" for cell in cells[:-1]) + f"<td{worse}>{cells[-1]}</td>"
     body += (
       f"<tr><td dir='auto'>{escaped(shortened(label, 40))}</td><td>{counted(side.get('support'))}</td>{numbers}</tr>"
