@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 
+import huggingface_hub
 import jax
 import numpy as np
 import pytest
@@ -67,6 +68,9 @@ def test_a_run_ends_with_a_student_its_losses_and_their_picture(made):
   options = json.loads((made.out / "config.json").read_text())
   assert (options["learning_rate"], options["corpus"]) == (made.learning_rate, list(made.corpus))
   assert (made.out / "losses.png").stat().st_size > 5000
+  card = huggingface_hub.ModelCard.load(made.out / "model" / "README.md")
+  assert card.data.base_model == "teacher" and card.data.eval_results[0].dataset_name == "text.txt"
+  assert "| general | " in card.text and str(made.out.parent) not in card.text
 
 
 def test_the_same_command_again_and_with_other_options(made, capsys):

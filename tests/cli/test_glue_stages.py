@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 
+import huggingface_hub
 import jax
 import numpy as np
 import pytest
@@ -49,6 +50,23 @@ def test_one_command_ends_with_metrics_a_student_and_leaderboard_files(finished,
   program.main(finished)
   assert capsys.readouterr().out.count("reused from") == 4
   assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_every_folder_has_a_card_that_the_hub_reads(made):
+  folder = made.out / "RTE"
+  student = json.loads((folder / "metrics.json").read_text())["student"]
+  for name in ("teacher", "intermediate", "prediction", "student"):
+    text = (folder / name / "README.md").read_text()
+    card = huggingface_hub.ModelCard(text)
+    assert str(made.out.parent) not in text and card.data.base_model == "encoder"
+    assert (card.data.pipeline_tag, card.data.language) == ("text-classification", "en")
+    assert f"| {'prediction' if name == 'student' else name} | " in text
+    if name != "intermediate":  # which has no classifier yet
+      (result,) = card.data.eval_results
+      assert (result.dataset_type, result.dataset_config, result.dataset_split) == ("nyu-mll/glue", "rte", "validation")
+      expected = student if name == "student" else stages.read_record(folder / name, "RTE")
+      assert (result.metric_type, result.metric_value) == ("accuracy", pytest.approx(expected["accuracy"]))
+  assert "most frequent answer" in text and "| teacher | 4 | 60 | 8 | 0.01 |" in text
 
 
 def test_changed_options_redo_what_depends_on_them(finished, capsys):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 
+import huggingface_hub
 import jax
 import numpy as np
 import pytest
@@ -52,6 +53,10 @@ def test_a_head_is_trained_and_other_tools_open_it(options, capsys):
   jax.tree.map(np.testing.assert_array_equal, before, after.params["encoder"])
   guess = transformers.pipeline("fill-mask", model=str(options.out / "model"))("the [MASK] fox")
   assert len(guess) == 5
+  card = huggingface_hub.ModelCard.load(options.out / "model" / "README.md")
+  assert card.data.base_model == "encoder" and card.data.pipeline_tag == "fill-mask"
+  assert {one.metric_type: one.metric_value for one in card.data.eval_results}["loss"] == metrics["held_out_loss"]
+  assert "| mlm | 4 | " in card.text and str(options.out.parent) not in card.text
 
 
 def test_with_the_body_and_whole_words_and_a_head_that_is_trained_further(options, capsys):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import huggingface_hub
 import jax
 import numpy as np
 import pytest
@@ -64,6 +65,11 @@ def test_everything_is_written_and_a_second_run_shows_it_again(demo, capsys, mon
   assert metrics["teacher"]["accuracy"] > 0.9 and 0 < metrics["labels alone"]["accuracy"] <= 1
   assert {stage["name"] for stage in metrics["stages"]} == set(quickstart.STAGES)
   assert (out / "report.html").stat().st_size > 50_000
+
+  card = huggingface_hub.ModelCard.load(out / "student" / "README.md").data
+  assert (card.base_model, card.license) == (demo_data.ENCODER, "apache-2.0")
+  assert card.eval_results[0].metric_value == pytest.approx(metrics["student"]["accuracy"])
+  assert (out / "figures" / "attention.png").is_file()
 
   classify = transformers.pipeline("text-classification", model=str(out / "student"))
   test = demo_data.reuters_r8("test")

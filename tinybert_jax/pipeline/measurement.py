@@ -66,7 +66,8 @@ def measure(
   _add_costs(metrics, models, cost_tokens)
   if labels[first] is not None:
     metrics |= task.details({name: by_split[first] for name, by_split in outputs.items()}, labels[first])
-    metrics["majority"] |= _majority(task, labels)
+    if "majority" in metrics:
+      metrics["majority"] |= _majority(task, labels)
   if models.teachers:
     teacher, student = metrics["teacher"], metrics["student"]
     metrics |= {
