@@ -55,6 +55,6 @@ ids = jax.random.randint(jax.random.key(1), (32, 16), 1, SMALL["vocab_size"])
 batch = {"input_ids": ids, "attention_mask": jnp.ones_like(ids)}
 student = Student(student_config, len(CLASSES), batch, nnx.Rngs(2))
 optimizer = nnx.Optimizer(student, optax.adam(2e-3), wrt=nnx.Param)
-losses = [float(step(student, optimizer, batch)) for _ in range(200)]
+losses = [float(step(student, optimizer, batch)) for _ in range(100)]
 agree = (student(batch)[0].argmax(-1) == teacher.apply({"params": teacher_params}, batch).logits.argmax(-1)).mean()
 print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}; the student agrees with the teacher on {agree:.0%} of the rows")
