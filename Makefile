@@ -9,7 +9,7 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/python -m experiments.quickstart $(ARGS)
 
 test: $(VENV)/.test $(VENV)/.demo
-	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .

@@ -11,8 +11,11 @@ from hypothesis import HealthCheck, settings
 
 # Before jax is imported: eight CPU devices for the parallel forms, and no accelerator by accident.
 os.environ["JAX_PLATFORMS"] = "cpu"
-# The tests compile far more than they compute, so the compiler's own optimisations are off.
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+# The tests compile far more than they compute: no optimisations, no fusion emitters (half the time), no split modules.
+os.environ["XLA_FLAGS"] = (
+  "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
+  "--xla_cpu_parallel_codegen_split_count=1 --xla_cpu_use_fusion_emitters=false"
+)
 os.environ["HF_HUB_OFFLINE"] = "1"
 # The experiments are not installed; processes that tests start find them here.
 ROOT = str(pathlib.Path(__file__).parents[1])
@@ -30,6 +33,11 @@ settings.register_profile(
   "many", max_examples=20_000, database=None, deadline=None, suppress_health_check=[*HealthCheck]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
+
+
+def pytest_collection_modifyitems(items):
+  """Whole programs first: the long files begin early, and the short ones fill up the end."""
+  items.sort(key=lambda item: item.path.parent.name not in ("cli", "experiments"))
 
 
 @pytest.fixture

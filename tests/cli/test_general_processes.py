@@ -43,7 +43,7 @@ def start(root, out, *more, processes, devices, signals=(), caches=("cache", "ca
     "--learning-rate", "1e-2", "--log-every", "5", "--evaluate-every", "25", "--checkpoint-every", "20", *more,
   ]  # fmt: skip
   environment = os.environ | {
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0",
+    "XLA_FLAGS": os.environ["XLA_FLAGS"].replace("device_count=8", f"device_count={devices}"),
     "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]),
   }
   started = []
