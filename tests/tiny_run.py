@@ -28,7 +28,9 @@ def rows(number=53, seed=0) -> datasets.Dataset:
   return datasets.Dataset.from_dict({"input_ids": ids, "labels": [int(7 in row) for row in ids]})
 
 
-def run(directory, *, epochs=8, sleep=0.0, corrupt=None, learning_rate=1e-2, evaluate=None, **options) -> TrainResult:
+def run(
+  directory, *, epochs=8, sleep=0.0, corrupt=None, learning_rate=1e-2, evaluate=None, teacher_params=None, **options
+) -> TrainResult:
   model = SequenceClassifier(CONFIG)
   source = BatchSource(rows(), batch_size=8, lengths=(8, 16), epochs=epochs, seed=1)
   optimizer = adamw(schedule(learning_rate, len(source)))
@@ -42,7 +44,7 @@ def run(directory, *, epochs=8, sleep=0.0, corrupt=None, learning_rate=1e-2, eva
     directory,
     steps.jit_update(steps.make_update(fine_tuning(model), optimizer)),
     steps.create_state(initialize(model, jax.random.key(0)), optimizer, steps.random_key(2)),
-    {},
+    teacher_params or {},
     source,
     evaluate=evaluate or (lambda params: score(["accuracy"], predict(model, params, dev), np.array(dev["labels"]))),
     best_metric="accuracy",

@@ -123,3 +123,51 @@ def test_tensorboard_gets_what_the_log_has(tmp_path):
   assert scalars["loss"].keys() == losses.keys()
   np.testing.assert_allclose(list(scalars["loss"].values()), list(losses.values()), rtol=1e-6)
   assert "accuracy" in scalars
+
+
+def skip(number):
+  """Returns what makes the first updates of a run not finite, so many of them, one in two."""
+  calls = iter(range(1000))
+
+  def corrupt(batch):
+    call = next(calls)
+    weight = batch["example_weight"] * (np.nan if call % 2 == 0 and call < 2 * number else 1)
+    return jax.device_put(batch | {"example_weight": jnp.asarray(weight)})
+
+  return corrupt
+
+
+def test_a_few_skipped_updates_are_said_at_the_end(tmp_path, capsys):
+  assert tiny_run.run(tmp_path, epochs=3, corrupt=skip(2)).state.step == 21
+  assert "train: 2 of 21 updates were skipped, because a gradient was not finite" in capsys.readouterr().out
+
+
+def test_more_than_a_tenth_of_skipped_updates_is_no_success_and_stays_none(tmp_path):
+  for corrupt in (skip(3), None):
+    with pytest.raises(RunStopped, match=r"3 of 21 updates were skipped.*a lower learning rate"):
+      tiny_run.run(tmp_path, epochs=3, corrupt=corrupt)
+
+
+@pytest.mark.parametrize(
+  ("teacher", "reason"), [({}, "labels, targets or the model"), ({"a": {"kernel": jnp.array([np.nan])}}, "a/kernel")]
+)
+def test_a_run_of_skipped_updates_alone_fails_with_the_likely_reason(tmp_path, teacher, reason):
+  with pytest.raises(RunStopped, match=f"all of 7 updates were skipped.*{reason}"):
+    tiny_run.run(tmp_path, epochs=1, corrupt=skip_all, teacher_params=teacher)
+
+
+def skip_all(batch):
+  return jax.device_put(batch | {"example_weight": jnp.asarray(batch["example_weight"] * np.nan)})
+
+
+@pytest.mark.parametrize("item", ["latest", "best"])
+def test_a_run_whose_newest_checkpoint_is_damaged_ends_with_the_same_bits(tmp_path, item, capsys):
+  whole = tiny_run.run(tmp_path, epochs=2)
+  newest = max((tmp_path / "checkpoints" / item).iterdir(), key=lambda path: int(path.name))
+  for path in newest.rglob("d/*"):
+    os.truncate(path, 40)
+  again = tiny_run.run(tmp_path, epochs=2)
+  jax.tree.map(np.testing.assert_array_equal, whole.params, again.params)
+  jax.tree.map(np.testing.assert_array_equal, whole.state.params, again.state.params)
+  assert whole.metrics == again.metrics
+  assert "put aside" in capsys.readouterr().out and list((tmp_path / "checkpoints").glob(f"unreadable-{item}-*"))

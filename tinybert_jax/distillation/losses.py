@@ -12,12 +12,14 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Num
 
 # "valid" counts the entries that are no padding. "original" is the original program's averaging, which
 # padding changes: the mean over all positions and heads, scores at padded key columns set to 0 on both
 # sides, and the cross-entropy's mean over batch × classes.
 Averaging = Literal["valid", "original"]
+AnyArray = Array | np.ndarray
 
 
 class WeightedSum(NamedTuple):
@@ -30,15 +32,16 @@ class WeightedSum(NamedTuple):
     """Returns total/weight, and 0 where nothing counted."""
     return self.total / jnp.where(self.weight == 0, 1, self.weight)
 
-  def __add__(self, other: "WeightedSum") -> "WeightedSum":
+  # A tuple's + would put one behind the other.
+  def __add__(self, other: "WeightedSum") -> "WeightedSum":  # type: ignore[override]
     return WeightedSum(self.total + other.total, self.weight + other.weight)
 
 
 def attention_loss(
-  student_scores: Float[Array, "*B H L L"],
-  teacher_scores: Float[Array, "*B H L L"],
-  mask: Num[Array, "*B L"],
-  example_weight: Num[Array, "*B"] | None = None,
+  student_scores: Float[AnyArray, "*B H L L"],
+  teacher_scores: Float[AnyArray, "*B H L L"],
+  mask: Num[AnyArray, "*B L"],
+  example_weight: Num[AnyArray, "*B"] | None = None,
   *,
   averaging: Averaging = "valid",
 ) -> WeightedSum:
@@ -73,7 +76,10 @@ def attention_loss(
 
 
 def summed_attention_loss(
-  error: Float[Array, "*B"], heads: int, mask: Num[Array, "*B L"], example_weight: Num[Array, "*B"] | None = None
+  error: Float[AnyArray, "*B"],
+  heads: int,
+  mask: Num[AnyArray, "*B L"],
+  example_weight: Num[AnyArray, "*B"] | None = None,
 ) -> WeightedSum:
   """Returns `attention_loss` of squared errors that are summed over heads and pairs of tokens already.
 
@@ -91,13 +97,13 @@ def summed_attention_loss(
 
 
 def hidden_loss(
-  student_hidden: Float[Array, "*B L S"],
-  teacher_hidden: Float[Array, "*B L T"],
-  mask: Num[Array, "*B L"],
-  example_weight: Num[Array, "*B"] | None = None,
+  student_hidden: Float[AnyArray, "*B L S"],
+  teacher_hidden: Float[AnyArray, "*B L T"],
+  mask: Num[AnyArray, "*B L"],
+  example_weight: Num[AnyArray, "*B"] | None = None,
   *,
-  projection: Float[Array, "S T"] | None = None,
-  bias: Float[Array, " T"] | None = None,
+  projection: Float[AnyArray, "S T"] | None = None,
+  bias: Float[AnyArray, " T"] | None = None,
   averaging: Averaging = "valid",
 ) -> WeightedSum:
   """Returns the squared error MSE(H_S W, H_T), mean over tokens and the teacher's width (Equation 8).
@@ -126,13 +132,13 @@ def hidden_loss(
 
 
 def embedding_loss(
-  student_embedding: Float[Array, "*B L S"],
-  teacher_embedding: Float[Array, "*B L T"],
-  mask: Num[Array, "*B L"],
-  example_weight: Num[Array, "*B"] | None = None,
+  student_embedding: Float[AnyArray, "*B L S"],
+  teacher_embedding: Float[AnyArray, "*B L T"],
+  mask: Num[AnyArray, "*B L"],
+  example_weight: Num[AnyArray, "*B"] | None = None,
   *,
-  projection: Float[Array, "S T"] | None = None,
-  bias: Float[Array, " T"] | None = None,
+  projection: Float[AnyArray, "S T"] | None = None,
+  bias: Float[AnyArray, " T"] | None = None,
   averaging: Averaging = "valid",
 ) -> WeightedSum:
   """Returns MSE(E_S W_e, E_T) of the embedding layers' outputs (Equation 9); as `hidden_loss`."""
@@ -148,10 +154,10 @@ def embedding_loss(
 
 
 def project(
-  student_hidden: Float[Array, "*B L S"],
+  student_hidden: Float[AnyArray, "*B L S"],
   teacher_width: int,
-  projection: Float[Array, "S T"] | None = None,
-  bias: Float[Array, " T"] | None = None,
+  projection: Float[AnyArray, "S T"] | None = None,
+  bias: Float[AnyArray, " T"] | None = None,
 ) -> Float[Array, "*B L T"]:
   """Returns H_S W + b in float32: the student's hidden states in the teacher's space.
 
@@ -165,7 +171,7 @@ def project(
         f"the student is {width} wide and the teacher {teacher_width}: a projection of shape "
         f"({width}, {teacher_width}) is needed"
       )
-    return student_hidden.astype(jnp.float32)
+    return jnp.asarray(student_hidden, jnp.float32)
   if projection.shape != (width, teacher_width):
     raise ValueError(f"the projection has shape {projection.shape}, and ({width}, {teacher_width}) is needed")
   # The product runs in the student's dtype, so that a bfloat16 student keeps to fast matrix units.
@@ -174,9 +180,9 @@ def project(
 
 
 def prediction_loss(
-  student_logits: Float[Array, "*B C"],
-  teacher_logits: Float[Array, "*B C"],
-  example_weight: Num[Array, "*B"] | None = None,
+  student_logits: Float[AnyArray, "*B C"],
+  teacher_logits: Float[AnyArray, "*B C"],
+  example_weight: Num[AnyArray, "*B"] | None = None,
   *,
   temperature: float = 1.0,
   averaging: Averaging = "valid",
@@ -202,9 +208,9 @@ def prediction_loss(
 
 
 def logit_loss(
-  student_logits: Float[Array, "*B C"],
-  teacher_logits: Float[Array, "*B C"],
-  example_weight: Num[Array, "*B"] | None = None,
+  student_logits: Float[AnyArray, "*B C"],
+  teacher_logits: Float[AnyArray, "*B C"],
+  example_weight: Num[AnyArray, "*B"] | None = None,
 ) -> WeightedSum:
   """Returns MSE(z_S, z_T), mean over examples and outputs.
 
@@ -222,9 +228,9 @@ def logit_loss(
 
 
 def binary_prediction_loss(
-  student_logits: Float[Array, "*B C"],
-  teacher_logits: Float[Array, "*B C"],
-  example_weight: Num[Array, "*B"] | None = None,
+  student_logits: Float[AnyArray, "*B C"],
+  teacher_logits: Float[AnyArray, "*B C"],
+  example_weight: Num[AnyArray, "*B"] | None = None,
   *,
   temperature: float = 1.0,
 ) -> WeightedSum:
@@ -248,7 +254,7 @@ def binary_prediction_loss(
   return weighted_sum(jnp.mean(error, axis=-1), example_weight)
 
 
-def weighted_sum(error: Float[Array, "*B"], example_weight: Num[Array, "*B"] | None = None) -> WeightedSum:
+def weighted_sum(error: Float[AnyArray, "*B"], example_weight: Num[AnyArray, "*B"] | None = None) -> WeightedSum:
   """Returns the errors of examples as a sum and a weight.
 
   Args:
@@ -259,16 +265,16 @@ def weighted_sum(error: Float[Array, "*B"], example_weight: Num[Array, "*B"] | N
   return WeightedSum(jnp.sum(error * weight), jnp.sum(weight))
 
 
-def _squared_error(x: Array, y: Array) -> Array:
+def _squared_error(x: AnyArray, y: AnyArray) -> Array:
   return jnp.square(x.astype(jnp.float32) - y.astype(jnp.float32))
 
 
-def _same_logits(student_logits: Array, teacher_logits: Array) -> None:
+def _same_logits(student_logits: AnyArray, teacher_logits: AnyArray) -> None:
   if student_logits.shape != teacher_logits.shape:
     raise ValueError(f"logits differ in shape: student {student_logits.shape}, teacher {teacher_logits.shape}")
 
 
-def _weights(mask: Array | None, example_weight: Array | None, shape: tuple[int, ...]) -> tuple[Array, Array]:
+def _weights(mask: AnyArray | None, example_weight: AnyArray | None, shape: tuple[int, ...]) -> tuple[Array, Array]:
   """Returns mask and example weight in float32, checked against `shape`, batch axes and one more."""
   if mask is None:
     mask = jnp.ones(shape)
@@ -278,4 +284,4 @@ def _weights(mask: Array | None, example_weight: Array | None, shape: tuple[int,
     example_weight = jnp.ones(shape[:-1])
   if example_weight.shape != shape[:-1]:
     raise ValueError(f"example_weight has shape {example_weight.shape}, and {shape[:-1]} is needed")
-  return mask.astype(jnp.float32), example_weight.astype(jnp.float32)
+  return jnp.asarray(mask, jnp.float32), jnp.asarray(example_weight, jnp.float32)

@@ -28,7 +28,7 @@ from tinybert_jax.distillation.losses import (
 )
 from tinybert_jax.distillation.terms import INTERMEDIATE
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, Model, Outputs, SequenceClassifier
+from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, Model, SequenceClassifier, apply, apply_head
 from tinybert_jax.models.layers import AttentionForm
 
 Params = Mapping[str, Any]
@@ -40,7 +40,7 @@ TargetLoss = Callable[[Array, Array, Batch], WeightedSum]  # of the student's lo
 
 def total_loss(terms: Terms) -> Array:
   """Returns the loss: the sum of the terms' means (Equation 6 with all weights 1)."""
-  return sum(term.mean() for term in terms.values())
+  return jnp.asarray(sum(term.mean() for term in terms.values()))
 
 
 def intermediate_distillation(
@@ -78,11 +78,12 @@ def intermediate_distillation(
   def loss(student_params: Params, teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
     if attention == "fused" and with_scores:
       _check_heads(student.config, teacher.config)
-    form = {} if attention == "plain" else {"attention": attention}
-    theirs = _apply(teacher, teacher_params, batch, None, score_layers=layers if with_scores else (), **form)
+    form: dict[str, Any] = {} if attention == "plain" else {"attention": attention}
+    theirs = apply(teacher, teacher_params, batch, score_layers=layers if with_scores else (), **form)
     if theirs.queries_and_keys:
       form["compare_with"] = theirs.queries_and_keys
-    ours = _apply(student, student_params, batch, key, score_layers=student_layers if with_scores else (), **form)
+    options = _dropout(key) | form
+    ours = apply(student, student_params, batch, score_layers=student_layers if with_scores else (), **options)
     mask = batch.get("attention_mask", jnp.ones_like(batch["input_ids"]))
     weight = batch.get("example_weight")
     named = {}
@@ -197,7 +198,7 @@ def masked_language_modelling(model: MaskedLanguageModel) -> LossFn:
 
   def loss(params: Params, frozen: Params, batch: Batch, key: Array | None) -> Terms:
     positions = batch["masked_positions"]
-    logits = _apply(model, {**frozen, **params}, batch, key, positions=positions).logits
+    logits = apply_head(model, {**frozen, **params}, batch, **_dropout(key), positions=positions)
     error = optax.softmax_cross_entropy_with_integer_labels(logits, batch["masked_ids"])
     weight = batch["masked_weight"]
     return {"masked": WeightedSum(jnp.sum(error * weight), jnp.sum(weight))}
@@ -251,14 +252,9 @@ def _projection(params: Params, name: str) -> dict[str, Array | None]:
 
 
 def _logits(model: SequenceClassifier, params: Params, batch: Batch, key: Array | None) -> Array:
-  return _apply(model, params, batch, key, first_token=True).logits
+  return apply_head(model, params, batch, **_dropout(key), first_token=True)
 
 
-def _apply(model: Model, params: Params, batch: Batch, key: Array | None, **options: Any) -> Outputs:
-  return model.apply(
-    {"params": params},
-    batch,
-    deterministic=key is None,
-    rngs=None if key is None else {"dropout": key},
-    **options,
-  )
+def _dropout(key: Array | None) -> dict[str, Any]:
+  """Returns the options of a model's call that drops by this key; None for no dropout."""
+  return {"deterministic": key is None, "rngs": None if key is None else {"dropout": key}}

@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from tinybert_jax.models.config import EncoderConfig
@@ -24,7 +26,7 @@ from tinybert_jax.models.layers import (
   layer_norm,
 )
 
-Batch = Mapping[str, Array]
+Batch = Mapping[str, Array | np.ndarray]
 
 
 class Outputs(NamedTuple):
@@ -65,7 +67,7 @@ class Encoder(nn.Module):
   """
 
   config: EncoderConfig
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   def setup(self):
     self.embeddings = Embeddings(self.config, self.dtype)
@@ -78,7 +80,7 @@ class Encoder(nn.Module):
     *,
     score_layers: tuple[int, ...] = (),
     deterministic: bool = True,
-    positions: Int[Array, "B Q"] | None = None,
+    positions: Int[Array | np.ndarray, "B Q"] | None = None,
     attention: AttentionForm = "plain",
     compare_with: tuple[QueryAndKey, ...] = (),
   ) -> Outputs:
@@ -100,7 +102,7 @@ class Encoder(nn.Module):
       ValueError: a layer that is not there, sequences longer than the position embeddings, or positions with fused
         attention.
     """
-    input_ids = batch["input_ids"]
+    input_ids = jnp.asarray(batch["input_ids"])
     length, longest = input_ids.shape[-1], self.config.max_position_embeddings
     if length > longest:
       raise ValueError(f"sequences of {length} tokens do not fit max_position_embeddings {longest}")
@@ -111,13 +113,13 @@ class Encoder(nn.Module):
     if attention == "fused" and positions is not None:
       raise ValueError("fused attention is computed for all positions")
 
-    token_type_ids = batch.get("token_type_ids", jnp.zeros_like(input_ids))
-    mask_BxL = batch.get("attention_mask", jnp.ones_like(input_ids)).astype(bool)
+    token_type_ids = jnp.asarray(batch.get("token_type_ids", jnp.zeros_like(input_ids)))
+    mask_BxL = jnp.asarray(batch.get("attention_mask", jnp.ones_like(input_ids)), bool)
     x_BxLxD = self.embeddings(input_ids, token_type_ids, deterministic)
     hidden_states, scores = [x_BxLxD], {}
     others = dict(zip(score_layers, compare_with, strict=True)) if compare_with else {}
     for m, layer in enumerate(self.layers, start=1):
-      wanted = positions if m == len(self.layers) else None
+      wanted = jnp.asarray(positions) if positions is not None and m == len(self.layers) else None
       if attention == "fused":
         x_BxLxD, scores[m] = layer.fused(x_BxLxD, mask_BxL, others.get(m), deterministic)
       else:
@@ -142,7 +144,7 @@ class SequenceClassifier(nn.Module):
   """An encoder with a linear head on the pooled output; one label means regression. Logits in float32."""
 
   config: EncoderConfig
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   def setup(self):
     config = self.config
@@ -174,7 +176,7 @@ class MaskedLanguageModel(nn.Module):
   """An encoder with BERT's masked-LM head: dense, activation, LayerNorm, tied decoder. Logits in float32."""
 
   config: EncoderConfig
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   def setup(self):
     self.encoder = Encoder(self.config, self.dtype)
@@ -188,7 +190,7 @@ class MaskedLanguageModel(nn.Module):
     *,
     score_layers: tuple[int, ...] = (),
     deterministic: bool = True,
-    positions: Int[Array, "B Q"] | None = None,
+    positions: Int[Array | np.ndarray, "B Q"] | None = None,
     **options: Any,
   ) -> Outputs:
     """Returns the encoder's outputs with logits B×L×V, or of the tokens at `positions` alone, B×Q×V.
@@ -224,6 +226,22 @@ def initialize(model: Model, key: Array, *, kernels: Literal["bert", "glorot"] =
   draw = functools.partial(_draw, scale=model.config.initializer_range, glorot=kernels == "glorot")
   leaves = [draw(path[-1].key, leaf.shape, key) for (path, leaf), key in zip(paths, keys, strict=True)]
   return jax.tree.unflatten(tree, leaves)
+
+
+def apply(model: Model, params: Mapping[str, Any], batch: Batch, **options: Any) -> Outputs:
+  """Returns what a model gives for a batch; options are those of its call and of Flax's `apply`, such as `rngs`."""
+  outputs: Any = model.apply({"params": params}, batch, **options)  # of the type that the module's call has
+  return outputs
+
+
+def apply_head(
+  model: SequenceClassifier | MaskedLanguageModel, params: Mapping[str, Any], batch: Batch, **options: Any
+) -> Float[Array, "..."]:
+  """Returns the logits that a model gives for a batch; options as for `apply`."""
+  logits = apply(model, params, batch, **options).logits
+  if logits is None:
+    raise TypeError(f"{type(model).__name__} has no head, and logits are needed")
+  return logits
 
 
 def _draw(name: str, shape: tuple[int, ...], key: Array, scale: float, glorot: bool) -> Array:

@@ -10,7 +10,7 @@ Shapes: B batch, L length, D width of the heads together, H heads, K head size; 
 import dataclasses
 import functools
 import math
-from typing import NamedTuple
+from typing import Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -26,22 +26,49 @@ from tinybert_jax.models.layers import QueryAndKey
 MAX_LENGTH = 256
 
 
-class _Inputs(NamedTuple):
-  """Of one attention layer; inside a kernel, references to one example's."""
-
-  query: Float[Array, "B L S"]
-  key: Float[Array, "B L S"]
-  value: Float[Array, "B L S"]
-  mask: Float[Array, "B 1 L"]
-  seed: UInt32[Array, "B 1 2"] | None
-  teacher: QueryAndKey | None
+# An array of the whole batch, its shape, or inside a kernel a reference to one example's, without the axis B.
+_Leaf = TypeVar("_Leaf")
 
 
-class _Results(NamedTuple):
-  """Context, and the squared error of the scores, summed over heads and queries; or the gradients of both."""
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Inputs(Generic[_Leaf]):
+  """Of one attention layer.
 
-  context: Float[Array, "B L S"]
-  error: Float[Array, "B 1 L"] | None
+  Attributes:
+    query: B×L×S.
+    key: B×L×S.
+    value: B×L×S.
+    mask: B×1×L, floating-point.
+    seed: B×1×2, unsigned; None without dropout.
+    teacher: its queries and keys, B×L×T each.
+  """
+
+  query: _Leaf
+  key: _Leaf
+  value: _Leaf
+  mask: _Leaf
+  seed: _Leaf | None
+  teacher: tuple[_Leaf, _Leaf] | None
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Gradients(Generic[_Leaf]):
+  """Of the inputs that have one, in their shapes."""
+
+  query: _Leaf
+  key: _Leaf
+  value: _Leaf
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Results(Generic[_Leaf]):
+  """Context B×L×S, and the squared error of the scores B×1×L, summed over heads and queries; or their gradients."""
+
+  context: _Leaf
+  error: _Leaf | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +123,9 @@ def attend_and_compare(
   The error is summed over heads and pairs of tokens that are both in the mask. The teacher gets no gradient.
   """
   inputs = _Inputs(query, key, value, _row(mask.astype(jnp.float32)), _row(seed), teacher)
-  context, error = _attention(_Static(heads, dropped), inputs)
-  return context, jnp.sum(error, axis=(1, 2))
+  results = _attention(_Static(heads, dropped), inputs)
+  assert results.error is not None  # there is a teacher
+  return results.context, jnp.sum(results.error, axis=(1, 2))
 
 
 def _row(array: Array | None) -> Array | None:
@@ -105,20 +133,21 @@ def _row(array: Array | None) -> Array | None:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _attention(static: _Static, inputs: _Inputs) -> _Results:
+def _attention(static: _Static, inputs: _Inputs[Array]) -> _Results[Array]:
   length = inputs.mask.shape[-1]
   if length > MAX_LENGTH:
     raise ValueError(f"sequences of {length} tokens do not fit fused attention, which takes {MAX_LENGTH} at most")
   return _run(_forward, static, _results_like(inputs), inputs)
 
 
-def _attention_forward(static: _Static, inputs: _Inputs) -> tuple[_Results, _Inputs]:
+def _attention_forward(static: _Static, inputs: _Inputs[Array]) -> tuple[_Results[Array], _Inputs[Array]]:
   return _attention(static, inputs), inputs
 
 
-def _attention_backward(static: _Static, inputs: _Inputs, gradients: _Results) -> tuple[_Inputs]:
-  like = _Inputs(*map(_like, inputs[:3]), None, None, None)
-  return (_run(_backward, static, like, inputs, gradients),)
+def _attention_backward(static: _Static, inputs: _Inputs[Array], gradients: _Results[Array]) -> tuple[_Inputs]:
+  like = _Gradients(_like(inputs.query), _like(inputs.key), _like(inputs.value))
+  found = _run(_backward, static, like, inputs, gradients)
+  return (_Inputs(found.query, found.key, found.value, None, None, None),)
 
 
 _attention.defvjp(_attention_forward, _attention_backward)
@@ -128,14 +157,14 @@ def _like(array: Array) -> jax.ShapeDtypeStruct:
   return jax.ShapeDtypeStruct(array.shape, array.dtype)
 
 
-def _results_like(inputs: _Inputs) -> _Results:
+def _results_like(inputs: _Inputs[Array]) -> _Results[jax.ShapeDtypeStruct]:
   return _Results(_like(inputs.query), None if inputs.teacher is None else _like(inputs.mask))
 
 
-def _forward(static: _Static, inputs: _Inputs, results: _Results) -> None:
+def _forward(static: _Static, inputs: _Inputs[jax.Ref], results: _Results[jax.Ref]) -> None:
   """The kernel that gives context and error of one example."""
   keep_1xL = inputs.mask[...] > 0
-  if inputs.teacher:
+  if inputs.teacher is not None:
     pairs_LxL = _pairs(inputs.mask)
     error_1xL = jnp.zeros_like(inputs.mask)
   for head in range(static.heads):
@@ -143,20 +172,22 @@ def _forward(static: _Static, inputs: _Inputs, results: _Results) -> None:
     scores_LxL = _scores(take(inputs.query), take(inputs.key))
     probs_LxL = _softmax(scores_LxL, keep_1xL)
     if inputs.seed is not None:
-      probs_LxL = _drop(probs_LxL, _random_bytes(inputs.seed[...], head, probs_LxL.shape), static.dropped)
+      probs_LxL = _drop(probs_LxL, _random_bytes(inputs.seed[...], head, keep_1xL.shape[1]), static.dropped)
     value_LxK = take(inputs.value)
     _store(results.context, head, static.heads, _product(probs_LxL.astype(value_LxK.dtype), value_LxK))
-    if inputs.teacher:
-      difference_LxL = scores_LxL - _scores(take(inputs.teacher.query), take(inputs.teacher.key))
+    if inputs.teacher is not None:
+      difference_LxL = scores_LxL - _scores(*map(take, inputs.teacher))
       error_1xL += jnp.sum(jnp.square(difference_LxL) * pairs_LxL, axis=0, keepdims=True)
-  if inputs.teacher:
+  if results.error is not None:
     results.error[...] = error_1xL
 
 
-def _backward(static: _Static, inputs: _Inputs, gradients: _Results, results: _Inputs) -> None:
+def _backward(
+  static: _Static, inputs: _Inputs[jax.Ref], gradients: _Results[jax.Ref], results: _Gradients[jax.Ref]
+) -> None:
   """The kernel that gives the gradients of one example's queries, keys and values; scores are computed again."""
   keep_1xL = inputs.mask[...] > 0
-  if inputs.teacher:
+  if gradients.error is not None:
     weight_LxL = 2 * _pairs(inputs.mask) * gradients.error[...]
   for head in range(static.heads):
     take = functools.partial(_head, head=head, heads=static.heads)
@@ -169,14 +200,14 @@ def _backward(static: _Static, inputs: _Inputs, gradients: _Results, results: _I
     d_probs_LxL = _product(d_context_LxK, value_LxK, transpose_b=True)
     used_LxL = probs_LxL
     if inputs.seed is not None:
-      random_LxL = _random_bytes(inputs.seed[...], head, probs_LxL.shape)
+      random_LxL = _random_bytes(inputs.seed[...], head, keep_1xL.shape[1])
       used_LxL = _drop(probs_LxL, random_LxL, static.dropped)
       d_probs_LxL = _drop(d_probs_LxL, random_LxL, static.dropped)
     mean_Lx1 = jnp.sum(d_probs_LxL * probs_LxL, axis=1, keepdims=True)
     # The mask once more for an example without tokens, whose probabilities at the mask are not 0.
     d_scores_LxL = jnp.where(keep_1xL, probs_LxL * (d_probs_LxL - mean_Lx1), 0)
-    if inputs.teacher:
-      difference_LxL = scores_LxL - _scores(take(inputs.teacher.query), take(inputs.teacher.key))
+    if inputs.teacher is not None:
+      difference_LxL = scores_LxL - _scores(*map(take, inputs.teacher))
       d_scores_LxL += weight_LxL * difference_LxL
     d_scores_LxL /= math.sqrt(query_LxK.shape[-1])
     store = functools.partial(_store, head=head, heads=static.heads)
@@ -210,22 +241,22 @@ def _softmax(scores_LxL: Array, keep_1xL: Array) -> Array:
   return powers_LxL / jnp.sum(powers_LxL, axis=1, keepdims=True)
 
 
-def _random_bytes(seed_1x2: Array, head: int, shape: tuple[int, int]) -> Int32[Array, "L L"]:
+def _random_bytes(seed_1x2: Array, head: int, length: int) -> Int32[Array, "L L"]:
   """Returns the bytes that decide for a head's probabilities: threefry of the head and a count, keyed by the seed.
 
   Each count gives eight bytes, which stand below one another by as many rows as there are counts in a column: whole
   tiles of the chip's, so that nothing is moved.
   """
-  rows = 8 * -(-shape[0] // 64)
-  row, column = (jax.lax.broadcasted_iota(jnp.uint32, (rows, shape[1]), axis) for axis in (0, 1))
+  rows = 8 * -(-length // 64)
+  row, column = (jax.lax.broadcasted_iota(jnp.uint32, (rows, length), axis) for axis in (0, 1))
   words = threefry2x32_p.bind(
     jnp.broadcast_to(seed_1x2[:, :1], row.shape),
     jnp.broadcast_to(seed_1x2[:, 1:], row.shape),
     jnp.full_like(row, head),
-    row * shape[1] + column,
+    row * length + column,
   )
   parts = [(word >> shift) & 255 for word in words for shift in (0, 8, 16, 24)]
-  return jnp.concatenate(parts).astype(jnp.int32)[: shape[0]]
+  return jnp.concatenate(parts).astype(jnp.int32)[:length]
 
 
 def _drop(x_LxL: Array, random_LxL: Array, dropped: int) -> Array:
@@ -282,8 +313,8 @@ def _cost(kernel, static: _Static, inputs, like) -> pl.CostEstimate:
   batch, length, width = inputs[0].query.shape
   pairs = batch * length * length
   products = width * (2 if kernel is _forward else 5)
-  if inputs[0].teacher:
-    products += inputs[0].teacher.query.shape[-1]
+  if inputs[0].teacher is not None:
+    products += inputs[0].teacher[0].shape[-1]
   return pl.CostEstimate(
     flops=2 * pairs * products,
     transcendentals=pairs * static.heads,

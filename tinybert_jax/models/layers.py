@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 
 from tinybert_jax.errors import InputError
@@ -91,11 +92,11 @@ class Dropout(nn.Module):
     return jax.random.bits(self.make_rng("dropout"), (number, 2), jnp.uint32)
 
 
-def dense(config: EncoderConfig, features: int, dtype: jnp.dtype) -> nn.Dense:
+def dense(config: EncoderConfig, features: int, dtype: DTypeLike) -> nn.Dense:
   return nn.Dense(features, dtype=dtype, kernel_init=nn.initializers.normal(config.initializer_range))
 
 
-def layer_norm(config: EncoderConfig, dtype: jnp.dtype) -> nn.LayerNorm:
+def layer_norm(config: EncoderConfig, dtype: DTypeLike) -> nn.LayerNorm:
   # Flax keeps the statistics in float32 whatever the dtype. The one-pass variance it uses by default
   # loses digits where the mean is large, so the two-pass form.
   return nn.LayerNorm(epsilon=config.layer_norm_eps, dtype=dtype, use_fast_variance=False)
@@ -105,7 +106,7 @@ class Embeddings(nn.Module):
   """Word, position and token-type embeddings, summed and normalised."""
 
   config: EncoderConfig
-  dtype: jnp.dtype
+  dtype: DTypeLike
 
   def setup(self):
     config = self.config
@@ -142,7 +143,7 @@ class HeadsDense(nn.Module):
   """
 
   config: EncoderConfig
-  dtype: jnp.dtype
+  dtype: DTypeLike
 
   @nn.compact
   def __call__(self, x_BxLxD: Float[Array, "B L D"], merged: bool = False) -> Float[Array, "B L H K"]:
@@ -167,7 +168,7 @@ class SelfAttention(nn.Module):
   """Multi-head self-attention, without the residual; gives its scores only where they are asked for."""
 
   config: EncoderConfig
-  dtype: jnp.dtype
+  dtype: DTypeLike
 
   def setup(self):
     self.query = HeadsDense(self.config, self.dtype)
@@ -237,7 +238,7 @@ class Layer(nn.Module):
   """One post-LayerNorm transformer layer: attention, then feed-forward, each with a residual."""
 
   config: EncoderConfig
-  dtype: jnp.dtype
+  dtype: DTypeLike
 
   def setup(self):
     config = self.config

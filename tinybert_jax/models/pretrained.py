@@ -189,7 +189,8 @@ def save_pretrained(
 
 def _bare_tensors(directory: Path) -> tuple[dict[str, np.ndarray], list[str]]:
   """Returns the file's tensors by bare name, shared ones under their main name, and what contradicts itself."""
-  tensors, problems, origin = {}, [], {}
+  tensors: dict[str, np.ndarray] = {}
+  problems, origin = [], dict[str, str]()
   found = read_tensors(directory)
   for name, bare in bare_names(found, str(directory)).items():
     if bare in tensors and not np.array_equal(tensors[bare], found[name]):
@@ -238,8 +239,9 @@ def _match(model: Model, tensors: dict[str, np.ndarray]) -> tuple[dict[str, np.n
 
 
 def _check_finished(directory: Path, model_class: type[Model], missing: Sequence[str]) -> None:
-  unread = "pooler" if model_class is not SequenceClassifier else None  # by masked LMs; the encoder's is an extra
-  groups = {optional_group(path) for path in missing} - {unread}
+  groups = {group for path in missing if (group := optional_group(path)) is not None}
+  if model_class is not SequenceClassifier:
+    groups.discard("pooler")  # masked language models do not read it; the encoder's is an extra
   if groups:
     names = {"pooler": "pooler", SequenceClassifier.__name__: "classifier"}
     what = " and no ".join(sorted(names.get(group, "masked language model's head") for group in groups))

@@ -77,7 +77,7 @@ def _read(directory: Path, hf: Mapping[str, Any]) -> Tokenizer:
 
   options = {}
   if hf.get("model_type", "bert") == "bert":  # TinyBERT's released configurations have no model_type
-    options["config"] = BertConfig(tokenizer_class=hf.get("tokenizer_class"))
+    options["config"] = BertConfig.from_dict({"tokenizer_class": hf.get("tokenizer_class")})
   try:
     return AutoTokenizer.from_pretrained(directory, **options)
   except Exception as error:  # its readers raise whatever a damaged file makes of them
@@ -143,8 +143,8 @@ def _check_special_tokens(directory: Path, tokenizer: Tokenizer) -> None:
     lacking = [str(token) for token in needed.values() if str(token) not in known]
     if lacking:
       raise InputError(f"{directory / 'vocab.txt'}: no line {' and no line '.join(lacking)}; a BERT needs them")
-  ids, seen = tokenizer.get_vocab(), {}
-  for token, number in ids.items():
+  seen: dict[int, str] = {}
+  for token, number in tokenizer.get_vocab().items():
     if number in seen:
       two = " and ".join(map(repr, sorted((seen[number], token))))
       raise InputError(f"{directory}: its tokenizer has the id {number} for two tokens, {two}")

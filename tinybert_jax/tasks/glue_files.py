@@ -46,10 +46,7 @@ def load_rows(task: GlueTask, split: str, directory: Path | None) -> Rows:
   """
   if directory is None:
     return _from_hub(task, split)
-  folder = find_folder(task, directory)
-  if folder is None:
-    raise InputError(f"{directory}: no folder {task.name} there, and no {task.files[split]}")
-  return read_tsv(task, split, folder / task.files[split])
+  return read_tsv(task, split, _official_file(task, split, directory))
 
 
 def find_folder(task: GlueTask, directory: Path) -> Path | None:
@@ -66,11 +63,18 @@ def find_folder(task: GlueTask, directory: Path) -> Path | None:
   return directory if is_own else None
 
 
+def _official_file(task: GlueTask, split: str, directory: Path) -> Path:
+  folder = find_folder(task, directory)
+  if folder is None:
+    raise InputError(f"{directory}: no folder {task.name} there, and no {task.files[split]}")
+  return folder / task.files[split]
+
+
 def read_tsv(task: GlueTask, split: str, path: Path) -> Rows:
   """Returns the rows of one official file: tab-separated, without quoting; see `load_rows`."""
   header, cells = _table(task, split, path)
-  has_labels = _has_labels(task, split)
-  needed = [*task.texts, task.label] if has_labels else list(task.texts)
+  label = task.label if _has_labels(task, split) else None
+  needed = [*task.texts] if label is None else [*task.texts, label]
   if missing := [name for name in needed if name not in header]:
     raise InputError(
       f"{path}, line 1: no column {' and no column '.join(missing)}; the header names {', '.join(header) or 'nothing'}"
@@ -79,17 +83,18 @@ def read_tsv(task: GlueTask, split: str, path: Path) -> Rows:
     raise InputError(f"{path}: no rows")
   columns = {name: header.index(name) for name in needed}
   numbered = header.index("index") if "index" in header else header.index("id") if "id" in header else None
-  made, skipped = [], 0
+  made: list[dict[str, str | int | float]] = []
+  skipped = 0
   for number, row in cells:
     if len(row) != len(header):
       if _may_be_incomplete(task, split):
         skipped += 1
         continue
       raise InputError(f"{path}, line {number}: {len(row)} cells, and {len(header)} are needed ({', '.join(header)})")
-    new = dict(zip(_TEXT, (row[columns[name]] for name in task.texts), strict=False))
-    new["index"] = row[numbered] if numbered is not None and not has_labels else str(len(made))
-    if has_labels:
-      new["label"] = _label(task, row[columns[task.label]], f"{path}, line {number}")
+    new: dict[str, str | int | float] = dict(zip(_TEXT, (row[columns[name]] for name in task.texts), strict=False))
+    new["index"] = row[numbered] if numbered is not None and label is None else str(len(made))
+    if label is not None:
+      new["label"] = _label(task, row[columns[label]], f"{path}, line {number}")
     made.append(new)
   if not made:
     raise InputError(f"{path}: no complete rows, {skipped} incomplete ones")
@@ -116,11 +121,13 @@ def write_augmented(path: Path, task: GlueTask, directory: Path | None, tables: 
       texts and label alone.
     tables: of the columns `index`, `text`, `pair` and `label`, from `augmented.read_parts`.
   """
+  if task.label is None:
+    raise InputError(f"{task.name} has no rows to train on")
   if directory is None:
     header, sources = list(task.headerless) or ["index", *task.texts, task.label], None
   else:
-    header, cells = _table(task, "train", find_folder(task, directory) / task.files["train"])
-    sources = [row for _, row in cells if len(row) == len(header)]
+    header, lines = _table(task, "train", _official_file(task, "train", directory))
+    sources = [row for _, row in lines if len(row) == len(header)]
   columns = [header.index(name) for name in task.texts]
   label = header.index(task.label)
   new = path.with_suffix(".new")

@@ -33,8 +33,8 @@ def match_labels(
     return (0,)
   places = {_plain(name): number for number, name in enumerate(model_labels)}
   for spelling in (data_labels, written or ()):
-    order = tuple(places.get(_plain(name)) for name in spelling)
-    if order and None not in order and len(set(order)) == len(model_labels):
+    order = tuple(places[_plain(name)] for name in spelling if _plain(name) in places)
+    if len(order) == len(set(order)) == len(model_labels):
       return order
   raise InputError(
     f"its classes are called {theirs}, and the data's {ours}: which is which must be known; give the data's names in "

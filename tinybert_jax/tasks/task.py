@@ -1,7 +1,7 @@
 """What the pipeline needs of a kind of task; a new kind is a class of these, in a file of its own."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import datasets
 import numpy as np
@@ -12,6 +12,7 @@ from tinybert_jax.models.encoder import Batch
 from tinybert_jax.models.tokenizer_type import Tokenizer
 
 
+@runtime_checkable
 class Task(Protocol):
   """A kind of task on a data set.
 
@@ -21,10 +22,14 @@ class Task(Protocol):
     problem_type: what Hugging Face calls it in `config.json`.
     labels: class names in the order of the logits; a regression has one.
     main_metric: the metric that stands for the others in a table.
+    ranked_by: the metrics whose mean is the score.
   """
 
-  name: str
-  labels: tuple[str, ...]
+  @property
+  def name(self) -> str: ...
+
+  @property
+  def labels(self) -> tuple[str, ...]: ...
 
   @property
   def kind(self) -> str: ...
@@ -34,6 +39,9 @@ class Task(Protocol):
 
   @property
   def main_metric(self) -> str: ...
+
+  @property
+  def ranked_by(self) -> tuple[str, ...]: ...
 
   def tokenize(self, tokenizer: Tokenizer, rows: datasets.Dataset, max_length: int) -> datasets.Dataset:
     """Returns the token rows of `rows`, whose columns are `text` and any of `pair` and `label`."""

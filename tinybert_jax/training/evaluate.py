@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.encoder import Batch, SequenceClassifier
+from tinybert_jax.models.encoder import Batch, SequenceClassifier, apply_head
 
 _UNDER_WAY = 64  # batches that the device may have before it
 
@@ -46,7 +46,7 @@ def predict(
   source = BatchSource(rows, batch_size=batch_size, lengths=lengths, shuffle=False, pad_id=model.config.pad_token_id)
   params = jax.device_put(params)
   result = np.empty((len(rows), model.config.num_labels), np.float32)
-  under_way = collections.deque()
+  under_way: collections.deque[tuple[np.ndarray, Array]] = collections.deque()
 
   def fetch():
     indices, values = under_way.popleft()
@@ -77,7 +77,7 @@ def logits(
   model: SequenceClassifier, params: Params, batch: Batch, *, first_token: bool = False
 ) -> Float[Array, "B C"]:
   """Returns the logits of one batch; compiled once for each model and shape; `first_token` as for the model."""
-  return model.apply({"params": params}, batch, first_token=first_token).logits
+  return apply_head(model, params, batch, first_token=first_token)
 
 
 class Cost(NamedTuple):
@@ -111,10 +111,17 @@ def compare_costs(
       batch = {"input_ids": ones, "attention_mask": ones}
       by_name[name] = functools.partial(logits, model, params, batch)
       if size == 1:
-        flops[name] = logits.lower(model, params, batch).compile().cost_analysis()["flops"]
+        flops[name] = _flops(logits.lower(model, params, batch).compile())
   single = median_seconds(runs[1], repeats)
   batched = median_seconds(runs[32], max(1, repeats // 5))
   return {name: Cost(flops[name], 1e3 * single[name], 32 / batched[name]) for name in models}
+
+
+def _flops(program: jax.stages.Compiled) -> float:
+  counted = program.cost_analysis()
+  if counted is None:
+    raise NotImplementedError(f"JAX counts no operations on {jax.default_backend()}")
+  return counted["flops"]
 
 
 def median_seconds(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
@@ -124,7 +131,7 @@ def median_seconds(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[
     runs: functions that return arrays, whose results are waited for.
     repeats: turns that count.
   """
-  seconds = {name: [] for name in runs}
+  seconds: dict[str, list[float]] = {name: [] for name in runs}
   for _ in range(repeats + 1):
     for name, run in runs.items():
       start = time.perf_counter()

@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import jax
 
-from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.data.batches import BatchSource, NumpyBatch, bucket_lengths, row_length
 from tinybert_jax.distillation.objectives import LossFn, Params
 from tinybert_jax.models.encoder import Batch
 from tinybert_jax.training import optim, steps
@@ -17,7 +17,7 @@ from tinybert_jax.training.loop import Every, Source, TrainResult, train
 from tinybert_jax.training.optim import Decay
 from tinybert_jax.training.parallel import Form, data_parallel, gather
 
-Place = Callable[[Batch], Batch]
+Place = Callable[[NumpyBatch], Batch]
 # Metrics of (parameters, the teacher's parameters, what places a batch on the devices).
 Evaluate = Callable[[Params, Params, Place], Mapping[str, float]]
 

@@ -123,15 +123,12 @@ def say(*words: object) -> None:
 
 
 def _find_others(hosts: Hosts) -> None:
-  given = (hosts.coordinator, hosts.num_processes, hosts.process_id)
+  coordinator, processes, number = given = (hosts.coordinator, hosts.num_processes, hosts.process_id)
   if given != (None, None, None):
-    if None in given:
+    if coordinator is None or processes is None or number is None:
       raise InputError("--coordinator, --num-processes and --process-id go together")
-    if not 0 <= hosts.process_id < hosts.num_processes:
-      last = hosts.num_processes - 1
-      raise InputError(
-        f"--process-id {hosts.process_id}: with --num-processes {hosts.num_processes} it must be 0 to {last}"
-      )
+    if not 0 <= number < processes:
+      raise InputError(f"--process-id {number}: with --num-processes {processes} it must be 0 to {processes - 1}")
   if jax.distributed.is_initialized() or (given == (None, None, None) and _launched_alone()):
     return
   try:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from tinybert_jax.data.batches import BatchSource, NumpyBatch
 from tinybert_jax.data.label_column import check_labels
@@ -16,9 +17,12 @@ from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError, RunStopped
 from tinybert_jax.models.encoder import Batch
 from tinybert_jax.training.checkpoints import Checkpoints
+from tinybert_jax.training.hosts import say
 from tinybert_jax.training.run_log import RunLog, read_log
 from tinybert_jax.training.steps import TrainState, Update
 from tinybert_jax.training.stopping import stop_signals
+
+_SKIPPED_AT_MOST = 10  # one update in so many
 
 
 class BatchIterator(Protocol):
@@ -125,12 +129,13 @@ def train(
   teacher_params = jax.tree.map(jnp.asarray, teacher_params)  # not moved in every step
   best, history, step = {}, [], 0
   with contextlib.closing(Checkpoints(directory / "checkpoints")) as checkpoints:
-    record = checkpoints.latest_record()
-    if record is not None:
-      # Before the state, which with other options may have other shapes.
+
+    def check(record: Mapping[str, Any]) -> None:
       if record["config"] != config:
         raise InputError(_other_options(directory, record["config"], config))
-      state = checkpoints.restore_latest(state)
+
+    if restored := checkpoints.restore(state, check):
+      state, record = restored
       best, history = record["best"], read_log(directory, record["log_rows"])
       batches.set_state(record["batches"])
       step = int(state.step)
@@ -151,7 +156,8 @@ def train(
             checkpoints.wait()
             raise RunStopped(
               f"{title}: {int(row['skipped_in_a_row'])} updates in a row had a gradient that was not finite (step "
-              f"{step}); a lower learning rate may help; the parameters before them are saved in {directory}"
+              f"{step}); {_likely_reason(teacher_params, row['skipped'] == step)}; the parameters before them are "
+              f"saved in {directory}"
             )
         if evaluate and (step % evaluate_every == 0 or step == total):
           scores = dict(evaluate(state.params))
@@ -168,8 +174,30 @@ def train(
             f"{title}: stopped at step {step} of {total}, which is saved in {directory}; the same command goes on there"
           )
     checkpoints.wait()
-    params = checkpoints.restore_best(state.params) if best else state.params
+    params = checkpoints.restore_best(state.params, best["step"]) if best else state.params
+  _check_skipped(title, state, teacher_params)
   return TrainResult(params, best.get("metrics", {}), history, state)
+
+
+def _check_skipped(title: str, state: TrainState, teacher_params: Params) -> None:
+  """Says how many updates of a whole run were skipped; RunStopped where they are more than a tenth."""
+  skipped, total = int(optax.tree.get(state.opt_state, "total_notfinite", 0)), int(state.step)
+  if not skipped:
+    return
+  number = "all" if skipped == total else f"{skipped:,}"
+  sentence = f"{title}: {number} of {total:,} updates were skipped, because a gradient was not finite"
+  if skipped * _SKIPPED_AT_MOST > total:
+    raise RunStopped(f"{sentence}; {_likely_reason(teacher_params, skipped == total)}")
+  say(sentence)
+
+
+def _likely_reason(teacher_params: Params, from_the_start: bool) -> str:
+  for path, leaf in jax.tree.leaves_with_path(teacher_params):
+    if jnp.issubdtype(leaf.dtype, jnp.floating) and not bool(jnp.isfinite(leaf).all()):
+      return f"the teacher's parameter {jax.tree_util.keystr(path, simple=True, separator='/')} is not finite"
+  if from_the_start:
+    return "from the start, so numbers in labels, targets or the model are likely not finite, or overflow in bfloat16"
+  return "a lower learning rate, or float32 in place of bfloat16, may help"
 
 
 def _other_options(directory: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

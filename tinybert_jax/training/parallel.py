@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from tinybert_jax.data.batches import NumpyBatch
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.models.encoder import Batch
 from tinybert_jax.training import steps
@@ -20,7 +21,7 @@ Form = Literal["mesh", "sharded", "pmap"]
 
 def data_parallel(
   make: Callable[..., Update], state: TrainState, teacher_params: Params, batch_size: int, form: Form = "mesh"
-) -> tuple[Update, TrainState, Params, Callable[[Batch], Batch]]:
+) -> tuple[Update, TrainState, Params, Callable[[NumpyBatch], Batch]]:
   """Returns the compiled update, its placed state and teacher, and what places a batch: on all devices there are.
 
   In one process: on one device where the batch cannot be divided among all of them. Of several, all call it with the
@@ -49,7 +50,7 @@ def data_parallel(
   return update, state, teacher_params, functools.partial(place_rows, mesh)
 
 
-def place_rows(mesh: Mesh, batch: Batch) -> Batch:
+def place_rows(mesh: Mesh, batch: NumpyBatch) -> Batch:
   """Returns a batch over the devices of a mesh, put together from the rows that each process gives."""
   return {
     name: jax.make_array_from_process_local_data(steps.batch_sharding(mesh), np.asarray(value))

@@ -30,7 +30,8 @@ class RunLog:
     total: steps of the run.
     step: steps done.
     """
-    self._path, self._history, self._pending = directory / _FILE, history, []
+    self._path, self._history = directory / _FILE, history
+    self._pending: list[Mapping[str, Any]] = []
     self._writes = jax.process_index() == 0
     if self._writes:
       new = self._path.with_suffix(".new")

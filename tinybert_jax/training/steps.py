@@ -18,8 +18,7 @@ AXIS = "data"
 Metrics = dict[str, Array]
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
   """What a step changes, and all that a run needs to go on.
 
   Attributes:

@@ -27,7 +27,7 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[Callable[[], bool]]:
-  received = []
+  received: list[int] = []
   if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
     yield lambda: False
     return
@@ -49,7 +49,7 @@ def _by_any_process(told: Callable[[], bool]) -> Callable[[], bool]:
   mesh = steps.data_mesh()
   total = jax.jit(jax.numpy.sum, out_shardings=steps.replicated(mesh))
   place = functools.partial(jax.make_array_from_process_local_data, steps.batch_sharding(mesh))
-  under_way = collections.deque()
+  under_way: collections.deque[jax.Array] = collections.deque()
 
   def told_any() -> bool:
     under_way.append(total(place(np.full(jax.local_device_count(), told(), np.int32))))
