@@ -18,7 +18,7 @@ from tinybert_jax.models.tokenizer_type import wrong_text
 NumpyBatch = dict[str, np.ndarray]
 # Rows, and characters: a tokenizer's own result takes some hundred times the memory of the tokens.
 _TOKENIZED_AT_ONCE, _CHARACTERS_AT_ONCE = 10_000, 1 << 24
-_LONGEST_TEXT = 1 << 20  # characters that a tokenizer is given, of which a model reads the first few thousand
+_LONGEST_TEXT = 1 << 18  # characters that a tokenizer is given, of which a model reads the first few thousand
 
 
 def bucket_lengths(
@@ -188,7 +188,7 @@ def tokenize(
 ) -> datasets.Dataset:
   """Returns the rows of `texts` (and `pairs`), cut to `max_length` tokens, as `BatchSource` takes them.
 
-  Of a text no more is read than its first million characters.
+  Of a text no more is read than its first 262,144 characters.
 
   Raises:
     InputError: what is no text, or has half of a surrogate pair; with its row.

@@ -13,6 +13,7 @@ _SAMPLE = 200
 _COUNTED = 5  # rows, which a column of fewer may count by chance
 _LISTED = 20  # columns in errors
 _SHOWN = 24  # characters of a cell
+_LOOKED_AT = 1000  # characters of a cell, which may be a whole book
 
 
 def numbers_rows(rows: datasets.Dataset, name: str) -> bool:
@@ -77,14 +78,14 @@ def _sample(rows: datasets.Dataset, name: str) -> list[Any]:
 
 def _is_running(cell: str) -> bool:
   """Returns whether a string has several words; URLs, dates, names of files and numbers have not."""
-  text = cell.strip()
+  text = cell[:_LOOKED_AT].strip()
   if _IDEOGRAPH.search(text):
     return len(text) >= 4
   return " " in text and sum(map(str.isalpha, text)) >= 3
 
 
 def _is_number(cell: Any) -> bool:
-  if isinstance(cell, str) and "_" in cell:  # which float takes as a separator
+  if isinstance(cell, str) and (len(cell) > _LOOKED_AT or "_" in cell):  # which float takes as a separator
     return False
   try:
     return math.isfinite(float(cell))

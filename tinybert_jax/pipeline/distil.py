@@ -10,7 +10,7 @@ import jax
 from tinybert_jax.data.tables import AS_FOUND, Reading
 from tinybert_jax.models.encoder import SequenceClassifier
 from tinybert_jax.pipeline import augment, evaluation, own_data, stages, students, task
-from tinybert_jax.pipeline.cards import Origin, data_names
+from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.distil_models import Prepared, prepare
 from tinybert_jax.pipeline.distil_settings import AugmentOptions, Settings, check
 from tinybert_jax.pipeline.lock import only_run
@@ -110,7 +110,8 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
     made, student = [tuned(run, one) for one in made], tuned(run, student)
     others = {name: tuned(run, one) for name, one in others.items()}
   models = evaluation.Models(made, student, others, settings.teachers.teacher_weights, prepared.student)
-  splits, texts = ({"dev": rows.dev["dev"]}, data.dev) if test is None else ({"test": test}, data.test)
+  splits = {"dev": rows.dev["dev"]} if test is None else {"test": test}
+  texts: Any = data.dev if data.test is None else data.test
   about = dataclasses.replace(about, data=_counts(prepared, run, distilled))
   return evaluation.evaluate(distilled, models, splits, texts, about)
 
@@ -168,8 +169,12 @@ def _origin(settings: Settings) -> Origin:
   """Returns what models and data are called, for the model cards."""
   options, sources = settings.teachers, settings.data
   pretrained = (options.pretrained,) if options.pretrained and not sources.target_columns else ()
-  named = sources.test or sources.dev or sources.train or sources.unlabelled
-  return Origin(options.teacher or pretrained, students.begins_with(settings.shape.student), **data_names(named))
+  return Origin(
+    options.teacher or pretrained,
+    students.begins_with(settings.shape.student),
+    data_of(sources.dev or sources.train or sources.unlabelled),
+    data_of(sources.test) if sources.test else None,
+  )
 
 
 def _counts(prepared: Prepared, run: TaskRun, distilled: TaskRun) -> dict[str, Any]:

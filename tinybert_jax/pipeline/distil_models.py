@@ -57,14 +57,14 @@ def prepare(settings: Settings) -> Prepared:
     _check_same_tokens(name, model, tokenizer)
   students.check_vocabulary(str(source), like, tokenizer)
   length = settings.max_length or own_data.fitting_length(data, tokenizer, like.max_position_embeddings)
-  for name, model in zip(options.teacher or ["the teacher"], models, strict=True):
+  for name, model in zip(options.teacher or ["the teacher"], models, strict=False):
     students.check_length(name, model.config, length)
   _say_data(data, tokenizer, length)
   chosen = choose_student(shape, like, tokenizer, length, out=settings.out, seed=settings.seed)
   students.check_length("the student", chosen.config, length)
   if "pair" in data.transfer.column_names:
-    named = dict(zip(options.teacher or ["the teacher"], (model.config for model in models), strict=False))
-    segments.check_alike({**named, "the student": chosen.config})
+    shapes = dict(zip(options.teacher or ["the teacher"], (model.config for model in models), strict=False))
+    segments.check_alike({**shapes, "the student": chosen.config})
   student = teachers.with_new_classifier(chosen.config, chosen.params, data.task, settings.seed)
   layers: tuple[int, ...] = ()
   if models:

@@ -16,7 +16,7 @@ from tinybert_jax.pipeline.own_rows import OwnRows, joined
 from tinybert_jax.pipeline.own_tables import Known, Labelled, Sources, read_measured, read_train, read_unlabelled
 from tinybert_jax.pipeline.segments import with_segments
 from tinybert_jax.pipeline.task_run import TaskRows
-from tinybert_jax.tasks.own_task import Kind, make_task
+from tinybert_jax.tasks.own_task import make_task
 from tinybert_jax.tasks.task import Task
 
 _LONGEST = 512
@@ -114,7 +114,7 @@ def share_cut(data: OwnData, tokenizer: Tokenizer, max_length: int) -> float:
   return float(np.mean(_lengths(data, tokenizer, max_length + 1) > max_length))
 
 
-def _without_labels(known: Known, sources: Sources) -> tuple[Kind, tuple[str, ...]]:
+def _without_labels(known: Known, sources: Sources) -> tuple[str, tuple[str, ...]]:
   """Returns the kind and the classes of a task without labels: those of a teacher, or of the target columns."""
   columns = sources.target_columns
   if known.names is None and not columns:

@@ -52,7 +52,7 @@ class Sources:
 class Known(NamedTuple):
   """What is known of a task before its labels are read: its kind, and its classes or None."""
 
-  kind: Kind | None
+  kind: str | None
   names: tuple[str, ...] | None
 
 
@@ -181,21 +181,22 @@ def _texts(table: datasets.Dataset, columns: Columns, where: str, notes: list[st
 
 def _labels(found: TextRows, known: Known, separator: str | None, where: str, notes: list[str]) -> Labels:
   names = None if known.kind == "regression" else known.names
-  cells, like = found.labels, names
+  cells: Any = found.labels
+  like = names
   if names and _are_numbered(names) and not isinstance(cells, Mapping) and not any(map(_is_numbered, cells)):
     like = tuple(str(number) for number in range(len(names)))
   rows = found.rows["index"][:]
   try:
     labels = read_labels(cells, kind=known.kind, names=like, separator=separator, where=where, rows=rows)
   except InputError as error:
-    if like == names:
+    if names is None or like == names:
       raise
     raise InputError(
       f"{error}; the teacher's are only numbered, {names[0]} to {names[-1]}; name them in their order by "
       "--teacher-labels"
     ) from error
   notes += labels.notes
-  if like != names:
+  if names is not None and like != names:
     notes.append(f"{where}: labels are numbers, and so are the teacher's classes, {names[0]} to {names[-1]}")
   return labels._replace(names=labels.names if names is None else names)
 

@@ -116,8 +116,9 @@ def _rates(options: TrainingOptions, learners: Learners) -> tuple[float, float, 
 def _passes(options: TrainingOptions, learners: Learners, rows: TaskRows, out: Path) -> Passes:
   """Returns the passes of the options, and where they give none those that fit into their minutes."""
   given = (options.teacher_epochs, options.intermediate_epochs, options.prediction_epochs)
-  if None not in given:
-    return Passes(*given)
+  teacher, intermediate, prediction = given
+  if teacher and intermediate and prediction:
+    return Passes(teacher, intermediate, prediction)
   labelled = 0 if rows.labelled is None else math.ceil(len(rows.labelled) / options.teacher_batch_size)
   transfer = math.ceil(len(rows.transfer) / options.prediction_batch_size)
   # Few rows need more passes: some 200 steps for the teacher, some 1,000 for the student.

@@ -208,11 +208,10 @@ def is_made_from(directory: Path, inputs: Mapping[str, Any]) -> bool:
 
 def stored_logits(path: Path, made_from: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
   """Returns the logits in the file `path`, computed and written first where it has none of that fingerprint."""
-  if path.is_file():
-    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as file:
-      if str(file["made_from"]) == made_from:
-        return file["logits"]
-    print(f"{'':13} {path.name}: of another teacher or other data, or damaged; computed anew", flush=True)
+  # The first process decides for all, as it may have written the file before the others look.
+  if hosts.first_says(lambda: _holds_logits(path, made_from)):
+    with np.load(path) as file:
+      return file["logits"]
   logits = compute()
 
   def write() -> None:
@@ -223,6 +222,17 @@ def stored_logits(path: Path, made_from: str, compute: Callable[[], np.ndarray])
 
   hosts.on_first(write)
   return logits
+
+
+def _holds_logits(path: Path, made_from: str) -> bool:
+  """Whether the file has the logits of that fingerprint; says so where it has others."""
+  if not path.is_file():
+    return False
+  with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as file:
+    if str(file["made_from"]) == made_from and file["logits"].ndim:
+      return True
+  print(f"{'':13} {path.name}: of another teacher or other data, or damaged; computed anew", flush=True)
+  return False
 
 
 def _work_directory(folder: Path, inputs: Mapping[str, Any]) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated
 import jax
 
 from tinybert_jax.errors import InputError, UnfinishedError
-from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.config import EncoderConfig, ProblemType
 from tinybert_jax.models.encoder import Encoder, SequenceClassifier, initialize
 from tinybert_jax.models.pretrained import Pretrained, load_pretrained
 from tinybert_jax.models.tokenizer_type import Tokenizer
@@ -65,18 +65,18 @@ def in_order(teacher: Pretrained, labels: Sequence[str], name: str) -> Pretraine
   if theirs == tuple(labels):
     return teacher
   if len(theirs) == len(labels) == 1:
-    order: list[int | None] = [0]
+    order = [0]
   else:
     places = {label.casefold(): number for number, label in enumerate(theirs)}
-    order = [places.get(label.casefold()) for label in labels]
-  if None in order or len(order) != len(theirs):
+    order = [places[label.casefold()] for label in labels if label.casefold() in places]
+  if len(set(order)) != len(theirs) or len(theirs) != len(labels):
     raise InputError(f"--teacher {name}: its classes are {', '.join(theirs)}, and the others have {', '.join(labels)}")
   return Pretrained(*order_classes(teacher.config, teacher.params, order, labels), teacher.initialized)
 
 
 def for_task(teacher: Pretrained, task: Task) -> Pretrained:
   """Returns a finished teacher whose configuration says what kind its task is."""
-  kind = task.problem_type if task.problem_type == "multi_label_classification" else None
+  kind: ProblemType | None = "multi_label_classification" if task.kind == "multi_label" else None
   return teacher._replace(config=dataclasses.replace(teacher.config, problem_type=kind))
 
 
@@ -117,8 +117,8 @@ def with_new_classifier(config: EncoderConfig, encoder_params: dict | None, task
 
   Draws are of Glorot's scale, without which narrow students learn slowly; see `encoder.initialize`.
   """
-  kind = {} if task.problem_type != "multi_label_classification" else {"problem_type": task.problem_type}
-  config = dataclasses.replace(config, labels=task.labels, **kind)
+  kind: ProblemType | None = "multi_label_classification" if task.kind == "multi_label" else config.problem_type
+  config = dataclasses.replace(config, labels=task.labels, problem_type=kind)
   params = initialize(SequenceClassifier(config), jax.random.key(seed), kernels="glorot")
   if encoder_params is not None:
     params["encoder"] = encoder_params
