@@ -16,7 +16,7 @@ from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import count_parameters
 from tinybert_jax.models.pretrained import Pretrained, load_tokenizer
 from tinybert_jax.pipeline import evaluation, report, task, teachers
-from tinybert_jax.pipeline.cards import Origin
+from tinybert_jax.pipeline.cards import Data, Origin
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.pipeline.task import Recipes, TaskRows, TaskRun
 from tinybert_jax.tasks.classification import Classification
@@ -86,7 +86,7 @@ def main(options: Options) -> None:
     options.seed,
     evaluations=6,
     log_every=10,
-    origin=Origin((demo_data.ENCODER,), dataset="Reuters R8", license="apache-2.0", language="en"),
+    origin=Origin((demo_data.ENCODER,), data=Data("Reuters R8"), license="apache-2.0", language="en"),
   )
   start = teachers.with_pretrained(str(encoder), run.task, tokenizer, options.seed)
   student = teachers.with_new_classifier(student_config(start.config, options), None, run.task, options.seed)

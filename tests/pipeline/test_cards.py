@@ -8,11 +8,12 @@ import yaml
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.model_card import front_matter, model_card
 from tinybert_jax.pipeline import cards
-from tinybert_jax.pipeline.cards import Origin
+from tinybert_jax.pipeline.cards import Data, Origin
 
 CONFIG = EncoderConfig(vocab_size=7, hidden_size=4, num_hidden_layers=1, num_attention_heads=2, intermediate_size=4)
 RECIPE = {"epochs": 3, "batch_size": 8, "learning_rate": 2e-5}
-ORIGIN = Origin(("google-bert/bert-base-uncased",), None, "GLUE RTE", "nyu-mll/glue", "rte", {"dev": "validation"})
+RTE = Data("GLUE RTE", "nyu-mll/glue", "rte")
+ORIGIN = Origin(("google-bert/bert-base-uncased",), None, RTE, splits={"dev": "validation"})
 
 
 def write_stage(folder, name, inputs, readme="", **about):
@@ -87,7 +88,9 @@ def test_a_students_card_tells_both_splits_teacher_and_constant_answer(tmp_path)
     "data": {"labelled": 50, "dev": 0, "notes": ["3 rows are left out"]},
   }
   splits = {"dev": "validation_matched", "dev_mismatched": "validation_mismatched"}
-  card = cards.of_student(tmp_path, metrics, Origin(("a/b",), None, "GLUE MNLI", "nyu-mll/glue", "mnli", splits))
+  card = cards.of_student(
+    tmp_path, metrics, Origin(("a/b",), None, Data("GLUE MNLI", "nyu-mll/glue", "mnli"), None, splits)
+  )
   assert card.metrics == {"accuracy": 0.8} and card.further_metrics == {"validation_mismatched": {"accuracy": 0.7}}
   assert card.teacher_metrics["accuracy"] == 0.9 and card.baseline_metrics == {"accuracy": 0.4}
   assert [stage["name"] for stage in card.stages] == ["teacher", "prediction"]
@@ -100,7 +103,7 @@ def test_a_students_card_tells_both_splits_teacher_and_constant_answer(tmp_path)
   assert index["results"][0]["dataset"] | {"split": 0} == {
     "name": "GLUE MNLI", "type": "nyu-mll/glue", "config": "mnli", "split": 0,
   }  # fmt: skip
-  other = dataclasses.replace(ORIGIN, test=cards.data_names(["data/test.csv"]))
+  other = dataclasses.replace(ORIGIN, test=cards.data_of(["data/test.csv"]))
   assert cards.of_student(tmp_path, metrics, other).dataset == "test.csv"
   assert found["datasets"] == ["nyu-mll/glue"] and found["metrics"] == ["accuracy"]
 
@@ -108,7 +111,7 @@ def test_a_students_card_tells_both_splits_teacher_and_constant_answer(tmp_path)
 def test_a_model_without_further_stages_is_called_by_its_task(tmp_path):
   inputs = {"task": "general", "stage": "model", "teacher": "fingerprint", "epochs": None, "steps": 30, "batch_size": 8}
   about = {"rows": 100, "held_out_loss": 1.5, "held_out_hidden_1": 0.5}
-  card = cards.of_stage(tmp_path, inputs, about, 3.0, Origin(("a/b",), None, "text.txt"), split="held out")
+  card = cards.of_stage(tmp_path, inputs, about, 3.0, Origin(("a/b",), None, Data("text.txt")), split="held out")
   assert card.stages == [{"name": "general", "rows": 100, "steps": 30, "batch_size": 8, "seconds": 3.0}]
   assert card.metrics == {"loss": 1.5, "hidden_1": 0.5} and card.split == "held out" and card.base_model == "a/b"
   masked = cards.of_stage(tmp_path, {"task": "mlm", "stage": "model"}, {}, 3.0, Origin(student="c/d"))
@@ -125,5 +128,4 @@ def test_data_is_called_by_its_files_or_its_id(tmp_path):
     (["data/*.jsonl"], ("*.jsonl", None, None)),
     ([], (None, None, None)),
   ):
-    origin = Origin(**cards.data_names(where))
-    assert (origin.dataset, origin.dataset_id, origin.dataset_config) == expected
+    assert cards.data_of(where) == expected

@@ -19,7 +19,7 @@ from tinybert_jax.models.layers import AttentionForm
 from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline import figures, general, stages, students
-from tinybert_jax.pipeline.cards import Origin, data_names
+from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.training import hosts
 from tinybert_jax.training.fit import Recipe
@@ -146,7 +146,7 @@ def main(options: Options) -> None:
       f"scores, distilled over {len(corpus.training):,} sequences."
     )
     how = settings(options, batch_size, form)
-    origin = Origin((options.pretrained,), students.begins_with(options.student), **data_names(options.corpus))
+    origin = Origin((options.pretrained,), students.begins_with(options.student), data_of(options.corpus))
     general.make_student(options.out / MODEL, teacher, student, layers, sequences, how, tokenizer, about, origin)
     hosts.on_first(lambda: write(options))
   hosts.wait_for_all()

@@ -18,7 +18,7 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import MaskedLanguageModel, count_parameters
 from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer
 from tinybert_jax.pipeline import figures, mlm, stages, students
-from tinybert_jax.pipeline.cards import Origin, data_names
+from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.training import hosts
 from tinybert_jax.training.fit import Recipe
@@ -123,7 +123,7 @@ def main(options: Options) -> None:
       recipe,
       seed=options.seed,
       about=about,
-      origin=Origin(student=options.pretrained, **data_names([str(path) for path in options.text])),
+      origin=Origin(student=options.pretrained, data=data_of([str(path) for path in options.text])),
     )
     hosts.on_first(lambda: write(options, metrics, steps_per_epoch=-(-len(training) // options.batch_size)))
 

@@ -94,8 +94,8 @@ def _probabilities(
   wanted = tuple(sorted(set(layers)))
 
   def probabilities(params: Any, batch: dict[str, np.ndarray]) -> list[jax.Array]:
-    scores = model.apply({"params": params}, batch, score_layers=wanted).attention_scores
-    return [jax.nn.softmax(each[0]) for each in scores]
+    outputs: Any = model.apply({"params": params}, batch, score_layers=wanted)
+    return [jax.nn.softmax(scores[0]) for scores in outputs.attention_scores]
 
   by_layer = dict(zip(wanted, jax.device_get(jax.jit(probabilities)(params, batch)), strict=True))
   return np.stack([by_layer[layer] for layer in layers])

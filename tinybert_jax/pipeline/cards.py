@@ -5,7 +5,7 @@ import dataclasses
 import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from huggingface_hub import try_to_load_from_cache
@@ -21,6 +21,14 @@ _MISMATCHED = "_mismatched"  # MNLI's second split
 _COUNTS = ("labelled", "unlabelled", "augmented", "transfer", "dev", "test")
 
 
+class Data(NamedTuple):
+  """What data is called: a name, and where it is of the hub its id and configuration there."""
+
+  name: str | None = None
+  hub_id: str | None = None
+  config: str | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Origin:
   """What a run's models and data are called where they came from.
@@ -28,38 +36,33 @@ class Origin:
   Attributes:
     teachers: hub ids or directories of the models that teach, or that the teacher is fine-tuned from.
     student: hub id or directory of the weights that the student begins with; None for a fresh one.
-    dataset: name of the data that the stages learn from and are measured on.
-    dataset_id: its id on the hub.
-    dataset_config: its configuration there.
+    data: that the stages learn from and are measured on.
+    test: that the finished student is measured on, where it is other data.
     splits: names of its splits, by their names here.
     license: of the models; by default that in the README of the model which the new one is made from.
     language: of the data, a code such as "en".
-    test: the fields `dataset`, `dataset_id` and `dataset_config` of the data that the finished student is measured on,
-      where it is other data.
   """
 
   teachers: tuple[str, ...] = ()
   student: str | None = None
-  dataset: str | None = None
-  dataset_id: str | None = None
-  dataset_config: str | None = None
+  data: Data = dataclasses.field(default_factory=Data)
+  test: Data | None = None
   splits: Mapping[str, str] = dataclasses.field(default_factory=dict)
   license: str | None = None
   language: str | None = None
-  test: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
 
   def of_student(self) -> tuple[str, ...]:
     """Returns what a student is made from: its own first weights, else its teachers."""
     return (self.student,) if self.student else self.teachers
 
 
-def data_names(where: Sequence[str]) -> dict[str, str | None]:
-  """Returns an `Origin`'s fields on its data: the names of files, or of a data set NAME:CONFIG:SPLIT of the hub."""
+def data_of(where: Sequence[str]) -> Data:
+  """Returns what data is called that is in files, or in a data set NAME:CONFIG:SPLIT of the hub."""
   first, *rest = where[0].split(":") if len(where) == 1 else ("",)
   is_file = not first or Path(where[0]).exists() or Path(first).suffix or any(letter in first for letter in "*?[~")
   if is_file:
-    return {"dataset": ", ".join(dict.fromkeys(Path(name).name for name in where)) or None}
-  return {"dataset": first, "dataset_id": first, "dataset_config": rest[0] if rest else None}
+    return Data(", ".join(dict.fromkeys(Path(name).name for name in where)) or None)
+  return Data(first, first, rest[0] if rest else None)
 
 
 def of_stage(
@@ -111,7 +114,7 @@ def of_student(folder: Path, metrics: Mapping[str, Any], origin: Origin) -> Mode
     metrics: what `metrics.json` holds.
     origin: of models and data.
   """
-  origin = dataclasses.replace(origin, **origin.test)
+  origin = dataclasses.replace(origin, data=origin.test or origin.data)
   sides = [metrics.get(side, {}) for side in ("student", "teacher", "majority")]
   names = metric_names(metrics)
   scores, others = _numbers(sides[0]), {name for name in names if name.endswith(_MISMATCHED)}
@@ -146,9 +149,9 @@ def _card(origin: Origin, base: Sequence[str], split: str, earlier: Path | None,
   own = told.get("license") if told.get("base_model") else next(filter(None, map(license_of, base)), None)
   return ModelCard(
     base_model=names,
-    dataset=origin.dataset,
-    dataset_id=origin.dataset_id,
-    dataset_config=origin.dataset_config,
+    dataset=origin.data.name,
+    dataset_id=origin.data.hub_id,
+    dataset_config=origin.data.config,
     split=origin.splits.get(split, split),
     license=origin.license or (own if isinstance(own, str) else None),
     language=origin.language,

@@ -9,7 +9,7 @@ from tinybert_jax.data.batches import tokenize_rows
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline.augment import first_examples
-from tinybert_jax.pipeline.cards import Origin
+from tinybert_jax.pipeline.cards import Data, Origin
 from tinybert_jax.pipeline.task import TaskRows
 from tinybert_jax.tasks.glue import DIAGNOSTIC, GlueTask
 from tinybert_jax.tasks.glue_files import HUB, find_folder, load_rows
@@ -59,7 +59,7 @@ def origin(task: GlueTask, teacher: str, student: str | None) -> Origin:
   splits = {split: split.replace("dev", "validation") for split in task.dev_splits}
   if len(splits) > 1:
     splits["dev"] = "validation_matched"
-  return Origin((teacher,), student, f"GLUE {task.name}", HUB, task.hub, splits, language="en")
+  return Origin((teacher,), student, Data(f"GLUE {task.name}", HUB, task.hub), splits=splits, language="en")
 
 
 def load(

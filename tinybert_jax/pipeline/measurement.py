@@ -111,7 +111,8 @@ def _majority(task: Task, labels: Mapping[str, Any]) -> dict[str, float]:
 
 def _joined(task: Task, by_split: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
   """Returns the metrics of several splits by name and split, and the mean of those that rank, the score."""
-  scores, ranking = {}, []
+  scores: dict[str, float] = {}
+  ranking: list[float] = []
   for split, metrics in by_split.items():
     suffix = "" if split in ("dev", "test") else split.removeprefix("dev")
     scores |= {name + suffix: value for name, value in metrics.items() if name != "label"}

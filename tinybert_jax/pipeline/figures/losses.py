@@ -132,8 +132,10 @@ def _thinned(steps: Sequence[float], values: Sequence[float], most: int = 200) -
   """Returns the points, or the means of `most` runs of them where there are more."""
   if len(steps) <= most:
     return np.asarray(steps), np.asarray(values)
-  steps, values = (np.array([part.mean() for part in np.array_split(side, most)]) for side in (steps, values))
-  return steps, values
+  thin_steps, thin_values = (
+    np.array([part.mean() for part in np.array_split(np.asarray(side), most)]) for side in (steps, values)
+  )
+  return thin_steps, thin_values
 
 
 def _cycle(colors: Sequence[str], number: int) -> list[str]:

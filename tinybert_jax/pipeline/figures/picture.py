@@ -20,7 +20,14 @@ _MORE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans Devanagari", "
 
 @contextlib.contextmanager
 def picture(
-  path: Path, rows: int, columns: int, size: tuple[float, float], *, grid: bool = True, **shared: bool
+  path: Path,
+  rows: int,
+  columns: int,
+  size: tuple[float, float],
+  *,
+  grid: bool = True,
+  sharex: bool = False,
+  sharey: bool = False,
 ) -> Iterator[tuple["Figure", list["Axes"]]]:
   """Gives a figure and its axes in reading order, and saves it; `size` is of one panel, in inches."""
   import matplotlib
@@ -28,7 +35,7 @@ def picture(
   from matplotlib.figure import Figure  # not pyplot, which would choose a screen and keep state
 
   installed = set(font_manager.get_font_names())
-  settings = {
+  settings: dict[Any, Any] = {
     "font.family": ["DejaVu Sans", *(name for name in _MORE_FONTS if name in installed)],
     "font.size": 11,
     "axes.titlesize": "medium",
@@ -42,7 +49,7 @@ def picture(
   with matplotlib.rc_context(settings), warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box in its place is enough
     figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel().tolist()
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey).ravel().tolist()
     yield figure, axes
     for axis in axes:
       if not axis.has_data():

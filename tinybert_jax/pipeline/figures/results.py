@@ -39,9 +39,9 @@ def score_against_cost(path: Path, metrics: Mapping[str, Any]) -> None:
   with picture(path, len(costs) or 1, 1, (4.0, 2.8), sharey=True) as (figure, axes):
     for axis, (key, scale, label) in zip(axes, costs, strict=False):
       for name, side, color, marker in points:
-        score = 100 * score_of(side, main)
+        score = 100 * side.get("score", side.get(main))
         axis.plot(scale * side[key], score, marker, color=color, ms=10, label=f"{plain(name)}: {score:.1f}", zorder=3)
-      best = 100 * score_of(teacher, main)
+      best = 100 * teacher.get("score", teacher.get(main))
       if best > 0:
         axis.axhline(GOAL * best, color=TEACHER, ls=":", label=f"{GOAL:.1%} of the teacher's: {GOAL * best:.1f}")
       if majority is not None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinybert_jax.pipeline.figures import GOAL, History
 from tinybert_jax.pipeline.metric_names import score_of
-from tinybert_jax.pipeline.report.claims import Standing, share_kept, standing, warning
+from tinybert_jax.pipeline.report.claims import Standing, difference_error, share_kept, standing, warning
 from tinybert_jax.pipeline.report.results import measured_rows
 from tinybert_jax.pipeline.report.wording import is_known, listed, shortened, uncapitalized
 
@@ -45,14 +45,11 @@ def advice(metrics: Mapping[str, Any], histories: Mapping[str, History]) -> list
 
 
 def _chance(metrics: Mapping[str, Any]) -> str:
-  """The difference of two accuracies has at most the variance of the rows on which the answers differ."""
-  rows, agreement = measured_rows(metrics), metrics.get("agreement")
-  scores = [metrics[side].get("accuracy") for side in ("teacher", "student")]
-  if metrics["kind"] != "classification" or not rows or not all(map(is_known, [agreement, *scores])):
+  rows, error = measured_rows(metrics), difference_error(metrics)
+  teacher, student = (metrics[side].get("accuracy") for side in ("teacher", "student"))
+  if error is None or not is_known(teacher) or not is_known(student) or not 0 < teacher - student < 2 * error:
     return ""
-  lost, error = scores[0] - scores[1], math.sqrt(max(1 - agreement, 0) / rows)
-  if not 0 < lost < 2 * error:
-    return ""
+  lost = teacher - student
   return (
     f"On {rows:,} rows, {100 * lost:.1f} points between teacher and student may be chance "
     f"(standard error up to {100 * error:.1f}): measure on more rows before changing anything."
@@ -198,5 +195,5 @@ def _student_stages(histories: Mapping[str, History]) -> list[tuple[str, History
 
 
 def _now(metrics: Mapping[str, Any], name: str) -> str:
-  stage = next((stage for stage in metrics.get("stages") or () if stage["name"] == name), {})
+  stage: Mapping[str, Any] = next((one for one in metrics.get("stages") or () if one["name"] == name), {})
   return next((f" (now {stage[unit]:,} {unit})" for unit in ("epochs", "steps") if is_known(stage.get(unit))), "")

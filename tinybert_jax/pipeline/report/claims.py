@@ -99,18 +99,28 @@ def against_teacher(metrics: Mapping[str, Any]) -> str:
   """Returns the student's score against the teacher's, and whether their difference may be chance."""
   teacher, student, _ = _scores(metrics)
   text = f"{score_name(metrics)} {points(student)} against {points(teacher)}"
+  error = difference_error(metrics)
+  if error is None or abs(student - teacher) >= 2 * error:
+    return text
+  return f"{text}, which may be chance on {measured_rows(metrics):,} rows"
+
+
+def difference_error(metrics: Mapping[str, Any]) -> float | None:
+  """Returns the largest standard error of the difference of two accuracies; None where it is not known.
+
+  It has at most the variance of the rows on which the answers differ.
+  """
   rows, agreement = measured_rows(metrics), metrics.get("agreement")
   if metrics["kind"] != "classification" or not rows or not is_known(agreement):
-    return text
-  # The difference of two accuracies has at most the variance of the rows on which the answers differ.
-  is_chance = abs(student - teacher) < 2 * math.sqrt(max(1 - agreement, 0) / rows)
-  return f"{text}, which may be chance on {rows:,} rows" if is_chance else text
+    return None
+  return math.sqrt(max(1 - agreement, 0) / rows)
 
 
-def _scores(metrics: Mapping[str, Any]) -> tuple[float | None, float | None, float | None]:
-  """Returns the scores of teacher, student and constant answer."""
+def _scores(metrics: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+  """Returns the scores of teacher, student and constant answer; None for those that have none."""
   main = metrics.get("main_metric", "score")
-  return tuple(score_of(metrics.get(side), main) for side in ("teacher", "student", "majority"))
+  teacher, student, majority = (score_of(metrics.get(side), main) for side in ("teacher", "student", "majority"))
+  return teacher, student, majority
 
 
 def _margin(metrics: Mapping[str, Any], baseline: float) -> float:

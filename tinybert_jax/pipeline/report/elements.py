@@ -10,10 +10,12 @@ from tinybert_jax.pipeline.metric_names import words
 
 
 def escaped(text: Any) -> str:
+  """Returns a text as HTML shows it."""
   return html.escape(str(text))
 
 
 def without_empty(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+  """Returns a table's heading and rows without the columns that have no text."""
   kept = [index for index in range(len(header)) if any(row[index] for row in rows)]
   return [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
@@ -30,16 +32,19 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[str]], spare: Sequ
 
 
 def facts_list(facts: Mapping[str, Any]) -> str:
+  """Returns names and values as a list of two columns; empty without any."""
   items = "".join(f"<dt>{escaped(words(key))}</dt><dd>{escaped(value)}</dd>" for key, value in facts.items())
   return f"<dl>{items}</dl>" if items else ""
 
 
 def items_list(texts: Sequence[str]) -> str:
+  """Returns sentences as a list; empty without any."""
   items = "".join(f"<li>{escaped(text)}</li>" for text in texts)
   return f"<ul>{items}</ul>" if items else ""
 
 
 def section(title: str, *parts: str) -> str:
+  """Returns a section of the page; empty where all parts are."""
   return f"<section><h2>{escaped(title)}</h2>{''.join(parts)}</section>" if any(parts) else ""
 
 

@@ -19,6 +19,7 @@ from tinybert_jax.pipeline.report.wording import counted, is_known, scaled, shor
 
 
 def sides(metrics: Mapping[str, Any], folder: Path) -> str:
+  """Returns the models' scores, sizes and speeds beside each other, with a picture of score against cost."""
   models = models_of(metrics)
   rows = [[words(key), *(score_cell(side, key, metrics) for _, side in models)] for key in metric_names(metrics)]
   for title, cell in (
@@ -57,6 +58,7 @@ def _cost_picture(metrics: Mapping[str, Any], folder: Path) -> str:
 
 
 def per_class(metrics: Mapping[str, Any]) -> str:
+  """Returns the scores of both models on each class."""
   sides = metrics.get("per_class")
   if not sides:
     return ""
@@ -92,6 +94,7 @@ def _class_table(where: str, keys: Sequence[str], teacher: Mapping[str, Any], st
 
 
 def confusion(metrics: Mapping[str, Any], folder: Path) -> str:
+  """Returns the confusion matrices as pictures."""
   if not metrics.get("confusion"):
     return ""
   shown, total = len(figures.confused_classes(metrics)), len(metrics["confusion"]["labels"])
@@ -106,6 +109,7 @@ def confusion(metrics: Mapping[str, Any], folder: Path) -> str:
 
 
 def values(metrics: Mapping[str, Any], folder: Path) -> str:
+  """Returns pictures of a regression's predicted values."""
   predictions = metrics.get("predictions") or {}
   if metrics["kind"] != "regression" or not predictions.get("teacher") or not predictions.get("student"):
     return ""
@@ -118,6 +122,7 @@ def values(metrics: Mapping[str, Any], folder: Path) -> str:
 
 
 def agreement(metrics: Mapping[str, Any]) -> str:
+  """Returns in a sentence how far student and teacher answer alike."""
   agreement = metrics.get("agreement")
   if not is_known(agreement):
     return ""

@@ -11,6 +11,7 @@ _NOT_METRICS = {"parameters", "flops", "latency_ms", "throughput", "layers", "wi
 
 
 def models_of(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+  """Returns the models' names, as rows of a table have them, and their metrics."""
   models = []
   for key, name in (
     ("teacher", "teacher"),
@@ -38,6 +39,7 @@ def metric_names(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def score_cell(side: Mapping[str, Any], key: str, metrics: Mapping[str, Any]) -> str:
+  """Returns a model's metric times 100, an error as it is; empty where it has none."""
   value = side.get(key, side.get("score") if key == metrics.get("main_metric", "score") else None)
   if not is_known(value):
     return ""
@@ -48,6 +50,7 @@ def score_cell(side: Mapping[str, Any], key: str, metrics: Mapping[str, Any]) ->
 
 
 def class_cell(value: Any, key: str) -> str:
+  """Returns a score of a class times 100, a threshold as it is."""
   return scaled(value, 1, ".2f") if key == "threshold" else scaled(value, 100, ".1f")
 
 
@@ -56,8 +59,10 @@ def _is_error(key: str) -> bool:
 
 
 def measured_rows(metrics: Mapping[str, Any]) -> int | None:
+  """Returns the number of rows that the metrics were measured on, where it is known."""
   return metrics["data"].get(metrics.get("split", "test"))
 
 
 def what_agrees(metrics: Mapping[str, Any]) -> str:
+  """Returns what an agreement counts: rows, or with several labels at once labels."""
   return "labels" if metrics["kind"] == "multi_label" else "rows"

@@ -12,6 +12,7 @@ _MOST_DISAGREEMENTS = 20
 
 
 def disagreements(metrics: Mapping[str, Any]) -> str:
+  """Returns the texts on which student and teacher are furthest apart, with the answers of both."""
   items = ""
   for row in (metrics.get("disagreements") or [])[:_MOST_DISAGREEMENTS]:
     texts = "".join(
@@ -31,6 +32,7 @@ def disagreements(metrics: Mapping[str, Any]) -> str:
 
 
 def usage(metrics: Mapping[str, Any]) -> str:
+  """Returns programs that use the student: with transformers, with JAX, from the command line."""
   paths = metrics.get("paths") or {}
   if not paths.get("student"):
     return ""

@@ -13,6 +13,7 @@ from tinybert_jax.pipeline.report.wording import counted, is_known, scaled, shor
 
 
 def curves(histories: Mapping[str, History], folder: Path) -> str:
+  """Returns a picture of each stage's losses, and of its scores on dev."""
   images = ""
   for name, history in histories.items():
     if any("loss" in row or row.get("score") is not None for row in history):
@@ -26,6 +27,7 @@ def curves(histories: Mapping[str, History], folder: Path) -> str:
 
 
 def stages(metrics: Mapping[str, Any]) -> str:
+  """Returns the table of the stages."""
   rows = [
     [
       words(stage["name"]),
@@ -42,6 +44,7 @@ def stages(metrics: Mapping[str, Any]) -> str:
 
 
 def sweep(metrics: Mapping[str, Any]) -> str:
+  """Returns the table of a sweep's points, the best marked."""
   runs = metrics.get("sweep")
   if not runs:
     return ""

@@ -3,28 +3,33 @@
 import math
 import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 
-def is_known(value: Any) -> bool:
+def is_known(value: Any) -> TypeGuard[float]:
+  """Returns whether a value is a finite number."""
   return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def scaled(value: Any, scale: float, shown: str) -> str:
+  """Returns a number times `scale` in the given format; empty where it is none."""
   return f"{scale * value:{shown}}" if is_known(value) else ""
 
 
 def counted(value: Any, short: bool = False) -> str:
+  """Returns a count with separators, or in millions; empty where it is none."""
   if not is_known(value):
     return ""
   return f"{value / 1e6:,.1f} M" if short and value >= 1e6 else f"{value:,}"
 
 
 def with_unit(value: Any, unit: str) -> str:
+  """Returns a number with two decimals and its unit; empty where it is none."""
   return f"{value:,.2f} {unit}" if is_known(value) else ""
 
 
 def ratio_words(times: float | None, more: str, less: str, same: str) -> str:
+  """Returns a ratio in words: how many times `more`, or below one `less`; empty where it is none."""
   if not is_known(times) or times <= 0:
     return ""
   if 0.95 < times < 1.05:
@@ -40,15 +45,18 @@ def answer_text(answer: Any) -> str:
 
 
 def shortened(text: Any, most: int) -> str:
+  """Returns a text as one line of at most `most` letters."""
   text = " ".join(str(text).split())
   return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def listed(parts: Sequence[str]) -> str:
+  """Returns parts as a list in words: a, b and c."""
   return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
 def uncapitalized(text: str) -> str:
+  """Returns a sentence to stand within another."""
   return text[:1].lower() + text[1:]
 
 
