@@ -212,9 +212,7 @@ def pack(options: Options, tokenizer: Tokenizer) -> Corpus:
 def describe(corpus: Corpus) -> None:
   """Prints what the text became, and what of it was left out."""
   counts = ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in corpus.counts.items() if number)
-  say(f"corpus   {counts}")
-  for note in corpus.notes:
-    say(f"         {note}")
+  say(f"corpus   {'; '.join([counts, *corpus.notes])}")
   if corpus.held_out is None:
     say("         no document is held out, so losses are measured in training alone; --held-out takes a larger share")
 

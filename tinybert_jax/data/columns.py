@@ -12,6 +12,7 @@ from tinybert_jax.data.column_kinds import (
   list_columns,
   numbers_rows,
 )
+from tinybert_jax.data.text_lines import is_blank
 from tinybert_jax.errors import InputError
 
 _TEXTS = ("text", "sentence", "review", "content", "document", "comment", "tweet", "message", "body", "utterance")
@@ -127,7 +128,7 @@ def text_rows(rows: datasets.Dataset, columns: Columns, where: str = "the table"
     texts["pair"] = _as_texts(rows, columns.pair, where)
   kept, left = [], []
   for row, cells in enumerate(zip(*texts.values(), strict=True)):
-    (kept if all(cell and not cell.isspace() for cell in cells) else left).append(row)
+    (kept if not any(cell is None or is_blank(cell) for cell in cells) else left).append(row)
   what = "text" if columns.pair is None else "text or its pair"
   if not kept:
     raise InputError(f"{where}: no row has a text in {' and '.join(filter(None, (columns.text, columns.pair)))}")
