@@ -239,7 +239,8 @@ def _work_directory(folder: Path, inputs: Mapping[str, Any]) -> Path:
   """Returns the directory of the work under way; that of work from other inputs is put aside."""
   work = unfinished(folder)
   note = work / INPUTS
-  if work.exists():
+  new = note.with_suffix(".new")
+  if work.exists() and set(work.iterdir()) - {new}:  # what a full disk left of the note alone is no work
     before = read_json(note) if note.is_file() else {}
     if before == inputs:
       return work
@@ -247,8 +248,7 @@ def _work_directory(folder: Path, inputs: Mapping[str, Any]) -> Path:
     aside = work.with_name(f"{work.name}-{number}")
     work.rename(aside)
     print(f"{folder.name:13} an unfinished run is kept in {aside}: {_changes(before, inputs)}", flush=True)
-  work.mkdir(parents=True)
-  new = note.with_suffix(".new")
+  work.mkdir(parents=True, exist_ok=True)
   new.write_text(json.dumps(inputs, indent=2) + "\n", encoding="utf-8")
   new.replace(note)  # other processes may read it at any time
   return work
