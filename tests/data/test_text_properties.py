@@ -110,7 +110,7 @@ def test_encodings_with_a_mark(folder, text, encoding, chunk):
   (folder / "a.txt").write_bytes(text.encode(encoding))
   with chunks_of(chunk):
     lines = [line.text for line in text_lines.text_lines(folder / "a.txt")]
-  assert lines == plain_lines(text.encode())
+  assert lines == plain_lines("\ufeff".encode() + text.encode())
 
 
 @given(content=raw, packing=st.sampled_from(list(PACKED)))

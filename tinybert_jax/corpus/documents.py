@@ -159,7 +159,7 @@ def _read_text(path: Path, advance: Callable[[int], Any]) -> Iterator[str | Rema
       yield Remark("undecodable_lines", f"{path}, line {number}")
     elif not is_blank(line.text):
       lines.append(line.text + (line.end or ""))
-      size += line.size
+      size += line.size + len(line.end or "")
     elif lines:
       has_blank = True
       yield "".join(lines)

@@ -131,10 +131,11 @@ def _pieces(line: bytes, end: str | None, longest: int) -> Iterator[tuple[bytes,
 
 
 def _last_border(piece: bytes) -> int:
-  """Returns where to cut: before the last space, or before the last character where there is one word only."""
+  """Returns where to cut: before the last space, or after the last whole character where there is one word only."""
   if (space := max(piece.rfind(space) for space in (b" ", b"\t"))) > 0:
     return space
-  end = len(piece) - 1
-  while end > len(piece) - 4 and piece[end] & 0xC0 == 0x80:  # the bytes of a character after its first
-    end -= 1
-  return max(end, 1)
+  for start in range(len(piece) - 1, max(len(piece) - 5, 0), -1):
+    if piece[start] & 0xC0 != 0x80:  # the first byte of a character
+      size = 1 if piece[start] < 0x80 else 2 if piece[start] < 0xE0 else 3 if piece[start] < 0xF0 else 4
+      return len(piece) if start + size == len(piece) else start
+  return len(piece)
