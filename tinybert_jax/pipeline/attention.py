@@ -93,7 +93,7 @@ def _probabilities(
 ) -> Float[np.ndarray, "layers heads query key"]:
   wanted = tuple(sorted(set(layers)))
 
-  def probabilities(params: Any, batch: dict[str, np.ndarray]) -> list[jax.Array]:
+  def probabilities(params: Any, batch: Any) -> list[jax.Array]:
     outputs: Any = model.apply({"params": params}, batch, score_layers=wanted)
     return [jax.nn.softmax(scores[0]) for scores in outputs.attention_scores]
 

@@ -12,7 +12,7 @@ from tinybert_jax.pipeline.figures.picture import PLAIN, STUDENT, named, picture
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
 
-History = Sequence[Mapping[str, float]]
+History = Sequence[Mapping[str, int | float]]
 
 _LINES = ("#2f7f6f", "#7d55a0", "#b08a1e", "#4063a8", "#b0413e", "#5f6b73")
 
@@ -128,7 +128,9 @@ def _losses_axis(axis: "Axes", title: str, label: str, terms: int) -> None:
   axis.set_title(title, loc="left", pad=6 + (17 * rows if terms > 1 else 0))
 
 
-def _thinned(steps: Sequence[float], values: Sequence[float], most: int = 200) -> tuple[np.ndarray, np.ndarray]:
+def _thinned(
+  steps: Sequence[int | float], values: Sequence[int | float], most: int = 200
+) -> tuple[np.ndarray, np.ndarray]:
   """Returns the points, or the means of `most` runs of them where there are more."""
   if len(steps) <= most:
     return np.asarray(steps), np.asarray(values)
@@ -146,6 +148,6 @@ def _held_out(history: History) -> bool:
   return any(key.startswith(HELD_OUT) for row in history for key in row)
 
 
-def _score_name(row: Mapping[str, float]) -> str:
+def _score_name(row: Mapping[str, int | float]) -> str:
   """Returns the name of the metric that the score of a row of the log is."""
   return named(next((key for key in row if key not in NOT_TERMS and row[key] == row["score"]), "score"))

@@ -11,7 +11,7 @@ def is_known(value: Any) -> TypeGuard[float]:
   return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def scaled(value: Any, scale: float, shown: str) -> str:
+def scaled(value: Any, scale: int | float, shown: str) -> str:
   """Returns a number times `scale` in the given format; empty where it is none."""
   return f"{scale * value:{shown}}" if is_known(value) else ""
 
@@ -28,7 +28,7 @@ def with_unit(value: Any, unit: str) -> str:
   return f"{value:,.2f} {unit}" if is_known(value) else ""
 
 
-def ratio_words(times: float | None, more: str, less: str, same: str) -> str:
+def ratio_words(times: int | float | None, more: str, less: str, same: str) -> str:
   """Returns a ratio in words: how many times `more`, or below one `less`; empty where it is none."""
   if not is_known(times) or times <= 0:
     return ""
@@ -60,6 +60,6 @@ def uncapitalized(text: str) -> str:
   return text[:1].lower() + text[1:]
 
 
-def points(score: float) -> str:
+def points(score: int | float) -> str:
   """Returns a score times 100, as tables have it."""
   return f"{100 * score:.1f}".replace("-", "−")
