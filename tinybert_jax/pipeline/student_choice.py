@@ -70,7 +70,7 @@ def choose_student(
     config, params = students.load_student(
       options.student, options.student_layers, options.student_dropout, like, tokenizer, seed
     )
-    return Student(config, params, str(options.student))
+    return Student(config, params, students.in_words(options.student, config))
   if options.student_width or options.student_layers:
     config, reason = _asked_shape(options, like)
   else:
