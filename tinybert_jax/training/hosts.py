@@ -1,8 +1,12 @@
 """The devices and processes of a run: the backend that is asked for, and hosts that find each other."""
 
 import dataclasses
+import functools
 import os
+import re
 import secrets
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,19 +48,41 @@ def join(hosts: Hosts) -> None:
   asked = [name for name in ("tpu", "gpu", "cpu") if getattr(hosts, name)]
   if len(asked) > 1:
     raise InputError(f"{' and '.join(f'--{name}' for name in asked)}: one of them at most")
+  _check_flags(os.environ.get("XLA_FLAGS", ""))
   if hosts.cpu:
     jax.config.update("jax_platforms", "cpu")
   _find_others(hosts)
   try:
     found = jax.default_backend()
-  except RuntimeError as error:
-    raise InputError(f"JAX finds no device: {' '.join(str(error).split())}") from error
+  except (
+    RuntimeError,
+    AssertionError,
+  ) as error:  # the latter without a word, where JAX_PLATFORMS names no device there
+    platforms = os.environ.get("JAX_PLATFORMS")
+    reason = " ".join(str(error).split()) or "the device, or its part of JAX, is not there"
+    where = f" of the kind {platforms} (JAX_PLATFORMS)" if platforms else ""
+    raise InputError(f"JAX finds no device{where}: {reason}") from error
   if asked and found != asked[0]:
     install = {"tpu": "jax[tpu]", "gpu": "jax[cuda13] or jax[rocm]"}[asked[0]]
     raise InputError(
       f"--{asked[0]}: there is none that JAX can use; it found {describe()} (is {install} installed, and the device "
       "free?)"
     )
+
+
+@functools.cache
+def _check_flags(flags: str) -> None:
+  """Raises InputError where XLA does not take the flags in XLA_FLAGS, for which it would end the process."""
+  if not flags:
+    return
+  probe = subprocess.run(
+    [sys.executable, "-c", "from jaxlib import xla_client; xla_client.make_cpu_client()"],
+    capture_output=True,
+    text=True,
+  )
+  if probe.returncode:
+    lines = [line.partition("] ")[2] for line in probe.stderr.splitlines() if re.match("[EF][0-9]{4}", line)]
+    raise InputError(f"XLA_FLAGS={flags}: XLA does not take it ({lines[0] if lines else 'it gives no reason'})")
 
 
 def describe() -> str:

@@ -5,7 +5,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from tinybert_jax.training.stopping import stop_signals
 _SKIPPED_AT_MOST = 10  # one update in so many
 
 
+@runtime_checkable
 class BatchIterator(Protocol):
   """What gives the batches one after the other, and goes on from where a run before stopped."""
 
@@ -35,6 +36,7 @@ class BatchIterator(Protocol):
   def set_state(self, state: dict[str, Any]) -> None: ...
 
 
+@runtime_checkable
 class Source(Protocol):
   """The batches of a whole run; `data.batches.BatchSource` and `data.masking.MaskedBatches` are such."""
 
