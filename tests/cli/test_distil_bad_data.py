@@ -68,9 +68,9 @@ def test_lists_where_texts_belong(sentence):
   ("more", "problem"),
   [
     (["--minutes", 0], "--minutes 0.0: it must be above 0"),
-    (["--out", ""], "--out is given twice"),
+    (["--out", ""], "--out is empty or the current folder"),
     (["--train", "other.csv"], "--train is given twice, and only once would count"),
-    (["--seed", 1, "--seed=2"], "--seed is given twice"),
+    (["--seed", 1, "--seed=-2"], "--seed -2: it must be at least 0"),
     (["--kind", "regression"], "train.csv, row 1: the label is"),
     (["--student-width", 7], "--student-width 7: it must be a multiple of the teacher's 2 attention heads"),
     (["--student-layers", 1, "--smaller", 2], "--student-layers and --student-width are a shape"),

@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 import time
+import typing
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
@@ -46,7 +47,10 @@ _GOES_ON = "the same command goes on from what is saved"
 
 
 def run(
-  main: Callable[[Options], None], options_class: Callable[..., Options], prog: str, arguments: Sequence[str] | None = None
+  main: Callable[[Options], None],
+  options_class: Callable[..., Options],
+  prog: str,
+  arguments: Sequence[str] | None = None,
 ) -> None:
   """Parses the options and runs `main` on them; bad input ends in one sentence on stderr and exit code 2.
 
@@ -56,7 +60,7 @@ def run(
     prog: how the command is called, for the help.
     arguments: of the command; by default the process's.
   """
-  if twice := _given_twice(sys.argv[1:] if arguments is None else arguments):
+  if twice := _given_twice(sys.argv[1:] if arguments is None else arguments, _of_several_values(options_class)):
     print(f"{twice} is given twice, and only once would count; give all its values after one", file=sys.stderr)
     sys.exit(2)
   with quiet_when_unread():
@@ -103,10 +107,25 @@ def _is_unread() -> bool:
   return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
-def _given_twice(arguments: Sequence[str]) -> str | None:
-  """Returns an option that comes a second time, which would take the place of the first without a word."""
+def _given_twice(arguments: Sequence[str], of_several: Collection[str]) -> str | None:
+  """Returns an option of several values that comes a second time, whose first values would be lost without a word.
+
+  Of an option of one value the last one counts, as everywhere.
+  """
   names = [word.split("=")[0].replace("_", "-") for word in arguments if word.startswith("--") and len(word) > 2]
-  return next((name for name in names if names.count(name) > 1), None)
+  return next((name for name in names if names.count(name) > 1 and name in of_several), None)
+
+
+def _of_several_values(options_class: Any) -> set[str]:
+  """Returns the options that take several values, such as --corpus, in groups of options too."""
+  names: set[str] = set()
+  for name, hint in typing.get_type_hints(options_class).items():
+    for kind in (hint, *typing.get_args(hint)):
+      if typing.get_origin(kind) is tuple:
+        names.add(f"--{name.replace('_', '-')}")
+      elif dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
+        names |= _of_several_values(kind)
+  return names
 
 
 def keep_freed_memory() -> None:
