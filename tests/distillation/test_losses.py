@@ -188,6 +188,7 @@ def test_bfloat16_inputs_are_summed_in_float32(arrays):
     ),
   ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_what_does_not_fit_is_refused_when_traced(arrays, call, message):
   with pytest.raises(ValueError, match=message):
     jax.eval_shape(call, arrays)

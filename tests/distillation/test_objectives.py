@@ -154,6 +154,7 @@ def test_regression_distils_the_teachers_output_and_not_the_label():
   )
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_unequal_heads_and_missing_projections_are_refused():
   heads = EncoderConfig(
     hidden_size=16, num_hidden_layers=4, intermediate_size=32, **(SHAPE | {"num_attention_heads": 4})

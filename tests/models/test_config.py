@@ -63,6 +63,7 @@ def test_released_tinybert_configuration():
     ({"id2label": ["a", "b"]}, "must map class numbers"),
   ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_configurations_that_do_not_fit_name_the_file_and_the_field(change, message):
   with pytest.raises(InputError, match=message) as error:
     config_from_dict(config_to_dict(EncoderConfig()) | change, "somewhere/config.json")
@@ -83,6 +84,7 @@ def test_missing_and_malformed_files(tmp_path):
     load_config(tmp_path)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_problem_type_is_kept_and_says_what_the_logits_mean():
   two, one = config_to_dict(EncoderConfig()), config_to_dict(EncoderConfig(labels=("score",)))
   assert config_from_dict(two).kind == "single_label_classification"
@@ -135,6 +137,7 @@ def test_a_byte_order_mark_is_no_harm(tmp_path):
     ({"problem_type": ["regression"]}, "problem_type must be one of"),
   ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_values_of_the_wrong_type_or_size_are_one_sentence(change, message):
   with pytest.raises(InputError, match=message) as error:
     config_from_dict(config_to_dict(EncoderConfig()) | change, "somewhere/config.json")

@@ -16,7 +16,7 @@ from tinybert_jax.augmentation.words import SCRIPTS, Text, Word, as_candidates, 
 from tinybert_jax.data.batches import pad_batch
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.encoder import Batch, MaskedLanguageModel
+from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, apply_head
 from tinybert_jax.models.tokenizer_type import Tokenizer, tokens_by_id
 from tinybert_jax.models.tokenizers import check_fits
 from tinybert_jax.training import steps
@@ -112,12 +112,12 @@ class MaskedWords:
     `done` is told each share of the work that is done, of 1 in all.
     """
     asked = [(t, w) for t, text in enumerate(texts) for w, word in enumerate(text.words) if word.is_one_piece]
-    result = [{} for _ in texts]
+    result: list[dict[int, tuple[str, ...]]] = [{} for _ in texts]
     if not asked:
       done(1.0)
       return result
 
-    near_ties = []
+    near_ties: list[tuple[tuple[int, int], dict]] = []
 
     def finish(part: list[tuple[int, int]], rows: list[dict], outputs: tuple[Array, Array]) -> None:
       for (t, w), row, logits, ids in zip(part, rows, *jax.device_get(outputs), strict=False):
@@ -130,7 +130,7 @@ class MaskedWords:
     # From the longest down, so that batches are of similar lengths and what does not fill one is short.
     asked.sort(key=lambda of: -min(len(texts[of[0]].input_ids), self._room))
     # Several batches are sent off before the first result is fetched, so the device never waits for the host.
-    under_way = collections.deque()
+    under_way: collections.deque[tuple[list, list[dict], tuple[Array, Array]]] = collections.deque()
     for start in range(0, len(asked), self._batch_size):
       part = asked[start : start + self._batch_size]
       rows = [self._masked_row(texts[t], texts[t].words[w]) for t, w in part]
@@ -180,8 +180,8 @@ class MaskedWords:
     def length_of(near_tie: tuple[tuple[int, int], dict]) -> int:
       return min(-(-len(near_tie[1]["input_ids"]) // _AGAIN_MULTIPLE) * _AGAIN_MULTIPLE, positions)
 
-    for length, group in itertools.groupby(sorted(near_ties, key=length_of), length_of):
-      group = list(group)
+    for length, of_length in itertools.groupby(sorted(near_ties, key=length_of), length_of):
+      group = list(of_length)
       for start in range(0, len(group), _AGAIN_SIZE):
         places, rows = zip(*group[start : start + _AGAIN_SIZE], strict=True)
         batch = _batch(rows, length, _AGAIN_SIZE)
@@ -219,6 +219,6 @@ def _most_probable(
 ) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
   """Returns the highest logits at each row's position among the tokens of its script but its own, and their ids."""
   with jax.default_matmul_precision("highest"):  # less would make near ties of many more candidates
-    logits_BxV = model.apply({"params": params}, batch, positions=batch["position"][:, None]).logits[:, 0]
+    logits_BxV = apply_head(model, params, batch, positions=batch["position"][:, None])[:, 0]
   may_be = (script_V == batch["script"][:, None]) & (jnp.arange(script_V.size) != batch["own"][:, None])
   return jax.lax.top_k(jnp.where(may_be, logits_BxV, -jnp.inf), number)

@@ -146,19 +146,20 @@ def tokenize_parts(
     max_length: tokens that a row is cut to.
     made_from: JSON values that tell what the texts were made from.
   """
-  made_from = [made_from, fingerprint.of_tokenizer(tokenizer), max_length]
-  key = fingerprint.of_text(json.dumps(made_from, sort_keys=True))
+  all_of_it = [made_from, fingerprint.of_tokenizer(tokenizer), max_length]
+  key = fingerprint.of_text(json.dumps(all_of_it, sort_keys=True))
   if not (path.is_file() and _stored_key(path) == key):
     new = path.with_suffix(".new")
     with open(new, "wb") as file, tqdm(desc="tokens", total=count_rows(directory), unit="row") as bar:
-      writer = None
+      writer: Any = None
       for table in _pieces(directory):
         encoded = _tokenize(tokenizer, table, max_length)
         if writer is None:
           writer = pa.ipc.new_stream(file, encoded.schema.with_metadata({_MADE_FROM: key}))
         writer.write_table(encoded)
         bar.update(len(table))
-      writer.close()
+      if writer is not None:
+        writer.close()
     new.replace(path)
   return datasets.Dataset.from_file(str(path))
 

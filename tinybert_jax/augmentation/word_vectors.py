@@ -50,7 +50,7 @@ def load_word_vectors(path: str | Path, number: int = 100_000) -> WordVectors:
     raise InputError(f"number {number}: at least one word is needed")
   path = Path(path)
   read = _read_directory if path.is_dir() else _read_text
-  numbers = {}
+  numbers: dict[str, np.ndarray] = {}
   for word, vector in read(path, number):
     if len(word.split()) == 1:
       if not np.isfinite(vector).all():

@@ -87,12 +87,15 @@ def main(options: Options) -> None:
   check_together(options)
   process, processes = join(options.hosts)
   task = find_task(options.task) if options.task else None
-  name = task.name if task else options.text.stem
   notes: list[str] = []
-  loaded = load_rows(task, "train", options.data) if task else read_text(options.text, notes)
+  if task is not None:
+    name, loaded = task.name, load_rows(task, "train", options.data)
+  else:
+    assert options.text is not None  # as `check_together` sees to
+    name, loaded = options.text.stem, read_text(options.text, notes)
   rows = augment.first_examples(loaded.rows, options.max_train_examples, options.seed)
   folder = options.out / name / augment.STAGE
-  if options.text and not options.show:
+  if options.text is not None and not options.show:
     check_same_text(folder, name, rows, options.text)
   say(f"{name:13} {len(rows):,} training rows; writes {'nothing' if options.show else folder}")
   if loaded.skipped:
@@ -119,7 +122,7 @@ def main(options: Options) -> None:
       return
     record = stages.read_record(folder, name)
     say(f"{record['rows']:,} rows of {record['source_rows']:,} are in {folder}")
-    if options.tsv:
+    if options.tsv and task is not None:
       write_augmented(folder / TSV, task, options.data, augmented.read_parts(folder))
       say(f"and as {folder / TSV}")
 

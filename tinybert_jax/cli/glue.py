@@ -138,8 +138,8 @@ def main(options: Options) -> None:
   hosts.join(options.hosts)
   datasets.disable_progress_bars()
   tasks = tasks_at_hand(options.data) if is_all else [find_task(options.task)]
-  if is_all and options.data:
-    check_files(options, tasks)
+  if is_all and options.data is not None:
+    check_files(options, tasks, options.data)
   results = {row.name: run_task(options, row) for row in tasks}
   if is_all and "evaluate" in options.stages:
     say("\n" + leaderboard.write_table_1(options.out, results))
@@ -156,12 +156,12 @@ def tasks_at_hand(directory: Path | None) -> list[GlueTask]:
   return tasks
 
 
-def check_files(options: Options, tasks: list[GlueTask]) -> None:
+def check_files(options: Options, tasks: list[GlueTask], directory: Path) -> None:
   """Raises InputError that names all files that the tasks lack, before the first of them trains for hours."""
   wanted = []
   for row in tasks:
     tests = row.test_splits if options.leaderboard and "evaluate" in options.stages else ()
-    folder = find_folder(row, options.data)
+    folder = find_folder(row, directory) or directory / row.name
     wanted += [folder / row.files[split] for split in ("train", *row.dev_splits, *tests)]
   if missing := [str(file) for file in wanted if not file.is_file()]:
     raise InputError(f"{', '.join(missing)}: no such file; --no-leaderboard does without the test splits")
@@ -201,7 +201,7 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
   teacher = finished.pretrained() if finished else load_teacher(options, row, run)
   students.check_length("the teacher", teacher.config, max_length)
   say(f"{'':13} teacher {count_parameters(teacher.params):,} parameters; on {hosts.describe()}")
-  student, layers = None, ()
+  student, layers = None, LayerMap()
   if {"intermediate", "labels"} & set(options.stages):
     # A student that does not go with the teacher is refused before anything trains.
     config, params = students.load_student(
@@ -273,7 +273,7 @@ def run_stages(
   if not finished:
     about = f"A teacher for {row.name}, from {Path(options.teacher or options.pretrained).name}."
     finished = task.make_teacher(run, teacher, None if options.teacher else how.teacher, about)
-  if "intermediate" in options.stages:
+  if "intermediate" in options.stages and student is not None:
     about = f"A student for {name} after intermediate distillation; its classifier is not trained yet."
     task.make_intermediate(distilled, finished, student, layers, how.intermediate, about)
   if "prediction" in options.stages:
@@ -284,7 +284,7 @@ def run_stages(
     made = task.make_prediction(distilled, targets, before, how.prediction, about, temperature=how.temperature)
     if sweep := made.record.get("sweep"):
       say(sweep_table(sweep))
-  if "labels" in options.stages:
+  if "labels" in options.stages and student is not None:
     task.make_labels(run, student, how.labels, f"A student for {name} trained on its labels alone.")
   if "evaluate" not in options.stages:
     return {}
@@ -315,7 +315,7 @@ def row_counts(options: Options, run: TaskRun, distilled: TaskRun, data: glue_ro
   if options.max_train_examples:
     notes.append(f"a trial: --max-train-examples {options.max_train_examples} took a part of the training rows")
   return {
-    "labelled": len(run.rows.labelled),
+    "labelled": len(run.rows.labelled or ()),
     "transfer": len(distilled.rows.transfer),
     "augmented": len(distilled.rows.transfer) - len(run.rows.transfer),
     "dev": len(next(iter(run.rows.dev.values()))),
@@ -371,7 +371,7 @@ def augmentation_source(options: Options) -> augment.Source:
 def announce(run: TaskRun, data: glue_rows.GlueRows) -> None:
   """Prints what the run works on, and where it writes."""
   say(
-    f"\n{run.task.name:13} {len(run.rows.labelled):,} training rows, cut to {run.max_length} tokens; "
+    f"\n{run.task.name:13} {len(run.rows.labelled or ()):,} training rows, cut to {run.max_length} tokens; "
     f"writes {run.folder}"
   )
   for split, number in data.skipped.items():

@@ -157,7 +157,10 @@ def pack_corpus(
   new = folder / f"{_FINISHED}.{os.getpid()}.new"  # another run may be packing the same
   new.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
   new.replace(folder / _FINISHED)
-  return open_corpus(directory, job.key)
+  corpus = open_corpus(directory, job.key)
+  if corpus is None:
+    raise InputError(f"{folder}: the corpus was packed there and cannot be read; is something else removing its files?")
+  return corpus
 
 
 def corpus_fingerprint(sources: Sequence[Source], tokenizer: Tokenizer, packing: Packing) -> str:
@@ -170,12 +173,12 @@ def open_corpus(directory: Path, fingerprint: str) -> Corpus | None:
   folder = directory / fingerprint
   try:
     described = json.loads((folder / _FINISHED).read_text(encoding="utf-8"))
-    training, held_out = (
+    training, others = (
       [datasets.Dataset.from_file(str(folder / name)) for name in described[rows]] for rows in ("training", "held_out")
     )
   except (OSError, ValueError, KeyError, pa.ArrowException):
     return None
-  held_out = datasets.concatenate_datasets(held_out) if held_out else None
+  held_out = datasets.concatenate_datasets(others) if others else None
   return Corpus(
     datasets.concatenate_datasets(training), held_out, described["counts"], fingerprint, tuple(described["notes"])
   )

@@ -68,7 +68,7 @@ def fingerprint_texts(texts: list[Path] | datasets.Dataset) -> Any:
   """
   if isinstance(texts, datasets.Dataset):
     return [texts.info.dataset_name, texts.info.config_name, texts._fingerprint]
-  return [["".join(_format(path)), path.stat().st_size, _digest(path)] for path in texts]
+  return [["".join(_format(path) or ()), path.stat().st_size, _digest(path)] for path in texts]
 
 
 def count_bytes(texts: list[Path] | datasets.Dataset) -> int:

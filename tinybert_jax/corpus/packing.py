@@ -58,7 +58,7 @@ class Block(NamedTuple):
   number: int
   training: list[tuple[str, int]]
   held_out: list[str]
-  counts: Mapping[str, int]
+  counts: dict[str, int]
 
 
 class Packed(NamedTuple):
@@ -113,7 +113,7 @@ def pack_block(block: Block, rules: Rules) -> Packed:
 
 def single_segments(tokens: Tokens, copies: Sequence[int], max_length: int) -> list[Ranges]:
   """Returns sequences of all tokens of each document, in order; a document's last one is shorter."""
-  room, sequences = max_length - 2, []
+  room, sequences = max_length - 2, list[Ranges]()
   for number, times in enumerate(copies):
     first, end = (tokens.segments[segment] for segment in tokens.documents[number : number + 2])
     sequences += [((start, min(start + room, end)),) for start in range(first, end, room)] * times
@@ -140,7 +140,7 @@ def segment_pairs(
 
 def tokenize_documents(tokenizer: tokenizers.Tokenizer, texts: Sequence[str], by_line: bool, dtype: str) -> Tokens:
   """Returns the tokens of documents, and as segments their lines, or pieces of bounded length."""
-  pieces, documents = [], [0]
+  pieces, documents = list[str](), [0]
   for text in texts:
     for line in text.split("\n") if by_line else [text]:
       pieces.extend(cut_text(line, _TOKENIZED_AT_ONCE))

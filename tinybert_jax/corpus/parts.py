@@ -7,8 +7,8 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def write_parts(folder: Path, blocks: Iterator[Block], rules: Rules, workers: in
     rules: of packing.
     workers: processes that tokenize; 1 is this process alone.
   """
-  counts = {}
+  counts: dict[int, Mapping[str, int]] = {}
 
   def missing() -> Iterator[Block]:
     for block in blocks:
@@ -51,7 +51,7 @@ def write_parts(folder: Path, blocks: Iterator[Block], rules: Rules, workers: in
   return dict(sorted(counts.items()))
 
 
-def _pack_blocks(blocks: Iterator[Block], rules: Rules, workers: int) -> Iterator[tuple[int, Packed]]:
+def _pack_blocks(blocks: Iterator[Block], rules: Rules, workers: int) -> Generator[tuple[int, Packed], None, None]:
   """Yields the number and the sequences of each block, in order."""
   first = list(itertools.islice(blocks, 2))
   blocks = itertools.chain(first, blocks)
@@ -61,7 +61,7 @@ def _pack_blocks(blocks: Iterator[Block], rules: Rules, workers: int) -> Iterato
   # JAX runs threads, which a fork would not survive.
   context = multiprocessing.get_context("spawn")
   with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-    waiting = collections.deque()
+    waiting: collections.deque[tuple[int, Future[Packed]]] = collections.deque()
     try:
       for block in blocks:
         waiting.append((block.number, pool.submit(pack_block, block, rules)))

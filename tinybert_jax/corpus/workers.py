@@ -11,5 +11,6 @@ def end_with_parent() -> None:
 
 
 def _wait_for_parent() -> None:
-  multiprocessing.parent_process().join()
+  if (parent := multiprocessing.parent_process()) is not None:
+    parent.join()
   os._exit(1)

@@ -98,7 +98,7 @@ def choose_columns(
     label = tuple(name for name in label if name in rows.column_names)  # no text, but it need not be there
   _check_named(rows, text, pair, label, where)
   notes: list[str] = []
-  named = {text, pair, *label} - {None}
+  named = {name for name in (text, pair, *label) if name is not None}
   if text is None:
     text, pair, note = _guess_text(rows, pair, named, where)
     notes.append(f"{where}: {note}")
@@ -126,13 +126,13 @@ def text_rows(rows: datasets.Dataset, columns: Columns, where: str = "the table"
   texts = {"text": _as_texts(rows, columns.text, where)}
   if columns.pair is not None:
     texts["pair"] = _as_texts(rows, columns.pair, where)
-  kept, left = [], []
-  for row, cells in enumerate(zip(*texts.values(), strict=True)):
-    (kept if not any(cell is None or is_blank(cell) for cell in cells) else left).append(row)
+  kept, left = list[int](), list[int]()
+  for row, pieces in enumerate(zip(*texts.values(), strict=True)):
+    (kept if not any(cell is None or is_blank(cell) for cell in pieces) else left).append(row)
   what = "text" if columns.pair is None else "text or its pair"
   if not kept:
     raise InputError(f"{where}: no row has a text in {' and '.join(filter(None, (columns.text, columns.pair)))}")
-  notes = ()
+  notes: tuple[str, ...] = ()
   if left:
     said = "1 row without a" if len(left) == 1 else f"{len(left):,} rows without a"
     verb = "is" if len(left) == 1 else "are"

@@ -50,9 +50,8 @@ def decompressed(raw: BinaryIO, compression: str) -> Any:
     return gzip.GzipFile(fileobj=_NotEmpty(raw))
   if compression == ".zst" and zstd is None:
     return io.BufferedReader(pa.CompressedInputStream(raw, "zstd"))
-  return io.BufferedReader(
-    _Unpacked(raw, {".bz2": bz2.BZ2Decompressor, ".xz": lzma.LZMADecompressor, ".zst": _new_zstd}[compression])
-  )
+  new: dict[str, Callable[[], Any]] = {".bz2": bz2.BZ2Decompressor, ".xz": lzma.LZMADecompressor, ".zst": _new_zstd}
+  return io.BufferedReader(_Unpacked(raw, new[compression]))
 
 
 def reason_of(error: BaseException) -> str:

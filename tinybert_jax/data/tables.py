@@ -1,5 +1,6 @@
 """People's own tables: CSV, TSV, JSON, Parquet, Arrow and text files, and data sets of the hub, read in pieces."""
 
+import functools
 import itertools
 import shutil
 import tempfile
@@ -191,7 +192,7 @@ def _pieces(files: Sequence[Path], how: Reading, batch_rows: int, notes: list[st
   for file in files:
     remarks, own = [], {}
     may_lack = kind_of(file)[0] in _LINES
-    for piece in reading(file, lambda file=file, remarks=remarks: _read(file, how, batch_rows, remarks)):
+    for piece in reading(file, functools.partial(_read, file, how, batch_rows, remarks)):
       if not piece.num_columns or not len(piece):
         continue
       own.update(dict.fromkeys(piece.column_names))
@@ -210,7 +211,7 @@ def _pieces(files: Sequence[Path], how: Reading, batch_rows: int, notes: list[st
   notes += [f"{_listed(those)}: {text}" for text, those in found.items()]
 
 
-def _check_names(own: dict[str, None], names: Sequence[str], file: Path, first: Path, *, may_lack: bool) -> None:
+def _check_names(own: dict[str, None], names: Sequence[str], file: Path, first: Path | None, *, may_lack: bool) -> None:
   if not set(own) <= set(names) or not (may_lack or set(own) == set(names)):
     raise InputError(
       f"{file}: columns {join_names(own)}, and {first} has {join_names(names)}; files that are read together need the "

@@ -25,12 +25,12 @@ AnyArray = Array | np.ndarray
 class WeightedSum(NamedTuple):
   """A sum over entries and the entries' total weight; both scalars, float32."""
 
-  total: Float[Array, ""]
-  weight: Float[Array, ""]
+  total: Float[AnyArray, ""]
+  weight: Float[AnyArray, ""]
 
   def mean(self) -> Float[Array, ""]:
     """Returns total/weight, and 0 where nothing counted."""
-    return self.total / jnp.where(self.weight == 0, 1, self.weight)
+    return jnp.asarray(self.total / jnp.where(self.weight == 0, 1, self.weight))
 
   # A tuple's + would put one behind the other.
   def __add__(self, other: "WeightedSum") -> "WeightedSum":  # type: ignore[override]

@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import yaml
 
 from tinybert_jax.models.config import EncoderConfig
 
+Number = float | np.floating
 # What tells a card of ours, which is rewritten with the model, from a text of the user's, which stays.
 _OURS = "<!-- This card comes from tinybert_jax and is rewritten with the model; without this line it is kept. -->"
 _OURS_BEFORE_CARDS_HAD_THAT = "a JAX implementation of TinyBERT (https://arxiv.org/abs/1909.10351).\n"
@@ -73,10 +75,10 @@ class ModelCard:
   split: str | None = None
   license: str | None = None
   language: str | Sequence[str] | None = None
-  metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
-  further_metrics: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
-  teacher_metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
-  baseline_metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  metrics: Mapping[str, Number] = dataclasses.field(default_factory=dict)
+  further_metrics: Mapping[str, Mapping[str, Number]] = dataclasses.field(default_factory=dict)
+  teacher_metrics: Mapping[str, Number] = dataclasses.field(default_factory=dict)
+  baseline_metrics: Mapping[str, Number] = dataclasses.field(default_factory=dict)
   stages: Sequence[Mapping[str, Any]] = ()
   data: Mapping[str, int] = dataclasses.field(default_factory=dict)
   notes: Sequence[str] = ()

@@ -84,7 +84,7 @@ def load_source(settings: Settings) -> Source:
   if settings.mlm is None and settings.glove is None:
     raise InputError("data augmentation needs --mlm, a masked language model, or --glove, word vectors")
   tokenizer, masked = None, None
-  inputs = {
+  inputs: dict[str, Any] = {
     "algorithm": _ALGORITHM,
     "candidates": settings.candidates,
     "masked_language_model": None,
@@ -138,6 +138,7 @@ def load_with_default(settings: Settings, is_default: bool, without: str) -> Sou
 
 def load_masked_words(settings: Settings) -> MaskedWords:
   """Returns the masked language model; ModelError where it is not there, or its weights have no head."""
+  assert settings.mlm is not None  # else word vectors find all
   try:
     tokenizer = load_tokenizer(settings.mlm)
     loaded = load_pretrained(settings.mlm, MaskedLanguageModel, finished=True)

@@ -18,7 +18,7 @@ from tinybert_jax.distillation import objectives
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.distillation.losses import WeightedSum
 from tinybert_jax.distillation.terms import HELD_OUT, keys_by_term
-from tinybert_jax.models.encoder import Batch, Encoder
+from tinybert_jax.models.encoder import Encoder
 from tinybert_jax.models.layers import AttentionForm
 from tinybert_jax.models.model_card import ModelCard
 from tinybert_jax.models.pretrained import Pretrained
@@ -165,9 +165,7 @@ def _fit(
   )
 
 
-def held_out_losses(
-  loss_fn: objectives.LossFn, batches: BatchSource
-) -> Callable[[objectives.Params, objectives.Params, Callable[[Batch], Batch]], Mapping[str, float]]:
+def held_out_losses(loss_fn: objectives.LossFn, batches: BatchSource) -> training.Evaluate:
   """Returns the function of the parameters that gives their losses without dropout, means over all of `batches`."""
   terms = jax.jit(lambda params, teacher_params, batch: loss_fn(params, teacher_params, batch, None))
 

@@ -17,7 +17,7 @@ from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.data.masking import MASKED, MaskedBatches
 from tinybert_jax.distillation import objectives
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.encoder import Batch, MaskedLanguageModel
+from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, apply_head
 from tinybert_jax.models.model_card import ModelCard
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline import cards, stages
@@ -197,7 +197,7 @@ def _fit(
 @functools.partial(jax.jit, static_argnums=0)
 def _guessed(model: MaskedLanguageModel, params: objectives.Params, batch: Batch) -> jax.Array:
   """Returns the sums over masked tokens of the cross-entropy and of right guesses, and the tokens' number."""
-  logits = model.apply({"params": params}, batch, positions=batch["masked_positions"]).logits
+  logits = apply_head(model, params, batch, positions=batch["masked_positions"])
   weight = batch["masked_weight"]
   right = (jnp.argmax(logits, -1) == batch["masked_ids"]).astype(jnp.float32)
   terms = objectives.masked_language_modelling(model)(params, {}, batch, None)["masked"]

@@ -55,7 +55,7 @@ class Finished(NamedTuple):
 
   def pretrained(self) -> Pretrained:
     """Returns the same as a loaded model."""
-    return Pretrained(self.model.config, self.params, ())
+    return Pretrained(self.model.config, dict(self.params), ())
 
 
 def run(

@@ -34,9 +34,11 @@ def load_student(
   """
   params = None
   if name in PRESETS:
-    changes = {"num_hidden_layers": layers} if layers else {}
     config = dataclasses.replace(
-      PRESETS[name], vocab_size=teacher.vocab_size, pad_token_id=teacher.pad_token_id, **changes
+      PRESETS[name],
+      vocab_size=teacher.vocab_size,
+      pad_token_id=teacher.pad_token_id,
+      num_hidden_layers=layers or PRESETS[name].num_hidden_layers,
     )
   elif layers:
     raise InputError(f"--student-layers goes with a preset ({', '.join(PRESETS)}), and --student is {name}")
@@ -84,7 +86,7 @@ def match_layers(name: str, spec: str, student: EncoderConfig, teacher: EncoderC
     )
   for role, config in (("student", student), ("teacher", teacher)):
     check_length(f"the {role}", config, max_length)
-  wanted = spec
+  wanted: str | tuple[int, ...] = spec
   if any(character.isdigit() for character in spec):
     try:
       wanted = tuple(int(number) for number in spec.split(","))

@@ -45,7 +45,7 @@ class _Table(NamedTuple):
 
 
 def read_labels(
-  values: Sequence[Any] | Mapping[str, Sequence[Any]],
+  values: Sequence[Any] | np.ndarray | Mapping[str, Sequence[Any]],
   *,
   kind: str | None = None,
   names: Sequence[str] | None = None,
@@ -111,11 +111,12 @@ def _cells(values: Sequence[Any], names: Sequence[str], table: _Table) -> list[A
 def _kind(present: Sequence[Any], names: Sequence[str] | None, table: _Table) -> str:
   if names is not None:
     return "regression" if len(names) == 1 else "classification"
-  numbers = [number_of(cell) for cell in present]
+  found = [number_of(cell) for cell in present]
+  numbers = [number for number in found if number is not None]
   different = len({class_name(cell) for cell in present})
   size = f"{len(present):,} rows"
-  if None in numbers:
-    _refuse_infinity(present, numbers, table)
+  if len(numbers) < len(found):
+    _refuse_infinity(present, found, table)
   else:
     if not all(number.is_integer() for number in numbers):
       table.notes.append(f"{table.where}: regression, because labels have fractions; --kind decides otherwise")
@@ -133,7 +134,7 @@ def _kind(present: Sequence[Any], names: Sequence[str] | None, table: _Table) ->
       f"{table.where}: {different:,} different labels in {size}; is this the column of the labels? --label names "
       "another, and --kind classification takes it as it is"
     )
-  more = "; --kind regression takes the numbers as they are" if None not in numbers else ""
+  more = "; --kind regression takes the numbers as they are" if None not in found else ""
   table.notes.append(f"{table.where}: classification with {different:,} classes{more}")
   return "classification"
 

@@ -95,7 +95,7 @@ class Cost(NamedTuple):
 
 
 def compare_costs(
-  models: dict[str, tuple[SequenceClassifier, Params]], *, length: int = 128, repeats: int = 50
+  models: Mapping[str, tuple[SequenceClassifier, Params]], *, length: int = 128, repeats: int = 50
 ) -> dict[str, Cost]:
   """Returns the cost of each model on full sequences of `length` tokens, measured in turns.
 
