@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tinybert_jax.errors import InputError
 from tinybert_jax.tasks.label_names import alike, class_name, number_of, ordered, places, spells_infinity
 
