@@ -1,10 +1,12 @@
 import ctypes
 import dataclasses
 import errno
+import importlib.machinery
 import os
 import signal
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -114,3 +116,20 @@ print(faults[-1] - faults[0])
     for line in ("", kept)
   )
   assert with_it < 100 < 10_000 < without
+
+
+@pytest.mark.parametrize(
+  ("module", "program", "expected"),
+  [
+    ("tinybert_jax.cli.main", "/x/tinybert_jax/cli/main.py", "python -m tinybert_jax.cli.main glue --out 'a b'"),
+    ("experiments.glue", "/x/experiments/glue.py", "python -m experiments.glue glue --out 'a b'"),
+    (None, "/x/bin/tinybert-jax", "tinybert-jax glue --out 'a b'"),
+    (None, "experiments/glue.py", "python -m experiments.glue glue --out 'a b'"),
+  ],
+)
+def test_the_command_can_be_given_again(monkeypatch, module, program, expected):
+  main = types.ModuleType("__main__")
+  main.__spec__ = module and importlib.machinery.ModuleSpec(module, None)
+  monkeypatch.setitem(sys.modules, "__main__", main)
+  monkeypatch.setattr(sys, "argv", [program, "glue", "--out", "a b"])
+  assert command_line.command() == expected

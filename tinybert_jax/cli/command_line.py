@@ -161,9 +161,9 @@ def _sentence(error: BaseException) -> str | None:
 def command() -> str:
   """Returns the command that began this process, as a shell takes it."""
   program, *arguments = sys.argv
+  if module := getattr(sys.modules["__main__"], "__spec__", None):  # began by -m
+    return shlex.join(["python", "-m", module.name.removesuffix(".__main__"), *arguments])
   name = Path(program)
-  if name.name == "__main__.py":
-    name = name.parent
   if name.suffix == ".py" or name.parent.name == "experiments":
     return shlex.join(["python", "-m", f"{name.parent.name}.{name.stem}", *arguments])
   return shlex.join([name.name, *arguments])

@@ -38,7 +38,8 @@ def _stage(axis: "Axes", name: str, history: History) -> None:
     groups = {next(iter(groups), "loss"): ["loss"]}
   for (term, keys), color in zip(groups.items(), _cycle(_LINES, len(groups)), strict=True):
     values = [sum(row.get(key, 0) for key in keys) for row in losses]
-    axis.plot(*_thinned([row["step"] for row in losses], values), color=color, label=plain(in_words(term)))
+    points = _thinned([row["step"] for row in losses], values)
+    axis.plot(*points, _style(points), color=color, label=plain(in_words(term)))
     held_out = [row for row in history if any(HELD_OUT + key in row for key in keys)]
     sums = [sum(row.get(HELD_OUT + key, 0) for key in keys) for row in held_out]
     axis.plot([row["step"] for row in held_out], sums, "o", color=color, ms=4)
@@ -91,7 +92,8 @@ def general_losses(path: Path, history: History) -> None:
         rows = [row for row in history if key in row]
         held_out = [row for row in history if HELD_OUT + key in row]
         label = key.removeprefix(f"{term}_") if key != term else None
-        axis.plot(*_thinned([row["step"] for row in rows], [row[key] for row in rows]), color=color, label=label)
+        points = _thinned([row["step"] for row in rows], [row[key] for row in rows])
+        axis.plot(*points, _style(points), color=color, label=label)
         values = [row[HELD_OUT + key] for row in held_out]
         axis.plot([row["step"] for row in held_out], values, "o", color=color, ms=3.5)
       _losses_axis(axis, plain(in_words(term)), "loss (dots: held out)" if _held_out(history) else "loss", 1)
@@ -126,6 +128,11 @@ def _losses_axis(axis: "Axes", title: str, label: str, terms: int) -> None:
       loc="lower left", bbox_to_anchor=(-0.1, 0.98), ncols=columns, frameon=False, handlelength=1, columnspacing=1
     )
   axis.set_title(title, loc="left", pad=6 + (17 * rows if terms > 1 else 0))
+
+
+def _style(points: tuple[np.ndarray, np.ndarray]) -> str:
+  """Returns how a line is drawn; one of a single point has no length, and would not be seen."""
+  return "_" if len(points[0]) == 1 else "-"
 
 
 def _thinned(

@@ -71,4 +71,6 @@ def attention(maps: AttentionMaps | None, folder: Path) -> str:
     f"Attention probabilities of one text in head {maps.head}, from each token (down) to each (across); bright is "
     "much. Each row has a layer of the teacher and the student's layer that learns from it."
   )
-  return f'<p class="small">{escaped(note)}</p>' + image(folder / "attention.png", "Attention maps", least=600)
+  return f'<p class="small">{escaped(note)}</p>' + image(
+    folder / "attention.png", "Attention maps", least=60 + 13 * len(maps.probabilities) * len(maps.tokens)
+  )
