@@ -16,6 +16,7 @@ from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Batch, SequenceClassifier, apply_head
+from tinybert_jax.training.parallel import local
 
 _UNDER_WAY = 64  # batches that the device may have before it
 
@@ -44,7 +45,7 @@ def predict(
   """
   lengths = lengths or bucket_lengths(row_length(rows), at_most=model.config.max_position_embeddings)
   source = BatchSource(rows, batch_size=batch_size, lengths=lengths, shuffle=False, pad_id=model.config.pad_token_id)
-  params = jax.device_put(params)
+  params = jax.device_put(local(params))  # of several processes each predicts by itself
   result = np.empty((len(rows), model.config.num_labels), np.float32)
   under_way: collections.deque[tuple[np.ndarray, Array]] = collections.deque()
 

@@ -67,6 +67,15 @@ def gather(tree: Any) -> Any:
   return jax.jit(lambda leaves: leaves, out_shardings=steps.replicated(mesh))(tree)
 
 
+def local(tree: Any) -> Any:
+  """Returns a tree whose arrays are whole on every device, as arrays of this process alone."""
+
+  def own(leaf: Any) -> Any:
+    return leaf.addressable_data(0) if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable else leaf
+
+  return jax.tree.map(own, tree)
+
+
 def _place_leaf(leaf: Any, sharding: NamedSharding) -> jax.Array:
   """Returns a leaf that every process has, as one array over the devices of all; no word goes between them."""
   if jax.process_count() == 1:
