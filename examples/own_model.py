@@ -13,8 +13,8 @@ from tinybert_jax import Encoder, EncoderConfig, SequenceClassifier, attention_l
 
 CLASSES = ("no", "yes")
 SMALL = {"vocab_size": 200, "num_attention_heads": 4, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0}
-teacher_config = EncoderConfig(hidden_size=64, num_hidden_layers=4, intermediate_size=256, labels=CLASSES, **SMALL)
-student_config = EncoderConfig(hidden_size=32, num_hidden_layers=2, intermediate_size=128, **SMALL)
+teacher_config = EncoderConfig(hidden_size=48, num_hidden_layers=4, intermediate_size=192, labels=CLASSES, **SMALL)
+student_config = EncoderConfig(hidden_size=24, num_hidden_layers=2, intermediate_size=96, **SMALL)
 teacher = SequenceClassifier(teacher_config)
 teacher_params = initialize(teacher, jax.random.key(0), kernels="glorot")
 
@@ -51,7 +51,7 @@ def step(student, optimizer, batch):
   return value
 
 
-ids = jax.random.randint(jax.random.key(1), (32, 16), 1, SMALL["vocab_size"])
+ids = jax.random.randint(jax.random.key(1), (16, 12), 1, SMALL["vocab_size"])
 batch = {"input_ids": ids, "attention_mask": jnp.ones_like(ids)}
 student = Student(student_config, len(CLASSES), batch, nnx.Rngs(2))
 optimizer = nnx.Optimizer(student, optax.adam(2e-3), wrt=nnx.Param)
