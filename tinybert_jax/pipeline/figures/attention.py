@@ -38,7 +38,7 @@ def attention_maps(path: Path, maps: AttentionMaps) -> None:
   names = [plain(token, 12) for token in maps.tokens]
   rows = len(next(iter(maps.probabilities.values())))
   side = max(1.7, 0.19 * len(names))
-  with picture(path, rows, len(maps.probabilities), (side, side + 0.1), sharex=True, sharey=True, grid=False) as (
+  with picture(path, rows, len(maps.probabilities), (side, side + 0.3), sharex=True, sharey=True, grid=False) as (
     _,
     axes,
   ):
@@ -47,7 +47,7 @@ def attention_maps(path: Path, maps: AttentionMaps) -> None:
       for column, (model, probabilities) in enumerate(maps.probabilities.items()):
         axis = axes[number * len(maps.probabilities) + column]
         axis.imshow(probabilities[number], cmap="magma", vmin=0, vmax=brightest)
-        axis.set_title(f"{plain(model)}, layer {maps.layers[model][number]}", fontsize="small")
+        axis.set_title(f"{plain(model)}\nlayer {maps.layers[model][number]}", fontsize="small")
         axis.set_xticks(range(len(names)), names, rotation=90, fontsize="small")
         axis.set_yticks(range(len(names)), names, fontsize="small")
         axis.tick_params(length=0)
