@@ -52,6 +52,19 @@ def test_every_row_once_an_epoch_whatever_the_number_of_processes(processes):
         np.testing.assert_array_equal(np.concatenate([batch[name] for batch in together]), column)
 
 
+@pytest.mark.parametrize("labels", [[0, 1, 1], [0.5, 1.5, 2.5], [[0.0, 1.0]] * 3])
+def test_a_share_without_rows_has_the_shapes_and_types_of_the_others(labels):
+  columns = {"input_ids": [[1, 2], [3], [4, 5, 6, 7]], "token_type_ids": [[0, 1], [0], [0, 0, 1, 1]], "labels": labels}
+  data = with_teacher_targets(datasets.Dataset.from_dict(columns), np.eye(3, 2, dtype=np.float32))
+  first, second = (
+    BatchSource(data, batch_size=8, lengths=(4,), process=number, processes=2, shuffle=False)[0] for number in range(2)
+  )
+  assert {name: (value.shape, value.dtype) for name, value in second.items()} == {
+    name: (value.shape, value.dtype) for name, value in first.items()
+  }
+  assert not second["example_weight"].any() and not second["attention_mask"].any()
+
+
 def test_a_state_of_one_number_of_processes_goes_on_with_another():
   options = {"batch_size": 8, "lengths": (8, 16), "epochs": 2}
   two = [iter(BatchSource(rows(), **options, process=number, processes=2)) for number in range(2)]

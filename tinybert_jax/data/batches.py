@@ -16,6 +16,7 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import wrong_text
 
 NumpyBatch = dict[str, np.ndarray]
+_VALUES = ("labels", "teacher_targets")  # columns of numbers, or of as many numbers in each row
 # Rows, and characters: a tokenizer's own result takes some hundred times the memory of the tokens.
 _TOKENIZED_AT_ONCE, _CHARACTERS_AT_ONCE = 10_000, 1 << 24
 _LONGEST_TEXT = 1 << 18  # characters that a tokenizer is given, of which a model reads the first few thousand
@@ -122,7 +123,7 @@ class BatchSource:
     epoch, index = divmod(step, self.steps_per_epoch)
     length, indices = self._plan(epoch)[index]
     own = indices[self._process * self._share :][: self._share]
-    return pad_batch(self.rows[own], length, self._share, self.pad_id)
+    return pad_batch(self.rows[own] if len(own) else self._no_rows(), length, self._share, self.pad_id)
 
   def indices(self, step: int) -> np.ndarray:
     """Returns the numbers of the data set's rows in batch `step`, in their order; all processes' shares."""
@@ -132,6 +133,13 @@ class BatchSource:
   def __iter__(self) -> grain.DatasetIterator[NumpyBatch]:
     """Returns a Grain iterator that reads ahead in a thread, and has `get_state` and `set_state`."""
     return read_ahead(self)
+
+  def _no_rows(self) -> dict[str, Any]:
+    """Returns the columns of no rows, labels and targets in their shape and type, for a share of a batch that is left
+    empty: all processes need arrays of the same.
+    """
+    first = self.rows[[0]]
+    return {name: np.asarray(first[name])[:0] if name in _VALUES else [] for name in first}
 
   def _plan_epoch(self, epoch: int) -> list[tuple[int, np.ndarray]]:
     rng = np.random.default_rng((self.seed, epoch))
@@ -169,7 +177,7 @@ def pad_batch(rows: Mapping[str, Any], length: int, batch_size: int, pad_id: int
     batch["token_type_ids"] = np.zeros((batch_size, length), np.int32)
   for name in batch.keys() & {"input_ids", "token_type_ids"} if number else ():
     batch[name][valid] = np.concatenate(rows[name])
-  for name in ("labels", "teacher_targets"):
+  for name in _VALUES:
     if name in rows:
       values = np.asarray(rows[name])
       dtype = np.int32 if np.issubdtype(values.dtype, np.integer) else np.float32
