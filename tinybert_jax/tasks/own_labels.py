@@ -88,7 +88,7 @@ def read_labels(
   return _classes(cells, names, table)
 
 
-def _cells(values: Sequence[Any], names: Sequence[str], table: _Table) -> list[Any]:
+def _cells(values: Sequence[Any] | np.ndarray, names: Sequence[str], table: _Table) -> list[Any]:
   """Returns the cells, None where they are missing, with a note on words that say so."""
   words: collections.Counter[str] = collections.Counter()
   cells = []
