@@ -12,7 +12,8 @@ LONGEST = 1 << 28  # bytes of a line that is given whole
 _CHUNK = 1 << 20
 # Also \r\r\n, which a program leaves that adds \r to the ends of Windows. U+2028 and its like are text here.
 _END = re.compile(rb"\r?\r?\n|\r")
-_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+# White space of every script, which ends at U+3000, and characters that nobody sees.
+_UNSEEN = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\ufeff\u200b\u200c\u200d\u2060"
 
 
 class Line(NamedTuple):
@@ -65,7 +66,7 @@ def text_lines(
 
 def is_blank(text: str) -> bool:
   """Returns whether a line has white space alone, of any script, or characters that nobody sees."""
-  return not text or text.isspace() or not text.strip(_INVISIBLE).strip().strip(_INVISIBLE)
+  return not text.strip(_UNSEEN)
 
 
 def note_undecodable(number: int, first: str, encoding: str | None = None, what: str = "line") -> str:
