@@ -7,7 +7,8 @@ import sys
 import jax
 
 from tinybert_jax.cli import command_line
-from tinybert_jax.cli.glue import Options, main
+from tinybert_jax.cli.glue import main
+from tinybert_jax.cli.glue_options import Options
 from tinybert_jax.training.checkpoints import Checkpoints
 
 stage = sys.argv.pop(1)

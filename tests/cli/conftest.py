@@ -8,7 +8,7 @@ from glue_files import write_task
 from small_glue import STUDENT, TEACHER, changed, write_config, write_encoder
 
 from tinybert_jax.cli import glue as program
-from tinybert_jax.cli.glue import Options
+from tinybert_jax.cli.glue_options import Options
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from sklearn.metrics import matthews_corrcoef
 from experiments import demo_data
 from tinybert_jax.cli.general import Options as GeneralOptions
 from tinybert_jax.cli.general import main as distil_general
-from tinybert_jax.cli.glue import Options as TaskOptions
 from tinybert_jax.cli.glue import main as distil_task
+from tinybert_jax.cli.glue_options import Options as TaskOptions
 from tinybert_jax.models.config import EncoderConfig, config_to_dict
 from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, initialize
 from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer, save_pretrained

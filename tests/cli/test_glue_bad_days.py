@@ -17,7 +17,7 @@ from small_glue import STUDENT, TEACHER, changed, write_config, write_encoder
 from small_tokenizer import word_tokenizer
 
 from tinybert_jax.cli import glue as program
-from tinybert_jax.cli.glue import Options
+from tinybert_jax.cli.glue_options import Options
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import SequenceClassifier, initialize
 from tinybert_jax.models.pretrained import save_pretrained

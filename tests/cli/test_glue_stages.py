@@ -16,7 +16,7 @@ from small_glue import STUDENT, TEACHER, augmenting, changed, write_config, writ
 from small_tokenizer import word_tokenizer
 
 from tinybert_jax.cli import glue as program
-from tinybert_jax.cli.glue import PRETRAINED
+from tinybert_jax.cli.glue_options import PRETRAINED
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.pretrained import save_pretrained
 from tinybert_jax.pipeline import glue_rows, leaderboard, stages

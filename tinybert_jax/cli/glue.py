@@ -1,17 +1,15 @@
 """`tinybert-jax glue`, `python -m experiments.glue`: a GLUE task from a pretrained BERT to a distilled student."""
 
-import dataclasses
 import itertools
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import datasets
 import jax
-import tyro
 
-from tinybert_jax.augmentation.masked_words import Context
 from tinybert_jax.cli import command_line
-from tinybert_jax.cli.options import AT_LEAST_1, DROPOUT, LENGTH, POSITIVE, RATE, SEED, HostOptions, check
+from tinybert_jax.cli.glue_options import PRETRAINED, Options
+from tinybert_jax.cli.options import check
 from tinybert_jax.data import fingerprint
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.errors import InputError
@@ -24,101 +22,9 @@ from tinybert_jax.tasks.glue import TASKS, GlueTask, find_task
 from tinybert_jax.tasks.glue_files import find_folder
 from tinybert_jax.training import hosts
 from tinybert_jax.training.fit import Recipe
-from tinybert_jax.training.hosts import Hosts, say
+from tinybert_jax.training.hosts import say
 
-PRETRAINED = "pretrained"  # as --mlm: the model of --pretrained
 SWEEP = tuple(itertools.product((16, 32), (1e-5, 2e-5, 3e-5)))  # batch sizes and rates that the paper chooses from
-Stage = Literal["augmented", "teacher", "intermediate", "prediction", "labels", "evaluate"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """Distil a BERT into a small student on a GLUE task: augment the data, fine-tune the teacher, distil its layers
-  (intermediate), then its predictions, and measure both.
-
-  Finished stages are reused when their inputs and options are the same; the same command goes on where it stopped.
-  """
-
-  task: str
-  """cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte or wnli; or all, for every task whose data is there."""
-  data: Path | None = None
-  """Folder of GLUE's official TSV files, one folder a task; by default the hub's nyu-mll/glue."""
-  out: Path = Path("runs/glue")
-  """Everything is written to a folder of the task's name in here."""
-  stages: tuple[Stage, ...] = ("augmented", "teacher", "intermediate", "prediction", "evaluate")
-  """Stages to run. labels, not among the default ones, trains the same student on the labels alone, to compare with."""
-  pretrained: str = "bert-base-uncased"
-  """Model directory or hub id of the BERT that becomes the teacher."""
-  teacher: str | None = None
-  """Model directory or hub id of a teacher that is fine-tuned on the task already, instead of --pretrained."""
-  teacher_labels: tuple[str, ...] = ()
-  """The class names of --teacher in the order of its logits, where its configuration does not tell."""
-  student: str = "tinybert-4l-312d"
-  """Preset (tinybert-4l-312d, tinybert-6l-768d, bert-base), config.json, model directory or hub id, such as
-  huawei-noah/TinyBERT_General_4L_312D."""
-  student_layers: Annotated[int | None, AT_LEAST_1] = None
-  """Layers of the student, where --student is a preset."""
-  student_dropout: Annotated[float | None, DROPOUT] = None
-  """Dropout of the student; by default its configuration's."""
-  layer_map: str = "uniform"
-  """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
-  augment: tyro.conf.FlagCreatePairsOff[bool] = False
-  """Distil over augmented data in any task; by default in all but STS-B, as in the paper."""
-  no_augment: tyro.conf.FlagCreatePairsOff[bool] = False
-  """Distil over the data as it is in any task."""
-  mlm: str | None = PRETRAINED
-  """Model directory or hub id of the masked language model that augments; pretrained is that of --pretrained, where it
-  has such a head, and None leaves every word to --glove."""
-  glove: Path | None = None
-  """Word vectors that augment words of several pieces, or all where there is no masked language model; see
-  experiments.augment."""
-  copies: Annotated[int | None, AT_LEAST_1] = None
-  """Copies of each text in the augmented data; by default 10 for MNLI and QQP, 20 for QNLI and SST-2, else 30."""
-  context: Context = "masked"
-  """What the masked language model reads: the masked sentence alone, or a pair of it and the unmasked one."""
-  max_length: Annotated[int | None, LENGTH] = None
-  """Tokens that a text or pair is cut to; by default 64 for single sentences, 128 for pairs."""
-  max_train_examples: Annotated[int | None, AT_LEAST_1] = None
-  """Take only so many training rows, for a trial."""
-  seed: Annotated[int, SEED] = 0
-  """Of initialisation, order of rows, dropout and augmentation."""
-  teacher_epochs: Annotated[int, AT_LEAST_1] = 3
-  """Passes of fine-tuning the teacher."""
-  teacher_batch_size: Annotated[int, AT_LEAST_1] = 32
-  """Rows in a batch of the teacher's."""
-  teacher_learning_rate: Annotated[float, RATE] = 3e-5
-  """The teacher's peak learning rate."""
-  intermediate_epochs: Annotated[int | None, AT_LEAST_1] = None
-  """Passes of intermediate distillation; by default 50 for CoLA, 10 for MNLI, QQP and QNLI, 20 else."""
-  intermediate_steps: Annotated[int | None, AT_LEAST_1] = None
-  """Batches of intermediate distillation, in place of --intermediate-epochs."""
-  intermediate_batch_size: Annotated[int, AT_LEAST_1] = 32
-  """Rows in a batch of intermediate distillation."""
-  intermediate_learning_rate: Annotated[float, RATE] = 5e-5
-  """Peak learning rate of intermediate distillation."""
-  prediction_epochs: Annotated[int, AT_LEAST_1] = 3
-  """Passes of prediction distillation."""
-  prediction_steps: Annotated[int | None, AT_LEAST_1] = None
-  """Batches of prediction distillation, in place of --prediction-epochs."""
-  prediction_batch_size: Annotated[int, AT_LEAST_1] = 32
-  """Rows in a batch of prediction distillation."""
-  prediction_learning_rate: Annotated[float, RATE] = 3e-5
-  """Peak learning rate of prediction distillation."""
-  sweep: bool = False
-  """Run prediction distillation with batches of 16 and 32 and rates of 1e-5, 2e-5 and 3e-5; keep the best on dev."""
-  temperature: Annotated[float, POSITIVE] = 1.0
-  """Of the soft cross-entropy of prediction distillation."""
-  labels_epochs: Annotated[int | None, AT_LEAST_1] = None
-  """Passes of the stage labels; by default as many as both stages of distillation together."""
-  labels_learning_rate: Annotated[float | None, RATE] = None
-  """Peak learning rate of the stage labels; by default that of prediction distillation."""
-  leaderboard: bool = True
-  """Write the leaderboard's file from the test split; --no-leaderboard does without the test split."""
-  zip: bool = False
-  """Put the leaderboard's files of all tasks under --out into submission.zip."""
-  hosts: HostOptions = dataclasses.field(default_factory=Hosts)
-  debug: bool = False
-  """Show the traceback of an error."""
 
 
 def main(options: Options) -> None:
