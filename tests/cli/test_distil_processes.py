@@ -1,5 +1,6 @@
 """`tinybert-jax distil` in two processes on one machine, as on two hosts: the run of one, and one report."""
 
+import json
 import os
 import socket
 import subprocess
@@ -8,10 +9,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from safetensors.numpy import load_file
 from small_distil import SHAPE, SHORT, greetings, options, write
 from small_glue import TEACHER, write_encoder
 
+from tinybert_jax import predict_table
 from tinybert_jax.cli import distil
 
 ROOT = str(Path(__file__).parents[2])
@@ -44,6 +45,9 @@ def test_two_processes_give_the_student_of_one(tmp_path, monkeypatch):
   (first, second), errors = zip(*[process.communicate(timeout=300) for process in started], strict=True)
   assert [process.returncode for process in started] == [0, 0], errors
   assert "(cpu, 2 processes)" in first and "The student is in" in first and "The student is in" not in second
-  one, two = (load_file(tmp_path / name / "student" / "model.safetensors") for name in ("one", "two"))
-  for name, value in one.items():
-    np.testing.assert_allclose(two[name], value, atol=1e-4 * max(np.abs(value).max(), 1e-6), err_msg=name)
+  answers = []
+  for name in ("one", "two"):
+    predict_table(tmp_path / name / "student", given["train"], tmp_path / f"{name}.jsonl")
+    answers.append([json.loads(line)["probability_not"] for line in (tmp_path / f"{name}.jsonl").open()])
+  # Not the weights: those of no effect, such as the keys' biases, follow the rounding of their gradient.
+  np.testing.assert_allclose(*answers, atol=5e-3)
