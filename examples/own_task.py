@@ -1,7 +1,7 @@
 """A kind of task of your own: stars from 1 to 5, where the answer 4 in place of 5 is better than the answer 1.
 
 Run it:  python examples/own_task.py $(python -m experiments.demo_data)
-Time:    about one minute on two CPU cores, offline after `make demo`. Without an argument it takes
+Time:    one to two minutes on two CPU cores, offline after `make demo`. Without an argument it takes
          bert-base-uncased from the hub.
 """
 
