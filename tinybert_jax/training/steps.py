@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from tinybert_jax.distillation.objectives import LossFn, Params
 from tinybert_jax.models.encoder import Batch
@@ -28,10 +28,11 @@ class TrainState(flax.struct.PyTreeNode):
     key: the run's random key; a step folds its number in.
   """
 
-  step: Int[Array, ""]
-  params: Params
-  opt_state: optax.OptState
-  key: Array
+  # Arrays; but JAX builds the same tree of shapes, shardings and the like.
+  step: Any
+  params: Any
+  opt_state: Any
+  key: Any
 
 
 Update = Callable[[TrainState, Params, Batch], tuple[TrainState, Metrics]]
