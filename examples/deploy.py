@@ -17,6 +17,7 @@ from tinybert_jax import SequenceClassifier, load_pretrained, load_tokenizer
 
 STUDENT = sys.argv[1] if len(sys.argv) > 1 else "runs/quickstart/student"
 LENGTHS, ROWS = (16, 32, 64), 8  # tokens that texts are padded to or cut at, and rows in a batch
+INPUTS = ("input_ids", "attention_mask")  # one text a row, so there are no segments to tell apart
 TEXTS = [
   "opec ministers agreed to cut crude oil output",
   "the company said its quarterly net profit rose to 12 mln dlrs",
@@ -40,12 +41,12 @@ def classify(texts):
   length = next(length for length in LENGTHS if longest <= length)
   filled = [*texts, *[""] * (ROWS - len(texts))]  # always ROWS rows, so there is one shape for each length
   batch = encode(filled, padding="max_length", max_length=length, return_tensors="np")
-  found = np.asarray(probabilities(params, dict(batch)))[: len(texts)]
+  found = np.asarray(probabilities(params, {name: batch[name] for name in INPUTS}))[: len(texts)]
   return [(config.labels[row.argmax()], float(row.max())) for row in found]
 
 
 for length in LENGTHS:  # compiled before the first request comes
-  probabilities(params, dict.fromkeys(("input_ids", "attention_mask"), np.ones((ROWS, length), np.int64)))
+  probabilities(params, dict.fromkeys(INPUTS, np.ones((ROWS, length), np.int64)))
 start = time.perf_counter()
 for text, (label, probability) in zip(TEXTS, classify(TEXTS), strict=True):
   print(f"{label:12} {probability:.2f}  {text[:60]}")
