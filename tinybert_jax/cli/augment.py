@@ -44,7 +44,7 @@ class Options:
   data: Path | None = None
   """Folder of GLUE's official TSV files, one folder a task; by default the hub's nyu-mll/glue."""
   out: Path = Path("runs/glue")
-  """Everything is written to a folder of the task's or the file's name in here. experiments.glue with the same --out
+  """Everything is written to a folder of the task's or the file's name in here. The command glue with the same --out
   uses it as it is where augmented is not among its --stages."""
   mlm: str | None = "bert-base-uncased"
   """Model directory or hub id of a masked language model; None leaves every word to --glove."""
@@ -68,7 +68,7 @@ class Options:
   max_train_examples: Annotated[int | None, AT_LEAST_1] = None
   """Take only so many training rows, for a trial."""
   seed: Annotated[int, SEED] = 0
-  """Of drawing."""
+  """Random seed for drawing words."""
   batch_size: Annotated[int | None, AT_LEAST_1] = None
   """Masked sentences in a batch, over all devices; by default 48 on a CPU, else 1024. It changes the speed and no
   word."""

@@ -91,9 +91,9 @@ class Options:
   warmup: Annotated[float, DROPOUT] = 0.1
   """Share of the steps in which the rate rises to its peak."""
   decay: Decay = "linear"
-  """How it falls to 0 after that; constant: not at all."""
+  """How the rate falls to 0 after its peak; constant: not at all."""
   dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-  """Of matrix products and activations; auto is bfloat16 on TPU and GPU, float32 on CPU."""
+  """Type of matrix products and activations; auto is bfloat16 on TPU and GPU, float32 on CPU."""
   attention: AttentionForm = "plain"
   """How attention is computed; fused: by kernels for TPU that keep the scores on the chip. They are compiled for it and
   tested by an interpreter, slow elsewhere, and have not run on a TPU yet."""
@@ -108,7 +108,7 @@ class Options:
   checkpoint_every: Annotated[int | None, AT_LEAST_1] = None
   """Steps between checkpoints; by default a twentieth of the run, at most 1,000."""
   seed: Annotated[int, SEED] = 0
-  """Of initialisation, order of sequences and dropout, and of packing pairs and fractional weights."""
+  """Random seed for initialisation, order of sequences, dropout, packing of pairs and fractional weights."""
   debug: bool = False
   """Show the traceback of an error."""
 
@@ -228,7 +228,7 @@ def write(options: Options) -> None:
   where = "on held-out text" if "held_out_loss" in metrics else "in training"
   print(
     f"Loss {loss:.4f} {where}, {general.by_term(metrics)}. The student is in {options.out / MODEL}; give it to "
-    f"experiments.glue or experiments.distil as --student. Its losses are in {options.out / 'losses.png'}."
+    f"glue or distil as --student. Its losses are in {options.out / 'losses.png'}."
   )
 
 

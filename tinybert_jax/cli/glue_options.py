@@ -54,7 +54,7 @@ class Options:
   has such a head, and None leaves every word to --glove."""
   glove: Path | None = None
   """Word vectors that augment words of several pieces, or all where there is no masked language model; see
-  experiments.augment."""
+  the command augment."""
   copies: Annotated[int | None, AT_LEAST_1] = None
   """Copies of each text in the augmented data; by default 10 for MNLI and QQP, 20 for QNLI and SST-2, else 30."""
   context: Context = "masked"
@@ -64,11 +64,11 @@ class Options:
   max_train_examples: Annotated[int | None, AT_LEAST_1] = None
   """Take only so many training rows, for a trial."""
   seed: Annotated[int, SEED] = 0
-  """Of initialisation, order of rows, dropout and augmentation."""
+  """Random seed for initialisation, order of rows, dropout and augmentation."""
   teacher_epochs: Annotated[int, AT_LEAST_1] = 3
   """Passes of fine-tuning the teacher."""
   teacher_batch_size: Annotated[int, AT_LEAST_1] = 32
-  """Rows in a batch of the teacher's."""
+  """Rows in a batch of fine-tuning the teacher."""
   teacher_learning_rate: Annotated[float, RATE] = 3e-5
   """The teacher's peak learning rate."""
   intermediate_epochs: Annotated[int | None, AT_LEAST_1] = None
@@ -90,7 +90,7 @@ class Options:
   sweep: bool = False
   """Run prediction distillation with batches of 16 and 32 and rates of 1e-5, 2e-5 and 3e-5; keep the best on dev."""
   temperature: Annotated[float, POSITIVE] = 1.0
-  """Of the soft cross-entropy of prediction distillation."""
+  """Temperature of the soft cross-entropy of prediction distillation."""
   labels_epochs: Annotated[int | None, AT_LEAST_1] = None
   """Passes of the stage labels; by default as many as both stages of distillation together."""
   labels_learning_rate: Annotated[float | None, RATE] = None

@@ -62,7 +62,7 @@ class Options:
   learning_rate: Annotated[float, RATE] = 5e-4
   """Peak learning rate; with --body 1e-4 suits better."""
   seed: Annotated[int, SEED] = 0
-  """Of initialisation, order of rows and masking."""
+  """Random seed for initialisation, order of rows and masking."""
   hosts: HostOptions = dataclasses.field(default_factory=Hosts)
   debug: bool = False
   """Show the traceback of an error."""

@@ -106,7 +106,7 @@ def evaluate(
       student_folder,
       models.student.model.config,
       models.student.params,
-      tokenizer=run.tokenizer,
+      tokenizer=run.saved_tokenizer,
       description=f"{sentence} {metrics['summary']}".strip(),
       card=cards.of_student(run.folder, metrics, run.origin),
     )

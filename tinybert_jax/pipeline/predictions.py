@@ -61,7 +61,8 @@ def predict_table(
     text: the column of the texts; by default found.
     pair: the column of second texts.
     reading: how text files are read.
-    max_length: tokens that a text is cut to; by default the model's positions, at most 512.
+    max_length: tokens that a text is cut to; by default what the model was trained on, as its tokenizer says, at most
+      512.
     batch_size: rows in a batch.
 
   Raises:
@@ -73,7 +74,7 @@ def predict_table(
   loaded = load_pretrained(model, SequenceClassifier, finished=True)
   tokenizer, module = load_tokenizer(model), SequenceClassifier(loaded.config)
   positions = loaded.config.max_position_embeddings
-  max_length = max_length or min(_LONGEST, positions)
+  max_length = max_length or min(_LONGEST, positions, tokenizer.model_max_length)
   if max_length > positions:
     raise InputError(f"--max-length {max_length}: the model has positions for {positions} tokens only")
   lengths = (*(length for length in _LENGTHS if length < max_length), max_length)

@@ -1,5 +1,6 @@
 """A task under way: its rows, its folder, and how its stages are made."""
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -89,6 +90,13 @@ class TaskRun:
   standardizes: bool = False
   origin: Origin = dataclasses.field(default_factory=Origin)
 
+  @functools.cached_property
+  def saved_tokenizer(self) -> Tokenizer:
+    """The tokenizer, told to cut texts to `max_length` where a program does not say: no further positions trained."""
+    tokenizer = copy.copy(self.tokenizer)
+    tokenizer.model_max_length = self.max_length
+    return tokenizer
+
   def stage(
     self,
     name: str,
@@ -120,7 +128,7 @@ class TaskRun:
       split = next(iter(self.rows.dev), "dev")
       return cards.of_stage(self.folder, everything, about, seconds, self.origin, before=before, split=split)
 
-    return stages.run(self.folder / name, everything, make_with_rows, self.tokenizer, description, card)
+    return stages.run(self.folder / name, everything, make_with_rows, self.saved_tokenizer, description, card)
 
   def finished(self, name: str) -> Finished:
     """Returns the stage `name` as it stands; InputError where it is not there, or rows are too long for its model."""

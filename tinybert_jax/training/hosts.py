@@ -36,7 +36,7 @@ class Hosts:
   process_id: int | None = None
   """This process's number, from 0."""
   num_processes: int | None = None
-  """How many processes there are."""
+  """Number of processes of the run."""
 
 
 def join(hosts: Hosts) -> None:
