@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 _FILE = "log.jsonl"
@@ -37,6 +36,8 @@ class RunLog:
       new = self._path.with_suffix(".new")
       new.write_text("".join(json.dumps(row) + "\n" for row in history), encoding="utf-8")
       new.replace(self._path)
+      from tensorboardX import SummaryWriter  # which loads PyTorch where it is installed
+
       self._events = SummaryWriter(str(directory), purge_step=step + 1 if step else None)
     seconds = 0.1 if sys.stderr.isatty() else 30
     self._bar = tqdm(
