@@ -30,7 +30,7 @@ def test_lines_that_are_not_utf_8_are_left_out_and_told(tmp_path):
 
 def test_a_folder_and_the_same_file_twice(tmp_path):
   first = write(tmp_path / "a.txt", b"one\n")
-  second = write(tmp_path / "a.txt.gz", gzip.compress(b"one\n"))
+  second = write(tmp_path / "a.txt.gz", gzip.compress(b"one\n", mtime=0))
   write(tmp_path / "b.txt", b"two")
   write(tmp_path / "c.csv", b"x")
   notes = []
@@ -45,11 +45,11 @@ def test_a_folder_and_the_same_file_twice(tmp_path):
   ("name", "content", "message"),
   [
     ("a.jsonl", b"{}", "a.jsonl: a text a line is needed, and this is .jsonl"),
-    ("a.csv.gz", gzip.compress(b"a"), "a.csv.gz: a text a line is needed, and this is .csv"),
+    ("a.csv.gz", gzip.compress(b"a", mtime=0), "a.csv.gz: a text a line is needed, and this is .csv"),
     ("a.txt", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a.txt: is a Git LFS pointer"),
-    ("a.txt", gzip.compress(b"text"), "a.txt: holds gzip, and not text; end its name in .gz"),
+    ("a.txt", gzip.compress(b"text", mtime=0), "a.txt: holds gzip, and not text; end its name in .gz"),
     ("a.txt", "text of some length".encode("utf-16-le"), "a.txt: not UTF-8 text .every 2. byte is NUL"),
-    ("a.txt.gz", gzip.compress(b"text")[:-3], "a.txt.gz: damaged, incomplete or not readable"),
+    ("a.txt.gz", gzip.compress(b"text", mtime=0)[:-3], "a.txt.gz: damaged, incomplete or not readable"),
     ("b/a.csv", b"a", "b: no text files there"),
   ],
 )
