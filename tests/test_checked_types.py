@@ -1,4 +1,4 @@
-"""That jaxtyping holds at run time where pytest is given `--jaxtyping-packages=tinybert_jax,beartype.beartype`."""
+"""That types and shapes are checked while the tests run, as `addopts` in setup.cfg says."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -71,6 +71,7 @@ def test_no_pieces_special_tokens_numbers_punctuation_or_the_word_itself():
       assert {word.lower() for word in words} == allowed - {spelled}
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_what_does_not_go_together_is_refused():
   model, params = make_model()
   tokenizer = make_tokenizer()

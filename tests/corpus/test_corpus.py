@@ -322,6 +322,7 @@ def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
   assert of_rows(packed.training) == of_rows(same.training) and packed.fingerprint != same.fingerprint
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_what_will_not_do_is_said(tmp_path):
   source = write(tmp_path / "a.txt", make_documents(2))
   for sources, options, message in (

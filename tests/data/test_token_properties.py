@@ -49,6 +49,7 @@ def test_half_a_surrogate_pair_is_refused_by_name(start, half, in_pair):
     tokenize(TOKENIZER, *((fine, wrong) if in_pair else (wrong, fine)), max_length=16)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("wrong", [None, 5, b"bytes", ["a"], float("nan")])
 def test_what_is_no_text_is_refused_by_name(wrong):
   for rows in ((["fine", wrong],), (["fine", "too"], ["fine", wrong])):

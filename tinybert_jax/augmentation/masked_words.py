@@ -221,4 +221,5 @@ def _most_probable(
   with jax.default_matmul_precision("highest"):  # less would make near ties of many more candidates
     logits_BxV = apply_head(model, params, batch, positions=batch["position"][:, None])[:, 0]
   may_be = (script_V == batch["script"][:, None]) & (jnp.arange(script_V.size) != batch["own"][:, None])
-  return jax.lax.top_k(jnp.where(may_be, logits_BxV, -jnp.inf), number)
+  logits_BxK, ids_BxK = jax.lax.top_k(jnp.where(may_be, logits_BxV, -jnp.inf), number)
+  return logits_BxK, ids_BxK

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import datasets
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from tinybert_jax.cli import command_line
 from tinybert_jax.cli.options import AT_LEAST_1, DROPOUT, LENGTH, RATE, SEED, HostOptions, check
@@ -259,7 +260,7 @@ def parallel_form(options: Options) -> Form:
   return "sharded" if options.shard_params else options.parallel
 
 
-def compute_dtype(options: Options) -> jnp.dtype:
+def compute_dtype(options: Options) -> DTypeLike:
   """Returns the dtype of matrix products."""
   if options.dtype == "auto":
     return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16

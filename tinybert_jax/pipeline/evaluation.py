@@ -46,7 +46,7 @@ def evaluate(
   run: TaskRun,
   models: Models,
   splits: Mapping[str, datasets.Dataset],
-  texts: Sequence[Mapping[str, Any]],
+  texts: datasets.Dataset | Sequence[Mapping[str, Any]],
   about: About,
   *,
   inputs: Mapping[str, Any] | None = None,

@@ -127,7 +127,9 @@ def teacher_logits(task: Task, models: Models, logits: Mapping[str, Logits], spl
   return task.combine_targets([logits[name][split] for name in names], weights)
 
 
-def compare(task: Task, teacher: np.ndarray, student: np.ndarray, texts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def compare(
+  task: Task, teacher: np.ndarray, student: np.ndarray, texts: datasets.Dataset | Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
   """Returns the agreement of teacher and student, and the rows on which they are furthest apart."""
   apart = task.disagreement(student, teacher)
   rows = [int(row) for row in np.argsort(-apart, kind="stable")[:_DISAGREEMENTS] if apart[row] > 0]
