@@ -200,8 +200,8 @@ def _script_number(word: str) -> int:
   return 0 if script is None else 1 + SCRIPTS.index(script)
 
 
-def _is_near_tie(last: float, next_one: float) -> bool:
-  return bool(np.isfinite(next_one)) and last - next_one < _NEAR_TIE * max(1.0, abs(last))
+def _is_near_tie(last: float | np.floating, next_one: float | np.floating) -> bool:
+  return bool(np.isfinite(next_one) and last - next_one < _NEAR_TIE * max(1.0, abs(last)))
 
 
 def _batch(rows: Sequence[dict], length: int, batch_size: int) -> dict[str, np.ndarray]:
