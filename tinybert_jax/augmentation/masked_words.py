@@ -5,7 +5,7 @@ import functools
 import itertools
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -201,7 +201,8 @@ def _script_number(word: str) -> int:
 
 
 def _is_near_tie(last: float | np.floating, next_one: float | np.floating) -> bool:
-  return bool(np.isfinite(next_one) and last - next_one < _NEAR_TIE * max(1.0, abs(last)))
+  size: Any = abs(last)
+  return bool(np.isfinite(next_one) and last - next_one < _NEAR_TIE * max(1.0, size))
 
 
 def _batch(rows: Sequence[dict], length: int, batch_size: int) -> dict[str, np.ndarray]:

@@ -192,7 +192,7 @@ def tokenize(
   pairs: Sequence[str] | None = None,
   *,
   max_length: int,
-  labels: Sequence[int] | Sequence[float] | None = None,
+  labels: Sequence[Any] | None = None,
 ) -> datasets.Dataset:
   """Returns the rows of `texts` (and `pairs`), cut to `max_length` tokens, as `BatchSource` takes them.
 

@@ -28,7 +28,7 @@ from tinybert_jax.distillation.losses import (
 )
 from tinybert_jax.distillation.terms import INTERMEDIATE
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, Model, SequenceClassifier, apply, apply_head
+from tinybert_jax.models.encoder import Batch, Classifier, MaskedLanguageModel, Model, apply, apply_head
 from tinybert_jax.models.layers import AttentionForm
 
 Params = Mapping[str, Any]
@@ -119,8 +119,8 @@ def intermediate_distillation(
 
 
 def prediction_distillation(
-  student: SequenceClassifier,
-  teacher: SequenceClassifier | None = None,
+  student: Classifier,
+  teacher: Classifier | None = None,
   *,
   objective: Literal["soft_cross_entropy", "logits"] = "soft_cross_entropy",
   temperature: float = 1.0,
@@ -173,7 +173,7 @@ def prediction_distillation(
   return loss
 
 
-def fine_tuning(model: SequenceClassifier, *, label_loss: LabelLoss | None = None) -> LossFn:
+def fine_tuning(model: Classifier, *, label_loss: LabelLoss | None = None) -> LossFn:
   """Returns the loss on the labels; the teacher is not read.
 
   Args:
@@ -251,7 +251,7 @@ def _projection(params: Params, name: str) -> dict[str, Array | None]:
   return {"projection": chosen.get("kernel"), "bias": chosen.get("bias")}
 
 
-def _logits(model: SequenceClassifier, params: Params, batch: Batch, key: Array | None) -> Array:
+def _logits(model: Classifier, params: Params, batch: Batch, key: Array | None) -> Array:
   return apply_head(model, params, batch, **_dropout(key), first_token=True)
 
 

@@ -4,8 +4,8 @@ Shapes: B batch, L length, D hidden size, H heads, K head size, V vocabulary, C 
 """
 
 import functools
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import flax.linen as nn
 import jax
@@ -208,6 +208,17 @@ class MaskedLanguageModel(nn.Module):
 Model = Encoder | SequenceClassifier | MaskedLanguageModel
 
 
+@runtime_checkable
+class Classifier(Protocol):
+  """A Flax module whose call on a batch gives `Outputs` with logits: `SequenceClassifier`, or one of your own."""
+
+  @property
+  def config(self) -> EncoderConfig: ...
+
+  @property
+  def apply(self) -> Callable[..., Any]: ...
+
+
 def initialize(model: Model, key: Array, *, kernels: Literal["bert", "glorot"] = "bert") -> dict:
   """Returns fresh float32 parameters for `model`.
 
@@ -228,14 +239,14 @@ def initialize(model: Model, key: Array, *, kernels: Literal["bert", "glorot"] =
   return jax.tree.unflatten(tree, leaves)
 
 
-def apply(model: Model, params: Mapping[str, Any], batch: Batch, **options: Any) -> Outputs:
+def apply(model: Model | Classifier, params: Mapping[str, Any], batch: Batch, **options: Any) -> Outputs:
   """Returns what a model gives for a batch; options are those of its call and of Flax's `apply`, such as `rngs`."""
   outputs: Any = model.apply({"params": params}, batch, **options)  # of the type that the module's call has
   return outputs
 
 
 def apply_head(
-  model: SequenceClassifier | MaskedLanguageModel, params: Mapping[str, Any], batch: Batch, **options: Any
+  model: Classifier | MaskedLanguageModel, params: Mapping[str, Any], batch: Batch, **options: Any
 ) -> Float[Array, "..."]:
   """Returns the logits that a model gives for a batch; options as for `apply`."""
   logits = apply(model, params, batch, **options).logits

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jax.extend.random import threefry2x32_p
@@ -83,7 +84,7 @@ def attend(
   query: Float[Array, "B L D"],
   key: Float[Array, "B L D"],
   value: Float[Array, "B L D"],
-  mask: Bool[Array, "B L"],
+  mask: Bool[Array | np.ndarray, "B L"],
   *,
   heads: int,
   seed: UInt32[Array, "B 2"] | None = None,
@@ -111,7 +112,7 @@ def attend_and_compare(
   query: Float[Array, "B L S"],
   key: Float[Array, "B L S"],
   value: Float[Array, "B L S"],
-  mask: Bool[Array, "B L"],
+  mask: Bool[Array | np.ndarray, "B L"],
   teacher: QueryAndKey,
   *,
   heads: int,
@@ -128,8 +129,8 @@ def attend_and_compare(
   return results.context, jnp.sum(results.error, axis=(1, 2))
 
 
-def _row(array: Array | None) -> Array | None:
-  return None if array is None else array[:, None, :]
+def _row(array: Array | np.ndarray | None) -> Array | None:
+  return None if array is None else jnp.asarray(array)[:, None, :]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -304,7 +305,7 @@ def _call(kernel, static: _Static, like, *inputs, interpret: bool):
   return results
 
 
-def _example(array: Array) -> pl.BlockSpec:
+def _example(array: Array | jax.ShapeDtypeStruct) -> pl.BlockSpec:
   return pl.BlockSpec((None, *array.shape[1:]), lambda row: (row, *(0,) * (array.ndim - 1)))
 
 

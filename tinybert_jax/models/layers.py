@@ -146,7 +146,9 @@ class HeadsDense(nn.Module):
   dtype: DTypeLike
 
   @nn.compact
-  def __call__(self, x_BxLxD: Float[Array, "B L D"], merged: bool = False) -> Float[Array, "B L H K"]:
+  def __call__(
+    self, x_BxLxD: Float[Array, "B L D"], merged: bool = False
+  ) -> Float[Array, "B L H K"] | Float[Array, "B L D"]:
     """Returns the result in heads, or as it is, B×L×D."""
     width, heads = self.config.hidden_size, (self.config.num_attention_heads, self.config.head_size)
     kernel = self.param("kernel", nn.initializers.normal(self.config.initializer_range), (width, width))

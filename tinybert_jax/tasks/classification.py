@@ -56,7 +56,9 @@ class Classification:
     error = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])
     return weighted_sum(error, batch.get("example_weight"))
 
-  def target_loss(self, logits: Array, targets: Array, batch: Batch, temperature: float = 1.0) -> WeightedSum:
+  def target_loss(
+    self, logits: Array | np.ndarray, targets: Array | np.ndarray, batch: Batch, temperature: float = 1.0
+  ) -> WeightedSum:
     if self.match_logits:
       return logit_loss(logits, targets, batch.get("example_weight"))
     return prediction_loss(logits, targets, batch.get("example_weight"), temperature=temperature)
@@ -138,7 +140,9 @@ class MultiLabel:
     error = optax.sigmoid_binary_cross_entropy(logits, batch["labels"]).mean(-1)
     return weighted_sum(error, batch.get("example_weight"))
 
-  def target_loss(self, logits: Array, targets: Array, batch: Batch, temperature: float = 1.0) -> WeightedSum:
+  def target_loss(
+    self, logits: Array | np.ndarray, targets: Array | np.ndarray, batch: Batch, temperature: float = 1.0
+  ) -> WeightedSum:
     return binary_prediction_loss(logits, targets, batch.get("example_weight"), temperature=temperature)
 
   def combine_targets(

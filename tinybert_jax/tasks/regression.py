@@ -44,7 +44,9 @@ class Regression:
   def label_loss(self, logits: Array, batch: Batch) -> WeightedSum:
     return weighted_sum(jnp.square(logits[:, 0] - batch["labels"]), batch.get("example_weight"))
 
-  def target_loss(self, logits: Array, targets: Array, batch: Batch, temperature: float = 1.0) -> WeightedSum:
+  def target_loss(
+    self, logits: Array | np.ndarray, targets: Array | np.ndarray, batch: Batch, temperature: float = 1.0
+  ) -> WeightedSum:
     return logit_loss(logits, targets, batch.get("example_weight"))
 
   def combine_targets(

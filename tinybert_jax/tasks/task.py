@@ -51,7 +51,9 @@ class Task(Protocol):
     """Returns the loss on the labels."""
     ...
 
-  def target_loss(self, logits: Array, targets: Array, batch: Batch, temperature: float) -> WeightedSum:
+  def target_loss(
+    self, logits: Array | np.ndarray, targets: Array | np.ndarray, batch: Batch, temperature: float
+  ) -> WeightedSum:
     """Returns the loss on the teacher's targets, which are logits."""
     ...
 

@@ -69,7 +69,7 @@ class Recipe:
 
 
 def fit(
-  directory: Path,
+  directory: str | Path,
   loss_fn: LossFn,
   params: Params,
   rows: datasets.Dataset,
