@@ -18,6 +18,8 @@ from tinybert_jax import Recipe, layer_map, load_tokenizer
 from tinybert_jax.distillation.losses import weighted_sum
 from tinybert_jax.pipeline import task as stages
 from tinybert_jax.pipeline import teachers
+from tinybert_jax.pipeline.targets import Targets
+from tinybert_jax.pipeline.task_run import TaskRows, TaskRun
 from tinybert_jax.tasks.classification import Classification
 
 ENCODER = sys.argv[1] if len(sys.argv) > 1 else "bert-base-uncased"
@@ -47,8 +49,8 @@ data = datasets.Dataset.from_list([{"text": text, "label": star} for text, star 
 texts, dev_texts = data.train_test_split(0.2, seed=0).values()
 task, tokenizer = Stars("stars", ("1", "2", "3", "4", "5")), load_tokenizer(ENCODER)
 train, dev = (task.tokenize(tokenizer, rows, LENGTH) for rows in (texts, dev_texts))
-rows = stages.TaskRows(texts, labelled=train, transfer=train, dev={"dev": dev})
-run = stages.TaskRun(task, rows, tokenizer, LENGTH, OUT, evaluations=2)
+rows = TaskRows(texts, labelled=train, transfer=train, dev={"dev": dev})
+run = TaskRun(task, rows, tokenizer, LENGTH, OUT, evaluations=2)
 slow, fast = (Recipe(epochs=6, batch_size=16, learning_rate=rate) for rate in (1e-4, 1e-3))
 
 start = teachers.with_pretrained(ENCODER, task, tokenizer, seed=0)
@@ -59,7 +61,7 @@ layers = layer_map("uniform", 2, start.config.num_hidden_layers)
 
 teacher = stages.make_teacher(run, start, slow, "A teacher of stars.")
 between = stages.make_intermediate(run, teacher, student, layers, fast, "A student of stars, not finished yet.")
-final = stages.make_prediction(run, stages.Targets(run, [teacher]), between, (fast,), "A student of stars.")
+final = stages.make_prediction(run, Targets(run, [teacher]), between, (fast,), "A student of stars.")
 for name, made in (("teacher", teacher), ("student", final)):
   print(f"{name}: {made.record['score']:.1%} within one star")
 print(f"The student is a Hugging Face directory: {OUT / 'prediction'}")

@@ -9,7 +9,6 @@ import datasets
 
 from experiments import demo_data
 from tinybert_jax.cli import command_line
-from tinybert_jax.cli.options import AT_LEAST_1, LENGTH, RATE, SEED, Bound, check
 from tinybert_jax.distillation.layer_map import LayerMap, layer_map
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
@@ -18,7 +17,9 @@ from tinybert_jax.models.pretrained import Pretrained, load_tokenizer
 from tinybert_jax.pipeline import evaluation, report, task, teachers
 from tinybert_jax.pipeline.cards import Data, Origin
 from tinybert_jax.pipeline.lock import only_run
-from tinybert_jax.pipeline.task import Recipes, TaskRows, TaskRun
+from tinybert_jax.pipeline.targets import Targets
+from tinybert_jax.pipeline.task_run import Recipes, TaskRows, TaskRun
+from tinybert_jax.settings import AT_LEAST_1, LENGTH, RATE, SEED, Bound, check
 from tinybert_jax.tasks.classification import Classification
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import describe
@@ -112,7 +113,7 @@ def run_stages(
   about = f"tinybert_jax's quickstart: Reuters R8 topics, documents cut to {options.max_length} tokens"
   how = recipes(options, data)
   teacher = task.make_teacher(run, start, how.teacher, f"The teacher of {about}.")
-  targets = task.Targets(run, [teacher])
+  targets = Targets(run, [teacher])
   intermediate = task.make_intermediate(
     run, teacher, student, layers, how.intermediate, f"A student of {about}; no classifier yet."
   )

@@ -52,6 +52,9 @@ def test_a_run_ends_with_a_student_metrics_and_a_page(made, capsys):
   assert any("1 rows without a label" in note for note in metrics["data"]["notes"])
   assert any("as well, and flatter the scores" in note for note in metrics["data"]["notes"])
   assert (made.out / "report.html").stat().st_size > 50_000
+  # Programs that cut texts where nobody says cut the student's to the length that it was trained on.
+  tokenizer = transformers.AutoTokenizer.from_pretrained(made.out / "student")
+  assert tokenizer.model_max_length == metrics["data"]["max_length"] < TEACHER.max_position_embeddings
   classify = transformers.pipeline("text-classification", model=str(made.out / "student"))
   rows = list(csv.DictReader(open(made.test)))  # noqa: SIM115
   theirs = np.mean([classify(row["review"])[0]["label"] == row["topic"] for row in rows])
@@ -113,6 +116,12 @@ def test_predictions_are_those_of_transformers(made, tmp_path):
     theirs = classify(row["review"])[0]
     assert row["prediction"] == theirs["label"]
     np.testing.assert_allclose(row["probability"], theirs["score"], rtol=1e-4)
+  length = json.loads((made.out / "metrics.json").read_text())["data"]["max_length"]
+  long = write(tmp_path / "long.csv", [("hello " * 100, "x")])
+  for name, options in (("default", {}), ("same", {"max_length": length}), ("more", {"max_length": 100})):
+    predict_table(made.out / "student", long, tmp_path / f"{name}.jsonl", **options)
+  default, same, more = ((tmp_path / f"{name}.jsonl").read_text() for name in ("default", "same", "more"))
+  assert default == same != more
   with pytest.raises(InputError, match="the name must end in"):
     predict_table(made.out / "student", data, tmp_path / "out.xlsx")
 

@@ -13,6 +13,8 @@ from small_tokenizer import word_tokenizer
 from tinybert_jax.models.encoder import SequenceClassifier, initialize
 from tinybert_jax.pipeline import task
 from tinybert_jax.pipeline.scale import UNSCALED, scale_of
+from tinybert_jax.pipeline.targets import Targets
+from tinybert_jax.pipeline.task_run import TaskRows, TaskRun
 from tinybert_jax.pipeline.teachers import with_new_classifier
 from tinybert_jax.tasks.regression import Regression
 from tinybert_jax.training.evaluate import predict
@@ -47,7 +49,7 @@ def test_prices_are_learnt_as_well_as_small_numbers(tmp_path, monkeypatch):
     start = with_new_classifier(TEACHER, None, run.task, 0)
     recipe = Recipe(12, 8, 1e-2, eps=1e-8)
     teacher = task.make_teacher(run, start, recipe, "")
-    student = task.make_prediction(run, task.Targets(run, [teacher]), start, (recipe,), "")
+    student = task.make_prediction(run, Targets(run, [teacher]), start, (recipe,), "")
     labels = np.array(run.rows.dev["dev"]["labels"][:])
     answers = [predict(model.model, model.params, run.rows.dev["dev"])[:, 0] for model in (teacher, student)]
     errors.append([np.mean((answer - labels) ** 2) / labels.var() for answer in answers])
@@ -61,5 +63,5 @@ def regression(folder, label):
   rows = datasets.Dataset.from_dict({"text": texts(60), "label": [label(text) for text in texts(60)]})
   kind, tokenizer = Regression("numbers"), word_tokenizer()
   tokens = kind.tokenize(tokenizer, rows, 16)
-  split = task.TaskRows(rows, tokens, tokens, {"dev": tokens})
-  return task.TaskRun(kind, split, tokenizer, 16, folder, evaluations=2, standardizes=True)
+  split = TaskRows(rows, tokens, tokens, {"dev": tokens})
+  return TaskRun(kind, split, tokenizer, 16, folder, evaluations=2, standardizes=True)

@@ -11,12 +11,13 @@ import jax
 from tinybert_jax.augmentation import rows as augmented
 from tinybert_jax.augmentation.copies import REPLACED, Augmenter
 from tinybert_jax.augmentation.masked_words import CANDIDATES, Context
-from tinybert_jax.cli.options import AT_LEAST_1, LENGTH, SEED, SHARE, HostOptions, check
+from tinybert_jax.cli.options import HostOptions
 from tinybert_jax.corpus.lines import read_lines
 from tinybert_jax.data import fingerprint
 from tinybert_jax.errors import InputError
 from tinybert_jax.pipeline import augment, stages
 from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.settings import AT_LEAST_1, LENGTH, SEED, SHARE, check
 from tinybert_jax.tasks.glue import TASKS, find_task, spelling
 from tinybert_jax.tasks.glue_files import Rows, load_rows, write_augmented
 from tinybert_jax.training import hosts

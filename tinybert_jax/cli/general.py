@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from tinybert_jax.cli import command_line
-from tinybert_jax.cli.options import AT_LEAST_1, DROPOUT, LENGTH, RATE, SEED, HostOptions, check
+from tinybert_jax.cli.options import HostOptions
 from tinybert_jax.corpus.corpus import Corpus, Packing, Source, corpus_fingerprint, open_corpus, pack_corpus
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Encoder, count_parameters, initialize
@@ -22,6 +22,7 @@ from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline import figures, general, stages, students
 from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, RATE, SEED, check
 from tinybert_jax.training import hosts
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import Hosts, say

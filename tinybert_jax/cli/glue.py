@@ -9,7 +9,6 @@ import jax
 
 from tinybert_jax.cli import command_line
 from tinybert_jax.cli.glue_options import PRETRAINED, Options
-from tinybert_jax.cli.options import check
 from tinybert_jax.data import fingerprint
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.errors import InputError
@@ -17,7 +16,9 @@ from tinybert_jax.models.encoder import count_parameters
 from tinybert_jax.models.pretrained import Pretrained, load_tokenizer
 from tinybert_jax.pipeline import augment, evaluation, glue_rows, leaderboard, report, stages, students, task, teachers
 from tinybert_jax.pipeline.lock import only_run
-from tinybert_jax.pipeline.task import Recipes, TaskRun
+from tinybert_jax.pipeline.targets import Targets
+from tinybert_jax.pipeline.task_run import Recipes, TaskRun
+from tinybert_jax.settings import check
 from tinybert_jax.tasks.glue import TASKS, GlueTask, find_task
 from tinybert_jax.tasks.glue_files import find_folder
 from tinybert_jax.training import hosts
@@ -186,7 +187,7 @@ def run_stages(
     before = run.finished("intermediate")
     if before.record["inputs"].get("teacher") != finished.fingerprint:
       say(f"{'':13} note: the student's intermediate stage learned from another teacher than {run.folder / 'teacher'}")
-    targets, about = task.Targets(distilled, [finished]), f"A student for {name}, {both}."
+    targets, about = Targets(distilled, [finished]), f"A student for {name}, {both}."
     made = task.make_prediction(distilled, targets, before, how.prediction, about, temperature=how.temperature)
     if sweep := made.record.get("sweep"):
       say(sweep_table(sweep))

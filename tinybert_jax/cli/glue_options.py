@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import tyro
 
 from tinybert_jax.augmentation.masked_words import Context
-from tinybert_jax.cli.options import AT_LEAST_1, DROPOUT, LENGTH, POSITIVE, RATE, SEED, HostOptions
+from tinybert_jax.cli.options import HostOptions
+from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, POSITIVE, RATE, SEED
 from tinybert_jax.training.hosts import Hosts
 
 PRETRAINED = "pretrained"  # as --mlm: the model of --pretrained

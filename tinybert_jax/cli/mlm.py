@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from tinybert_jax.cli import command_line
-from tinybert_jax.cli.options import AT_LEAST_1, LENGTH, RATE, SEED, HostOptions, check
+from tinybert_jax.cli.options import HostOptions
 from tinybert_jax.data.batches import row_length
 from tinybert_jax.data.masking import MASKED
 from tinybert_jax.errors import InputError
@@ -20,6 +20,7 @@ from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer
 from tinybert_jax.pipeline import figures, mlm, stages, students
 from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.settings import AT_LEAST_1, LENGTH, RATE, SEED, check
 from tinybert_jax.training import hosts
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import Hosts, say

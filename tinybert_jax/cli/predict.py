@@ -7,9 +7,10 @@ from typing import Annotated
 import jax
 import tyro
 
-from tinybert_jax.cli.options import AT_LEAST_1, LENGTH, HostOptions, check
+from tinybert_jax.cli.options import HostOptions
 from tinybert_jax.data.tables import AS_FOUND, Reading
 from tinybert_jax.pipeline import predictions
+from tinybert_jax.settings import AT_LEAST_1, LENGTH, check
 from tinybert_jax.training import hosts
 from tinybert_jax.training.hosts import Hosts
 

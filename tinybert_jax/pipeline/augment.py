@@ -22,7 +22,7 @@ from tinybert_jax.models.config import read_json
 from tinybert_jax.models.encoder import MaskedLanguageModel, count_parameters
 from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer
 from tinybert_jax.pipeline import stages
-from tinybert_jax.pipeline.task import TaskRun
+from tinybert_jax.pipeline.task_run import TaskRun
 from tinybert_jax.training.hosts import say
 
 STAGE = "augmented"

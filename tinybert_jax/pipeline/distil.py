@@ -18,7 +18,7 @@ from tinybert_jax.pipeline.own_data import Where
 from tinybert_jax.pipeline.recipes import Learners, choose_recipes
 from tinybert_jax.pipeline.stages import Finished
 from tinybert_jax.pipeline.targets import GivenTargets, Targets
-from tinybert_jax.pipeline.task import Recipes, TaskRun
+from tinybert_jax.pipeline.task_run import Recipes, TaskRun
 from tinybert_jax.pipeline.thresholds import tuned
 from tinybert_jax.settings import from_flat
 from tinybert_jax.training.hosts import say

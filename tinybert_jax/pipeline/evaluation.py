@@ -16,7 +16,7 @@ from tinybert_jax.pipeline import cards, report, stage_records
 from tinybert_jax.pipeline.attention import attention_maps
 from tinybert_jax.pipeline.environment import environment
 from tinybert_jax.pipeline.measurement import Models, compare, measure, teacher_logits
-from tinybert_jax.pipeline.task import TaskRun
+from tinybert_jax.pipeline.task_run import TaskRun
 from tinybert_jax.training import hosts
 from tinybert_jax.training.evaluate import predict
 

@@ -10,7 +10,7 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline.augment import first_examples
 from tinybert_jax.pipeline.cards import Data, Origin
-from tinybert_jax.pipeline.task import TaskRows
+from tinybert_jax.pipeline.task_run import TaskRows
 from tinybert_jax.tasks.glue import DIAGNOSTIC, GlueTask
 from tinybert_jax.tasks.glue_files import HUB, find_folder, load_rows
 from tinybert_jax.training.hosts import say

@@ -12,7 +12,7 @@ from tinybert_jax.models.encoder import SequenceClassifier
 from tinybert_jax.pipeline import budget
 from tinybert_jax.pipeline.budget import Batches, Passes, Speed
 from tinybert_jax.pipeline.plan import planned
-from tinybert_jax.pipeline.task import Recipes, TaskRows
+from tinybert_jax.pipeline.task_run import Recipes, TaskRows
 from tinybert_jax.settings import AT_LEAST_1, POSITIVE, RATE
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import say
@@ -30,7 +30,7 @@ class TrainingOptions:
   teacher_epochs: Annotated[int | None, AT_LEAST_1] = None
   """Passes of fine-tuning --pretrained. Default: 3, more for few rows, fewer where --minutes do not allow them."""
   teacher_batch_size: Annotated[int, AT_LEAST_1] = 32
-  """Rows in a batch of the teacher's."""
+  """Rows in a batch of fine-tuning the teacher."""
   teacher_learning_rate: Annotated[float | None, RATE] = None
   """Peak learning rate of the teacher. Default: 3e-5 from width 512 on, else 1e-4."""
   intermediate_epochs: Annotated[int | None, AT_LEAST_1] = None
@@ -50,7 +50,7 @@ class TrainingOptions:
   """Run prediction distillation with batches of 16 and 32, and a third, two thirds and all of its rate; keep the best
   on dev."""
   temperature: Annotated[float, POSITIVE] = 1.0
-  """Of the softmax or sigmoid in prediction distillation."""
+  """Temperature of the softmax or sigmoid in prediction distillation."""
 
 
 @dataclasses.dataclass(frozen=True)

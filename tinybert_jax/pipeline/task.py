@@ -17,21 +17,10 @@ from tinybert_jax.models.pretrained import Pretrained
 from tinybert_jax.pipeline.scale import UNSCALED, scale_of
 from tinybert_jax.pipeline.stage_fit import AnyTargets, dev_scores, fit_stage, without_labels
 from tinybert_jax.pipeline.stages import Finished, Made
-from tinybert_jax.pipeline.targets import GivenTargets, Targets
-from tinybert_jax.pipeline.task_run import Recipes, TaskRows, TaskRun
+from tinybert_jax.pipeline.targets import GivenTargets
+from tinybert_jax.pipeline.task_run import TaskRun
 from tinybert_jax.training.fit import Recipe
-
-__all__ = [
-  "GivenTargets",
-  "Recipes",
-  "Targets",
-  "TaskRows",
-  "TaskRun",
-  "make_intermediate",
-  "make_labels",
-  "make_prediction",
-  "make_teacher",
-]
+from tinybert_jax.training.loop import TrainResult
 
 
 def make_teacher(
@@ -125,16 +114,19 @@ def make_prediction(
     values = targets.values()
     scale = scale_of(values) if run.standardizes else UNSCALED
     rows = with_teacher_targets(without_labels(run.rows.transfer), scale.standardized(values))
+    best: TrainResult | None = None  # alone: the state of each would be memory for as many models
     tried = []
     for recipe in recipes:
       title = f"batch{recipe.batch_size}-rate{recipe.learning_rate:g}"
       result = fit_stage(
         run, work / title, model, params, loss_fn, rows, recipe, f"{name} {title}", scale=scale, targets=targets
       )
-      tried.append((recipe.as_inputs() | dict(result.metrics), result))
-    _, best = max(tried, key=lambda point: point[1].metrics["score"])
-    sweep = {"sweep": [point for point, _ in tried]} if len(recipes) > 1 else {}
-    return Made(config, scale.folded(best.params), dict(best.metrics) | sweep)
+      tried.append(recipe.as_inputs() | dict(result.metrics))
+      if best is None or result.metrics["score"] > best.metrics["score"]:
+        best = result
+    if best is None:
+      raise ValueError("no recipe is given")
+    return Made(config, scale.folded(best.params), dict(best.metrics) | ({"sweep": tried} if len(recipes) > 1 else {}))
 
   inputs = {
     "teacher": targets.fingerprint,

@@ -6,7 +6,7 @@ import scipy.special
 from tinybert_jax.data import fingerprint
 from tinybert_jax.errors import InputError
 from tinybert_jax.pipeline.stages import Finished
-from tinybert_jax.pipeline.task import TaskRun
+from tinybert_jax.pipeline.task_run import TaskRun
 from tinybert_jax.tasks.classification import MultiLabel
 from tinybert_jax.training.evaluate import predict
 
