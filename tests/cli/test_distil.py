@@ -118,10 +118,10 @@ def test_predictions_are_those_of_transformers(made, tmp_path):
     np.testing.assert_allclose(row["probability"], theirs["score"], rtol=1e-4)
   length = json.loads((made.out / "metrics.json").read_text())["data"]["max_length"]
   long = write(tmp_path / "long.csv", [("hello " * 100, "x")])
-  for name, options in (("default", {}), ("same", {"max_length": length}), ("more", {"max_length": 100})):
-    predict_table(made.out / "student", long, tmp_path / f"{name}.jsonl", **options)
-  default, same, more = ((tmp_path / f"{name}.jsonl").read_text() for name in ("default", "same", "more"))
-  assert default == same != more
+  for name, more in (("default", {}), ("same", {"max_length": length}), ("longer", {"max_length": 100})):
+    predict_table(made.out / "student", long, tmp_path / f"{name}.jsonl", **more)
+  default, same, longer = ((tmp_path / f"{name}.jsonl").read_text() for name in ("default", "same", "longer"))
+  assert default == same != longer
   with pytest.raises(InputError, match="the name must end in"):
     predict_table(made.out / "student", data, tmp_path / "out.xlsx")
 
