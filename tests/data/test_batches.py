@@ -186,6 +186,11 @@ def test_tokenize_cuts_and_pairs():
     (["a", "b"], None, "row 1: the label is 'a'"),
     ([[0, 1], [1, 0, 1]], 2, r"row 2: the label is \[1, 0, 1\], and a 0 or 1 is needed for each of the model's 2"),
     ([[0, 1], [0, 3]], 2, r"row 2: the label is \[0, 3\]"),
+    ([[0.0, 1.0], [0.5, None]], 2, r"row 2: the label is \[0.5, None\]"),
+    ([[0.0, 1.0], [0.5, float("nan")]], None, r"row 2: the label is \[0.5, nan\]"),
+    ([[True, False]], 2, r"row 1: the label is \[True, False\]"),
+    ([["a", "b"]], 2, r"row 1: the label is \['a', 'b'\]"),
+    ([[], [2]], None, r"row 2: the label is \[2\]"),
   ],
 )
 def test_labels_that_no_model_of_so_many_can_learn(labels, number, problem):

@@ -6,6 +6,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tinybert_jax.errors import InputError
 
@@ -45,20 +46,21 @@ def _check_classes(values: np.ndarray, num_labels: int | None) -> None:
 
 
 def _check_lists(column: Any, num_labels: int | None) -> None:
-  lists = column.to_pylist()
   if num_labels is not None:
-    _refuse(
-      np.array([len(one) != num_labels for one in lists], bool),
-      lists,
-      f"a 0 or 1 is needed for each of the model's {num_labels} classes",
-    )
-  wrong = [any(isinstance(one, bool) or one is None or not 0 <= one <= 1 for one in each) for each in lists]
-  _refuse(np.array(wrong, bool), lists, "numbers from 0 to 1 are needed, one a class")
+    sizes = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+    _refuse(sizes != num_labels, column, f"a 0 or 1 is needed for each of the model's {num_labels} classes")
+  values, is_wrong = pc.list_flatten(column), np.zeros(len(column), bool)
+  if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+    numbers = values.to_numpy(zero_copy_only=False)  # None as NaN
+    is_wrong[pc.list_parent_indices(column).to_numpy()[~((numbers >= 0) & (numbers <= 1))]] = True
+  else:
+    is_wrong[:] = True
+  _refuse(is_wrong, column, "numbers from 0 to 1 are needed, one a class")
 
 
-def _refuse(is_wrong: np.ndarray, values: Sequence[Any] | np.ndarray, needed: str) -> None:
+def _refuse(is_wrong: np.ndarray, values: Sequence[Any] | np.ndarray | pa.Array, needed: str) -> None:
   if is_wrong.any():
     row = int(is_wrong.argmax())
     value = values[row]
-    shown = value.item() if isinstance(value, np.generic) else value
+    shown = value.item() if isinstance(value, np.generic) else value.as_py() if isinstance(value, pa.Scalar) else value
     raise InputError(f"row {row + 1}: the label is {shown!r:.60}, and {needed}")

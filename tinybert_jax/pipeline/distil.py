@@ -188,6 +188,6 @@ def _counts(prepared: Prepared, run: TaskRun, distilled: TaskRun) -> dict[str, A
     "augmented": len(distilled.rows.transfer) - len(run.rows.transfer),
     "dev": len(data.dev),
     "test": 0 if data.test is None else len(data.test),
-    "share_cut": own_data.share_cut(data, prepared.tokenizer, prepared.max_length),
+    "share_cut": prepared.share_cut,
     "notes": list(data.notes),
   }

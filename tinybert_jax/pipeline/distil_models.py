@@ -9,7 +9,7 @@ from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tok
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline import own_data, segments, students, teachers
 from tinybert_jax.pipeline.distil_settings import Settings
-from tinybert_jax.pipeline.own_data import OwnData
+from tinybert_jax.pipeline.own_data import Length, OwnData
 from tinybert_jax.pipeline.own_tables import Known
 from tinybert_jax.pipeline.student_choice import choose_student
 from tinybert_jax.tasks.own_task import kind_of_model
@@ -26,6 +26,7 @@ class Prepared:
     data: before it is tokens.
     tokenizer: of teacher and student.
     max_length: of a row, in tokens.
+    share_cut: of the texts that are longer.
     teachers: one or several; none where targets came with the data.
     student: to begin with.
     layers: the teacher's that the student's learn from.
@@ -35,6 +36,7 @@ class Prepared:
   data: OwnData
   tokenizer: Tokenizer
   max_length: int
+  share_cut: float
   teachers: list[Pretrained]
   student: Pretrained
   layers: tuple[int, ...]
@@ -56,10 +58,11 @@ def prepare(settings: Settings) -> Prepared:
   for name, model in zip(options.teacher, models, strict=False):
     _check_same_tokens(name, model, tokenizer)
   students.check_vocabulary(str(source), like, tokenizer)
-  length = settings.max_length or own_data.fitting_length(data, tokenizer, like.max_position_embeddings)
+  chosen_length = own_data.choose_length(data, tokenizer, like.max_position_embeddings, settings.max_length)
+  length = chosen_length.tokens
   for name, model in zip(options.teacher or ["the teacher"], models, strict=False):
     students.check_length(name, model.config, length)
-  _say_data(data, tokenizer, length)
+  _say_data(data, chosen_length)
   chosen = choose_student(shape, like, tokenizer, length, out=settings.out, seed=settings.seed)
   students.check_length("the student", chosen.config, length)
   if "pair" in data.transfer.column_names:
@@ -74,7 +77,7 @@ def prepare(settings: Settings) -> Prepared:
     say(f"teacher  {', '.join(options.teacher or [str(options.pretrained)])}: {sizes} parameters")
   say(f"student  {chosen.reason}; {count_parameters(student.params):,} parameters")
   say(f"devices  {hosts.describe()}\nwrites   {settings.out}")
-  return Prepared(data, tokenizer, length, models, student, layers, chosen.params is not None)
+  return Prepared(data, tokenizer, length, chosen_length.share_cut, models, student, layers, chosen.params is not None)
 
 
 def _name(settings: Settings) -> str:
@@ -113,7 +116,7 @@ def _check_same_tokens(name: str, model: Pretrained, tokenizer: Tokenizer) -> No
     raise InputError(f"--teacher {name}: its tokenizer is not the first teacher's; teachers together read one's tokens")
 
 
-def _say_data(data: OwnData, tokenizer: Tokenizer, length: int) -> None:
+def _say_data(data: OwnData, length: Length) -> None:
   labelled = "no labels" if data.labelled is None else f"{len(data.labelled):,} labelled rows"
   tested = "" if data.test is None else f", {len(data.test):,} to test"
   kind = data.task.kind.replace("_", "-")
@@ -122,5 +125,4 @@ def _say_data(data: OwnData, tokenizer: Tokenizer, length: int) -> None:
   say(f"data     {labelled}, {len(data.transfer):,} rows to distil over, {len(data.dev):,} to choose by{tested}")
   for note in data.notes:
     say(f"         {note}")
-  cut = own_data.share_cut(data, tokenizer, length)
-  say(f"length   {length} tokens, {cut:.1%} of the texts are longer and cut")
+  say(f"length   {length.tokens} tokens, {length.share_cut:.1%} of the texts are longer and cut")

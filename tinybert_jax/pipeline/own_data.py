@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import datasets
 import numpy as np
@@ -49,6 +50,13 @@ class OwnData:
   targets: np.ndarray | None
   dev_targets: np.ndarray | None
   notes: tuple[str, ...]
+
+
+class Length(NamedTuple):
+  """The tokens that texts are cut to, and the share of the texts that are longer."""
+
+  tokens: int
+  share_cut: float
 
 
 def load(sources: Sources, *, name: str, known: Known, seed: int) -> OwnData:
@@ -101,17 +109,23 @@ def tokenized(
   return TaskRows(data.transfer, labelled, tokens(data.transfer), {"dev": tokens(data.dev)}), test
 
 
-def fitting_length(data: OwnData, tokenizer: Tokenizer, positions: int) -> int:
-  """Returns the tokens that 99% of the texts have at most: a multiple of 8, from 16 to 512 or the model's positions."""
-  most = min(_LONGEST, positions)
-  lengths = _lengths(data, tokenizer, most)
+def choose_length(data: OwnData, tokenizer: Tokenizer, positions: int, asked: int | None) -> Length:
+  """Returns the tokens that texts are cut to.
+
+  By default 99% of the texts have no more: a multiple of 8, from 16 to 512 or the model's positions.
+
+  Args:
+    data: whose texts to distil over are looked at, 20,000 of them at most.
+    tokenizer: of the models.
+    positions: that the model has.
+    asked: the tokens, where an option gives them.
+  """
+  most = asked or min(_LONGEST, positions)
+  rows = data.transfer.select(range(0, len(data.transfer), max(1, len(data.transfer) // _MEASURED)))
+  lengths = row_length(tokenize_rows(tokenizer, rows, most + 1))
   needed = int(np.quantile(lengths, _COVERED, method="higher"))
-  return int(min(most, max(16, -(-needed // 8) * 8)))
-
-
-def share_cut(data: OwnData, tokenizer: Tokenizer, max_length: int) -> float:
-  """Returns the share of the texts that are longer than `max_length` tokens."""
-  return float(np.mean(_lengths(data, tokenizer, max_length + 1) > max_length))
+  tokens = asked or int(min(most, max(16, -(-needed // 8) * 8)))
+  return Length(tokens, float(np.mean(lengths > tokens)))
 
 
 def _without_labels(known: Known, sources: Sources) -> tuple[str, tuple[str, ...]]:
@@ -130,8 +144,3 @@ def _pieces(
   labelled = train.rows.first(most, seed) if train else None
   without = train.without if train else None
   return labelled, [part.first(most, seed) for part in (unlabelled, without) if part is not None]
-
-
-def _lengths(data: OwnData, tokenizer: Tokenizer, at_most: int) -> np.ndarray:
-  rows = data.transfer.select(range(0, len(data.transfer), max(1, len(data.transfer) // _MEASURED)))
-  return row_length(tokenize_rows(tokenizer, rows, at_most))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
+import jax
 import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
@@ -73,6 +74,7 @@ def predict_table(
   check_out(out, [Path(source) for source in sources])
   loaded = load_pretrained(model, SequenceClassifier, finished=True)
   tokenizer, module = load_tokenizer(model), SequenceClassifier(loaded.config)
+  params = jax.device_put(loaded.params)  # once, and not for each piece
   positions = loaded.config.max_position_embeddings
   max_length = max_length or min(_LONGEST, positions, tokenizer.model_max_length)
   if max_length > positions:
@@ -95,7 +97,7 @@ def predict_table(
         logits = np.empty((0, len(task.labels)), np.float32)
         if has:
           token_rows = with_segments(tokenize(tokenizer, *read, max_length=max_length), loaded.config)
-          logits = predict(module, loaded.params, token_rows, batch_size=batch_size, lengths=lengths, name=str(model))
+          logits = predict(module, params, token_rows, batch_size=batch_size, lengths=lengths, name=str(model))
         yield _with_predictions(piece, task, logits, has)
         rows, empty = rows + len(piece), empty + len(piece) - len(has)
         bar.update(len(piece))

@@ -13,7 +13,7 @@ from tinybert_jax.pipeline.task_run import TaskRun
 from tinybert_jax.training import hosts
 from tinybert_jax.training.evaluate import predict
 
-_FILE, _OLD_FILE = "teacher_targets.npz", "teacher_logits.npz"  # the second is of version 0.2 and before
+_FILE, _OLD_FILE = "teacher_targets.npz", "teacher_logits.npz"  # the second is of version 0.1
 
 
 class Targets:
