@@ -1,7 +1,7 @@
 """A student of your own classes from a CSV file, in one call.
 
 Run it:  python examples/own_csv.py $(python -m experiments.demo_data)
-Time:    about two minutes on two CPU cores, offline after `make demo`. Without an argument it takes
+Time:    about three minutes on two CPU cores, offline after `make demo`. Without an argument it takes
          bert-base-uncased from the hub, and longer.
 """
 
