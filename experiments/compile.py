@@ -66,23 +66,23 @@ class Options:
   topology: str = "v5e:4x4"
   """Chips and their arrangement: v5e:2x2 to v5e:16x16, v4:2x2x1, v5p:2x2x1, v6e:2x2 and the like."""
   chips: int | None = None
-  """Compile for the first so many chips of it, by default for all."""
+  """Number of chips of the topology to compile for; by default all."""
   teacher: str = "bert-base"
   """Shape of the teacher: a preset, a config.json, or a directory that holds one."""
   student: str = "tinybert-4l-312d"
-  """Shape of the student, likewise."""
+  """Shape of the student: a preset, a config.json, or a directory that holds one."""
   batch_size: int = 256
-  """Sequences in a batch, of one chip."""
+  """Sequences in the batch of one chip."""
   max_length: int = 128
   """Tokens in a sequence."""
   dtype: Literal["bfloat16", "float32"] = "bfloat16"
-  """Of matrix products and activations."""
+  """Number format of matrix products and activations."""
   dropout: bool = True
-  """Whether the student drops, as it does in a run."""
+  """Compile the student with dropout, as in a run."""
   attention: AttentionForm = "plain"
-  """fused: by kernels that keep the attention scores on the chip. The compiler counts them by what they tell it."""
+  """How attention is computed. fused: by kernels that keep the scores on the chip."""
   shard_params: bool = False
-  """Spread parameters and optimizer state over the chips."""
+  """Split parameters and optimizer state over the chips."""
   accumulate: int = 1
   """Micro-batches that a chip's batch is computed in."""
   json: Path | None = None

@@ -47,7 +47,7 @@ class Options:
   teacher_epochs: Annotated[int, AT_LEAST_1] = 6
   """Passes of fine-tuning the teacher over the labelled documents."""
   teacher_batch_size: Annotated[int, AT_LEAST_1] = 16
-  """Documents in a batch of the teacher's."""
+  """Documents in a batch of the teacher."""
   teacher_learning_rate: Annotated[float, RATE] = 1e-4
   """The teacher's peak learning rate."""
   student_layers: Annotated[int, AT_LEAST_1] = 2
@@ -59,11 +59,11 @@ class Options:
   prediction_epochs: Annotated[int, AT_LEAST_1] = 4
   """Passes of the second stage, which distils the logits, over all documents."""
   student_batch_size: Annotated[int, AT_LEAST_1] = 32
-  """Documents in a batch of the student's."""
+  """Documents in a batch of the student."""
   student_learning_rate: Annotated[float, RATE] = 1e-3
   """The student's peak learning rate, in both stages."""
   max_train_examples: Annotated[int | None, AT_LEAST_1] = None
-  """Take only so many training documents, for a trial."""
+  """Take only this many training documents, for a trial."""
   debug: bool = False
   """Show the traceback of an error."""
 

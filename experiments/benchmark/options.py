@@ -47,10 +47,10 @@ class Options:
   steps: int | None = None
   """(general) Steps in a turn. Default: 2 on a CPU, else 20."""
   dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-  """(general) Of matrix products and activations, ours and the best PyTorch's; auto is bfloat16 on TPU and GPU,
-  float32 on CPU. The original's is float32."""
+  """(general) Number format of matrix products and activations, ours and the best PyTorch's. auto: bfloat16 on TPUs and
+  GPUs, float32 on CPUs. The original's is float32."""
   compile: bool = True
-  """(general) Whether the best PyTorch is compiled by torch.compile."""
+  """(general) Compile the best PyTorch by torch.compile."""
   out: Path = Path("lengths.png")
   """(lengths) The picture to write."""
   debug: bool = False

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import types
+from typing import Literal
 
 import pytest
 
@@ -133,3 +134,29 @@ def test_the_command_can_be_given_again(monkeypatch, module, program, expected):
   monkeypatch.setitem(sys.modules, "__main__", main)
   monkeypatch.setattr(sys, "argv", [program, "glue", "--out", "a b"])
   assert command_line.command() == expected
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownOptions:
+  """What it does."""
+
+  words: int | None = None
+  """How many words it takes, where the
+  text of this option goes on in a second line."""
+  names: tuple[str, ...] = ()
+  """Names."""
+  kind: Literal["big", "small"] | None = None
+  """Kind."""
+  debug: bool = False
+  """Show the traceback of an error."""
+
+
+def test_help_shows_kinds_of_values_and_no_default_that_tells_nothing(capsys):
+  with pytest.raises(SystemExit):
+    command_line.run(lambda options: None, ShownOptions, "test", ["--help"])
+  help_text = capsys.readouterr().out
+  assert "None" not in help_text and "(default" not in help_text
+  assert "--words INT" in help_text and "--kind {big,small}" in help_text
+  lines = [line.strip("│ ") for line in help_text.splitlines()]
+  assert "where the text of this option" in " ".join(lines)
+  assert not any(line in ("where the", "the") for line in lines)

@@ -41,21 +41,21 @@ class Options:
   task: str | None = None
   """cola, sst-2, mrpc, sts-b, qqp, mnli, qnli, rte or wnli."""
   text: Path | None = None
-  """Instead of --task, a text file or a folder of .txt files, compressed or not, a text a line."""
+  """In place of --task, a text file or a folder of .txt files, compressed or not, with one text per line."""
   data: Path | None = None
   """Folder of GLUE's official TSV files, one folder a task; by default the hub's nyu-mll/glue."""
   out: Path = Path("runs/glue")
-  """Everything is written to a folder of the task's or the file's name in here. The command glue with the same --out
-  uses it as it is where augmented is not among its --stages."""
+  """Everything is written to a folder in here, named after the task or the file. The command glue with the same --out
+  uses it, if augmented is not among its --stages."""
   mlm: str | None = "bert-base-uncased"
-  """Model directory or hub id of a masked language model; None leaves every word to --glove."""
+  """Model directory or hub id of a masked language model. None: --glove replaces every word."""
   glove: Path | None = None
-  """Word vectors: glove.*.txt, word2vec's text format, or a directory of *_emb.npy and *_index.parquet; by default
-  words of several pieces stay."""
+  """Word vectors: glove.*.txt, word2vec's text format, or a directory of *_emb.npy and *_index.parquet. Without
+  them, words of several pieces are not replaced."""
   glove_words: Annotated[int, AT_LEAST_1] = 100_000
-  """The most frequent words of --glove that are read."""
+  """Number of words to read from --glove, the most frequent ones."""
   copies: Annotated[int | None, AT_LEAST_1] = None
-  """Copies that are drawn of each text; by default 10 for MNLI and QQP, 20 for QNLI and SST-2, else 30."""
+  """Copies to draw of each text; by default 10 for MNLI and QQP, 20 for QNLI and SST-2, else 30."""
   candidates: Annotated[int, AT_LEAST_1] = CANDIDATES
   """Candidates for a word (the paper's K)."""
   replaced: Annotated[float, SHARE] = REPLACED
@@ -64,17 +64,17 @@ class Options:
   """What the masked language model reads: the masked sentence alone, as in the paper, or a pair of it and the unmasked
   one, as in the original program."""
   max_length: Annotated[int | None, LENGTH] = None
-  """Tokens that the masked language model reads; of longer sentences, those around the masked word. By default 128, or
-  as many as the model has positions for."""
+  """Tokens that the masked language model reads; in longer sentences, those around the masked word. By default 128, or
+  the model's number of positions if that is smaller."""
   max_train_examples: Annotated[int | None, AT_LEAST_1] = None
-  """Take only so many training rows, for a trial."""
+  """Take only this many training rows, for a trial."""
   seed: Annotated[int, SEED] = 0
   """Random seed for drawing words."""
   batch_size: Annotated[int | None, AT_LEAST_1] = None
-  """Masked sentences in a batch, over all devices; by default 48 on a CPU, else 1024. It changes the speed and no
-  word."""
+  """Masked sentences in a batch, over all devices; by default 48 on a CPU, else 1024. It changes only the
+  speed."""
   show: Annotated[int | None, AT_LEAST_1] = None
-  """Print the words and candidates of so many rows, drawn by the seed, and write nothing."""
+  """Print the words and candidates of this many rows, drawn by the seed, and write nothing."""
   tsv: bool = False
   """Write train.tsv in the official layout too."""
   hosts: HostOptions = dataclasses.field(default_factory=Hosts)

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 import jax
 import tyro
 
+from tinybert_jax.cli import help_text
 from tinybert_jax.errors import InputError, RunStopped, WorkerKilled
 
 
@@ -64,7 +65,7 @@ def run(
     print(f"{twice} is given twice, and only once would count; give all its values after one", file=sys.stderr)
     sys.exit(2)
   with quiet_when_unread():
-    options = tyro.cli(options_class, prog=prog, args=arguments)
+    options = tyro.cli(options_class, prog=prog, args=arguments, registry=help_text.registry())
   keep_freed_memory()
   if not options.debug:
     # Orbax logs the tracebacks of errors that it raises too, and the hub's client each of its attempts.
@@ -141,7 +142,7 @@ def keep_freed_memory() -> None:
 
 
 def _sentence(error: BaseException) -> str | None:
-  """Returns what went wrong, for whom it may concern; None where only a traceback tells."""
+  """Returns a one-sentence message, or None to show the traceback."""
   if isinstance(error, KeyboardInterrupt):
     return f"stopped; {_GOES_ON}"
   if isinstance(error, OSError):

@@ -30,8 +30,8 @@ class Options:
   are the same; the same command goes on where it stopped.
   """
 
-  run: Annotated[Settings, tyro.conf.arg(name=""), tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff] = (
-    dataclasses.field(default_factory=Settings)
+  run: Annotated[Settings, tyro.conf.arg(name=""), tyro.conf.OmitArgPrefixes] = dataclasses.field(
+    default_factory=Settings
   )
   hosts: HostOptions = dataclasses.field(default_factory=Hosts)
   debug: bool = False

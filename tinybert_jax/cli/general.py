@@ -50,29 +50,29 @@ class Options:
   weights: tuple[float, ...] = ()
   """How often the documents of each --corpus are in an epoch; a fraction is a share of them. Default: once each."""
   text_column: str = "text"
-  """Where .jsonl, .parquet and the hub's data sets have the text."""
+  """Column of the text in .jsonl and .parquet files and the hub's data sets."""
   segments: Literal["single", "pair"] = "single"
-  """single: sequences are filled up with one text. pair: two segments, half of the time from different documents
-  (nearby ones), and a tenth of the documents in short sequences, as in BERT's pretraining and the original program."""
+  """What a sequence holds. single: one text. pair: two segments, half of the time from different documents (nearby
+  ones), and a tenth of the documents in short sequences, as in BERT's pretraining and the original program."""
   max_length: Annotated[int, LENGTH] = 128
   """Tokens in a sequence."""
   held_out: float = 0.005
-  """Share of the documents that are kept to measure the losses on."""
+  """Share of the documents (0 to 1) that is kept to measure the losses on."""
   cache: Path = Path("runs/corpus")
   """Folder of packed sequences, for all runs over the same text. Files above 16 MiB are known by size and samples."""
   workers: Annotated[int | None, AT_LEAST_1] = None
-  """Processes that tokenise; by default one a core, at most 8."""
+  """Processes that tokenise; by default one per core, at most 8."""
   prepare: bool = False
-  """Store the packed sequences and end there; needs no accelerator."""
+  """Store the packed sequences and stop; needs no accelerator."""
   pretrained: str = "bert-base-uncased"
   """Model directory or hub id of the teacher, a BERT that is not fine-tuned."""
   student: str = "tinybert-4l-312d"
   """Preset (tinybert-4l-312d, tinybert-6l-768d, bert-base), config.json, or a model to go on from (directory or hub
   id)."""
   student_layers: Annotated[int | None, AT_LEAST_1] = None
-  """Layers of the student, where --student is a preset."""
+  """Number of layers of the student, if --student is a preset."""
   student_dropout: Annotated[float | None, DROPOUT] = None
-  """Dropout of the student; by default its configuration's."""
+  """Dropout rate of the student; by default its configuration's."""
   layer_map: str = "uniform"
   """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
   out: Path = Path("runs/general")
@@ -80,33 +80,32 @@ class Options:
   epochs: Annotated[int, AT_LEAST_1] = 3
   """Passes over the sequences."""
   steps: Annotated[int | None, AT_LEAST_1] = None
-  """Batches of the run, in place of --epochs."""
+  """Steps (batches) of the run, in place of --epochs."""
   batch_size: Annotated[int, AT_LEAST_1] = 256
   """Sequences in a batch, of all devices together."""
   batch_size_per_device: Annotated[int | None, AT_LEAST_1] = None
-  """Sequences of a batch on each device, in place of --batch-size; such a run goes on with as many devices alone."""
+  """Sequences in a batch of each device, in place of --batch-size. Such a run continues only on as many devices."""
   accumulate: Annotated[int, AT_LEAST_1] = 1
-  """Parts that each batch is computed in, one after the other, to save memory; the result is the
-  same, but for dropout's random bits."""
+  """Parts that each batch is computed in, one after the other, to save memory. Only dropout's random bits differ."""
   learning_rate: Annotated[float, RATE] = 5e-5
   """Peak learning rate."""
   warmup: Annotated[float, DROPOUT] = 0.1
-  """Share of the steps in which the rate rises to its peak."""
+  """Share of the steps (0 to 1) in which the learning rate rises to its peak."""
   decay: Decay = "linear"
-  """How the rate falls to 0 after its peak; constant: not at all."""
+  """How the learning rate falls to 0 after its peak. constant: it does not fall."""
   dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-  """Type of matrix products and activations; auto is bfloat16 on TPU and GPU, float32 on CPU."""
+  """Number format of matrix products and activations. auto: bfloat16 on TPUs and GPUs, float32 on CPUs."""
   attention: AttentionForm = "plain"
-  """How attention is computed; fused: by kernels for TPU that keep the scores on the chip. They are compiled for it and
-  tested by an interpreter, slow elsewhere, and have not run on a TPU yet."""
+  """How attention is computed. fused: by kernels for TPUs that keep the scores on the chip. They are slow elsewhere,
+  and have been tested by an interpreter, but not on a TPU yet."""
   parallel: Literal["mesh", "pmap"] = "mesh"
-  """How the devices share a batch; both give the same numbers, but for dropout's random bits."""
+  """How the devices share a batch. Only dropout's random bits differ between the two."""
   shard_params: bool = False
-  """Spread parameters and optimizer state over the devices too, to save memory (with --parallel mesh)."""
+  """Split parameters and optimizer state over the devices too, to save memory (with --parallel mesh)."""
   log_every: Annotated[int, AT_LEAST_1] = 20
   """Steps between two rows of the log."""
   evaluate_every: Annotated[int | None, AT_LEAST_1] = None
-  """Steps between measuring the losses on what is held out; by default a twentieth of the run, at most 5,000."""
+  """Steps between two measurements of the losses on held-out text; by default a twentieth of the run, at most 5,000."""
   checkpoint_every: Annotated[int | None, AT_LEAST_1] = None
   """Steps between checkpoints; by default a twentieth of the run, at most 1,000."""
   seed: Annotated[int, SEED] = 0

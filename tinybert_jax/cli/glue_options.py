@@ -30,20 +30,20 @@ class Options:
   out: Path = Path("runs/glue")
   """Everything is written to a folder of the task's name in here."""
   stages: tuple[Stage, ...] = ("augmented", "teacher", "intermediate", "prediction", "evaluate")
-  """Stages to run. labels, not among the default ones, trains the same student on the labels alone, to compare with."""
+  """Stages to run. The stage labels trains the same student on the labels alone, to compare with."""
   pretrained: str = "bert-base-uncased"
   """Model directory or hub id of the BERT that becomes the teacher."""
   teacher: str | None = None
   """Model directory or hub id of a teacher that is fine-tuned on the task already, instead of --pretrained."""
   teacher_labels: tuple[str, ...] = ()
-  """The class names of --teacher in the order of its logits, where its configuration does not tell."""
+  """Class names in the order of the teacher's logits, if its configuration does not name them."""
   student: str = "tinybert-4l-312d"
   """Preset (tinybert-4l-312d, tinybert-6l-768d, bert-base), config.json, model directory or hub id, such as
   huawei-noah/TinyBERT_General_4L_312D."""
   student_layers: Annotated[int | None, AT_LEAST_1] = None
-  """Layers of the student, where --student is a preset."""
+  """Number of layers of the student, if --student is a preset."""
   student_dropout: Annotated[float | None, DROPOUT] = None
-  """Dropout of the student; by default its configuration's."""
+  """Dropout rate of the student; by default its configuration's."""
   layer_map: str = "uniform"
   """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
   augment: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -51,11 +51,11 @@ class Options:
   no_augment: tyro.conf.FlagCreatePairsOff[bool] = False
   """Distil over the data as it is in any task."""
   mlm: str | None = PRETRAINED
-  """Model directory or hub id of the masked language model that augments; pretrained is that of --pretrained, where it
-  has such a head, and None leaves every word to --glove."""
+  """Model directory or hub id of the masked language model that replaces words. pretrained: the head of --pretrained,
+  if it has one. None: --glove replaces every word."""
   glove: Path | None = None
-  """Word vectors that augment words of several pieces, or all where there is no masked language model; see
-  the command augment."""
+  """Word vectors that replace words of several pieces, or all words without a masked language model; see the command
+  augment for their formats."""
   copies: Annotated[int | None, AT_LEAST_1] = None
   """Copies of each text in the augmented data; by default 10 for MNLI and QQP, 20 for QNLI and SST-2, else 30."""
   context: Context = "masked"
@@ -63,11 +63,11 @@ class Options:
   max_length: Annotated[int | None, LENGTH] = None
   """Tokens that a text or pair is cut to; by default 64 for single sentences, 128 for pairs."""
   max_train_examples: Annotated[int | None, AT_LEAST_1] = None
-  """Take only so many training rows, for a trial."""
+  """Take only this many training rows, for a trial."""
   seed: Annotated[int, SEED] = 0
   """Random seed for initialisation, order of rows, dropout and augmentation."""
   teacher_epochs: Annotated[int, AT_LEAST_1] = 3
-  """Passes of fine-tuning the teacher."""
+  """Passes over the data in fine-tuning the teacher."""
   teacher_batch_size: Annotated[int, AT_LEAST_1] = 32
   """Rows in a batch of fine-tuning the teacher."""
   teacher_learning_rate: Annotated[float, RATE] = 3e-5
@@ -75,7 +75,7 @@ class Options:
   intermediate_epochs: Annotated[int | None, AT_LEAST_1] = None
   """Passes of intermediate distillation; by default 50 for CoLA, 10 for MNLI, QQP and QNLI, 20 else."""
   intermediate_steps: Annotated[int | None, AT_LEAST_1] = None
-  """Batches of intermediate distillation, in place of --intermediate-epochs."""
+  """Steps (batches) of intermediate distillation, in place of --intermediate-epochs."""
   intermediate_batch_size: Annotated[int, AT_LEAST_1] = 32
   """Rows in a batch of intermediate distillation."""
   intermediate_learning_rate: Annotated[float, RATE] = 5e-5
@@ -83,7 +83,7 @@ class Options:
   prediction_epochs: Annotated[int, AT_LEAST_1] = 3
   """Passes of prediction distillation."""
   prediction_steps: Annotated[int | None, AT_LEAST_1] = None
-  """Batches of prediction distillation, in place of --prediction-epochs."""
+  """Steps (batches) of prediction distillation, in place of --prediction-epochs."""
   prediction_batch_size: Annotated[int, AT_LEAST_1] = 32
   """Rows in a batch of prediction distillation."""
   prediction_learning_rate: Annotated[float, RATE] = 3e-5

@@ -38,8 +38,8 @@ class Options:
   """
 
   text: tuple[Path, ...]
-  """Text files or folders of .txt files, compressed or not, a text a line. Texts longer than --max-length are cut into
-  several rows; lines and ends of lines of fewer than 6 tokens are left out, and counted."""
+  """Text files or folders of .txt files, compressed or not, with one text per line. Texts longer than --max-length are
+  cut into several rows. Pieces of fewer than 6 tokens are left out, and counted."""
   pretrained: str = "bert-base-uncased"
   """Model directory or hub id of the encoder; a head that it has is trained further."""
   out: Path = Path("runs/mlm")
@@ -47,13 +47,13 @@ class Options:
   body: bool = False
   """Train the encoder as well."""
   whole_words: bool = False
-  """Mask all pieces of a word, or none; words of more pieces than a row may have masked stay."""
+  """Mask all pieces of a word, or none. Words of more pieces than may be masked in a row are never masked."""
   masked: Annotated[float, RATE] = MASKED
-  """Share of the tokens that are masked (BERT's)."""
+  """Share of the tokens (0 to 1) that is masked."""
   max_length: Annotated[int, LENGTH] = 128
   """Tokens in a row."""
   max_train_examples: Annotated[int | None, AT_LEAST_1] = None
-  """Take only so many rows, drawn by the seed."""
+  """Take only this many rows, drawn by the seed."""
   held_out: Annotated[int, AT_LEAST_1] = 500
   """Rows that are kept to measure the loss on; at most a tenth of all."""
   epochs: Annotated[int, AT_LEAST_1] = 3

@@ -33,10 +33,10 @@ class Options:
   """Column of the texts. Default: found by name or content."""
   pair: str | None = None
   """Column of second texts, where a row has two."""
-  reading: Annotated[Reading, tyro.conf.arg(name=""), tyro.conf.FlagCreatePairsOff] = AS_FOUND
+  reading: Annotated[Reading, tyro.conf.arg(name="")] = AS_FOUND
   max_length: Annotated[int | None, LENGTH] = None
-  """Tokens that a text or pair is cut to. Default: what the model was trained on, as its tokenizer
-  says, at most 512."""
+  """Tokens that a text or pair is cut to. Default: the length that the model was trained on, as its
+  tokenizer says, at most 512."""
   batch_size: Annotated[int, AT_LEAST_1] = 64
   """Rows in a batch."""
   hosts: HostOptions = dataclasses.field(default_factory=Hosts)

@@ -20,11 +20,11 @@ class Reading(NamedTuple):
   """How text files are read; None is found out."""
 
   delimiter: str | None = None
-  """Between the cells of CSV and TSV files. Default: found."""
+  """Character between the cells of CSV and TSV files. Default: found."""
   quote: str | None = None
-  """Around cells that hold delimiters; '' where quotes are text. Default: found."""
+  """Character around cells that contain delimiters; '' if quotes are part of the text. Default: found."""
   encoding: str | None = None
-  """Of text files, such as cp1252. Default: UTF-8, or what a byte order mark says."""
+  """Encoding of text files, such as cp1252. Default: UTF-8, or what a byte order mark says."""
   header: bool = True
   """The first row of CSV and TSV files has the names of the columns; else they are called 0, 1, …."""
 

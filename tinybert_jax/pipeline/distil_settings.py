@@ -51,12 +51,12 @@ class Settings:
   out: Path = Path("runs/distil")
   """Folder for everything that the run writes; the student is in its folder student."""
   stages: tuple[Stage, ...] = ("teacher", "intermediate", "prediction", "evaluate")
-  """Stages to run. labels, not among the default ones, trains the same student on the labels alone, to compare with."""
+  """Stages to run. The stage labels trains the same student on the labels alone, to compare with."""
   max_length: Annotated[int | None, LENGTH] = None
   """Tokens that a text or pair is cut to. Default: as many as 99% of the texts have, at most 512."""
   threshold: Literal["half", "tuned"] = "half"
-  """With several labels at once: from which probability a class is given. tuned: the best for each class on dev; the
-  student is saved so that one half means it."""
+  """Probability from which a class is assigned, for several labels at once. half: 0.5. tuned: the best for each
+  class on dev. It is built into the saved student, for which 0.5 is right then."""
   seed: Annotated[int, SEED] = 0
   """Random seed for the dev split, initialisation, order of rows, dropout and augmentation."""
 

@@ -22,13 +22,13 @@ class Sources:
   """Where the data is, and how it is read."""
 
   train: tuple[str, ...] = ()
-  """Tables of texts with labels."""
+  """Tables of texts with labels, to train on."""
   unlabelled: tuple[str, ...] = ()
-  """Tables of texts to distil over besides; their labels are not read."""
+  """Tables of more texts to distil over. Labels in them are not read."""
   dev: tuple[str, ...] = ()
-  """Table of texts with labels that choose the best step. Default: a share of --train."""
+  """Tables of texts with labels, to choose the best step by. Default: a share of --train (see --dev-share)."""
   test: tuple[str, ...] = ()
-  """Table of texts with labels to measure teacher and student on. Default: what chose the best step."""
+  """Tables of texts with labels, to measure teacher and student on. Default: the rows that chose the best step."""
   text: str | None = None
   """Column of the texts. Default: found by name or content."""
   pair: str | None = None
@@ -36,17 +36,17 @@ class Sources:
   label: tuple[str, ...] = ()
   """Column of the label, or several columns of 0 and 1. Default: found by name."""
   target_columns: tuple[str, ...] = ()
-  """Columns of probabilities or scores, one a class, that take a teacher's place: from a large language model, say."""
+  """Columns of probabilities or scores, one per class, in place of a teacher: from a large language model, say."""
   kind: Kind | None = None
   """Kind of task. Default: found from the labels, or from --teacher."""
   separator: str | None = None
-  """Between several labels in a cell, with --kind multi_label. Default: found."""
+  """Text between several labels in one cell, with --kind multi_label. Default: found."""
   reading: Reading = AS_FOUND
   """How text files are read."""
   dev_share: Annotated[float, Bound(above=0, below=1)] = 0.1
-  """Share of --train that chooses the best step, where there is no --dev; at most 2,000 rows."""
+  """Share of --train (0 to 1) that is kept to choose the best step, if there is no --dev; at most 2,000 rows."""
   max_train_examples: Annotated[int | None, AT_LEAST_1] = None
-  """Take only so many rows of --train and of --unlabelled, for a trial."""
+  """Take only this many rows of --train and of --unlabelled, for a trial."""
 
 
 class Known(NamedTuple):

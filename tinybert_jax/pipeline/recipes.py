@@ -26,29 +26,31 @@ class TrainingOptions:
   """How long and how fast the stages train."""
 
   minutes: Annotated[float, POSITIVE] = 30.0
-  """Time for all stages together, which decides the passes that no option gives; the paper's where they fit."""
+  """Minutes for all stages together. They bound the passes that no option gives, at most the paper's."""
   teacher_epochs: Annotated[int | None, AT_LEAST_1] = None
-  """Passes of fine-tuning --pretrained. Default: 3, more for few rows, fewer where --minutes do not allow them."""
+  """Passes of fine-tuning --pretrained. Default: 3; more for few rows, fewer if --minutes are too short."""
   teacher_batch_size: Annotated[int, AT_LEAST_1] = 32
   """Rows in a batch of fine-tuning the teacher."""
   teacher_learning_rate: Annotated[float | None, RATE] = None
-  """Peak learning rate of the teacher. Default: 3e-5 from width 512 on, else 1e-4."""
+  """Peak learning rate of the teacher. Default: 3e-5 if it is 512 or more wide, else 1e-4."""
   intermediate_epochs: Annotated[int | None, AT_LEAST_1] = None
-  """Passes of intermediate distillation. Default: 20, more for few rows, fewer where --minutes do not allow them."""
+  """Passes of intermediate distillation. Default: 20; more for few rows, fewer if --minutes are too short."""
   intermediate_batch_size: Annotated[int, AT_LEAST_1] = 32
   """Rows in a batch of intermediate distillation."""
   intermediate_learning_rate: Annotated[float | None, RATE] = None
-  """Peak learning rate of intermediate distillation. Default: 5e-5 for a student with weights; for a fresh one 5e-4,
-  or 1e-3 up to width 128."""
+  """Peak learning rate of intermediate distillation. Default: 5e-5 for a student with weights. For a new
+  one 5e-4, or 1e-3 if it is at most 128 wide."""
   prediction_epochs: Annotated[int | None, AT_LEAST_1] = None
-  """Passes of prediction distillation. Default: 3 for a student with weights, 10 for a fresh one; see --minutes."""
+  """Passes of prediction distillation. Default: 3 for a student with weights, 10 for a new one;
+  fewer if --minutes are too short."""
   prediction_batch_size: Annotated[int, AT_LEAST_1] = 32
   """Rows in a batch of prediction distillation."""
   prediction_learning_rate: Annotated[float | None, RATE] = None
-  """Peak learning rate of prediction distillation. Default: 3e-5 for a student with weights, else as above."""
+  """Peak learning rate of prediction distillation. Default: 3e-5 for a student with weights, else that of
+  intermediate distillation."""
   sweep: bool = False
-  """Run prediction distillation with batches of 16 and 32, and a third, two thirds and all of its rate; keep the best
-  on dev."""
+  """Run prediction distillation six times: batches of 16 and 32 rows, each with a third, two thirds and all of its
+  learning rate. Keep the best on dev."""
   temperature: Annotated[float, POSITIVE] = 1.0
   """Temperature of the softmax or sigmoid in prediction distillation."""
 

@@ -23,16 +23,16 @@ class StudentOptions:
   student: str | None = None
   """Student to begin with: preset (tinybert-4l-312d, tinybert-6l-768d), config.json, model directory or hub id."""
   student_layers: Annotated[int | None, AT_LEAST_1] = None
-  """Layers of the student. Default: a third of the teacher's."""
+  """Number of layers of the student. Default: a third of the teacher's."""
   student_width: Annotated[int | None, AT_LEAST_1] = None
   """Hidden size of the student, a multiple of the teacher's attention heads."""
   student_dropout: Annotated[float | None, DROPOUT] = None
-  """Dropout of the student. Default: 0 for a shape, else its own."""
+  """Dropout rate of the student. Default: 0 for a new shape, else what its configuration says."""
   smaller: Annotated[float | None, _RATIO] = None
-  """Choose the student's shape so that the teacher has so many times its parameters. Default, where nothing names a
-  student: 7.5 and --faster 9.4, as in the paper."""
+  """Choose a shape with this many times fewer parameters than the teacher. Default, if no option names a student:
+  7.5, with --faster 9.4, as in the paper."""
   faster: Annotated[float | None, _RATIO] = None
-  """Choose the student's shape so that it is so many times faster than the teacher on this machine."""
+  """Choose a shape that is this many times faster than the teacher on this machine."""
   layer_map: str = "uniform"
   """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
 

@@ -23,14 +23,14 @@ class TeacherOptions:
   """Who teaches."""
 
   teacher: tuple[str, ...] = ()
-  """Model directories or hub ids of classifiers that are fine-tuned already. They need no labels. Of several, the
-  probabilities are averaged."""
+  """Model directories or hub ids of classifiers that are fine-tuned already. They need no labels. The
+  probabilities of several are averaged."""
   teacher_weights: Annotated[tuple[float, ...], POSITIVE] = ()
   """Weight of each --teacher in that average. Default: equal."""
   teacher_labels: tuple[str, ...] = ()
-  """Class names of --teacher in the order of its logits, where its configuration does not tell."""
+  """Class names in the order of the teacher's logits, if its configuration does not name them."""
   pretrained: str | None = None
-  """Model directory or hub id of an encoder that is fine-tuned on --train first, and teaches then."""
+  """Model directory or hub id of an encoder. It is fine-tuned on --train first; then it is the teacher."""
 
 
 def check(options: TeacherOptions) -> None:

@@ -32,9 +32,9 @@ class Hosts:
   cpu: bool = False
   """Run on the CPU."""
   coordinator: str | None = None
-  """HOST:PORT of the first of several processes, where no launcher tells; goes with the next two."""
+  """HOST:PORT of the first process, if several run without a launcher. Needs --process-id and --num-processes."""
   process_id: int | None = None
-  """This process's number, from 0."""
+  """Number of this process, from 0."""
   num_processes: int | None = None
   """Number of processes of the run."""
 
