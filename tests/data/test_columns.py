@@ -25,7 +25,15 @@ def refused(rows, **options):
 
 
 @pytest.mark.parametrize(
-  "names", [("text", "label"), ("sentence", "labels"), ("review", "sentiment"), ("content", "stars"), ("Text", "Class")]
+  "names",
+  [
+    ("text", "label"),
+    ("sentence", "labels"),
+    ("review", "sentiment"),
+    ("content", "stars"),
+    ("Text", "Class"),
+    ("text", "emotions"),
+  ],
 )
 def test_well_known_names_are_taken(names):
   rows = table(**{names[1]: ["1", "0", "1", "0"], "id": REVIEWS, names[0]: REVIEWS})

@@ -137,6 +137,9 @@ def test_strings_are_split_only_when_asked():
   assert read(["a, b|c"], kind="multi_label", separator="|").names == ("a, b", "c")
   assert read(["a b", "b"], kind="multi_label", separator=" ").values == [[1.0, 1.0], [0.0, 1.0]]
   assert "no cell has several labels" in read(["a", "b"], kind="multi_label").notes[0]
+  asked = read(["a", "b", "a|b", "b"])
+  assert asked.names == ("a", "a|b", "b") and "'a|b' are classes of their own; --kind multi_label" in asked.notes[-1]
+  assert len(read(["news, old", "news, new"]).notes) == 1  # parts that no row has alone
 
 
 def test_columns_of_zeros_and_ones():

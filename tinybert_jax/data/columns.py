@@ -35,6 +35,7 @@ _PAIRS = (
 )
 _LABELS = (
   *("label", "labels", "class", "category", "target", "intent", "topic", "emotion"),
+  *("classes", "categories", "intents", "topics", "emotions", "tags"),
   *("sentiment", "score", "stars", "rating", "polarity"),
 )
 _FEW = 20  # different values that make labels of any column

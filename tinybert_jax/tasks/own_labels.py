@@ -138,7 +138,22 @@ def _kind(present: Sequence[Any], names: Sequence[str] | None, table: _Table) ->
     )
   more = "; --kind regression takes the numbers as they are" if None not in found else ""
   table.notes.append(f"{table.where}: classification with {different:,} classes{more}")
+  if joined := _joined(present):
+    table.notes.append(
+      f"{table.where}: labels such as {joined!r:.60} are classes of their own; --kind multi_label takes their parts as "
+      "several labels"
+    )
   return "classification"
+
+
+def _joined(present: Sequence[Any]) -> str | None:
+  """Returns a label whose parts are labels of other rows, if there is one."""
+  alone = {cell for cell in present if isinstance(cell, str)}
+  for mark in _SEPARATORS:
+    for cell in sorted(cell for cell in alone if mark in cell):
+      if all(part.strip() in alone for part in cell.split(mark)):
+        return cell
+  return None
 
 
 def _refuse_infinity(present: Sequence[Any], numbers: Sequence[float | None], table: _Table) -> None:
