@@ -11,6 +11,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tinybert_jax.data import hub
 from tinybert_jax.data.compression import COMPRESSED, DAMAGED, reason_of, split_name
 from tinybert_jax.data.folders import Wanted, find_files
 from tinybert_jax.data.text_lines import is_blank, text_lines
@@ -212,7 +213,7 @@ def _read_parquet(path: Path, text_column: str, advance: Callable[[int], Any]) -
 def _load_hub(where: str) -> datasets.Dataset:
   name, _, config = where.partition(":")
   try:
-    return datasets.load_dataset(name, config or DEFAULT_CONFIGS.get(name), split="train")
+    return hub.load_rows(name, config or DEFAULT_CONFIGS.get(name), "train")
   except Exception as error:  # datasets, huggingface_hub and their HTTP libraries each raise their own
     raise InputError(
       f"{where}: no such file or directory, and no data set in the cache or that the Hugging Face hub gives "

@@ -13,6 +13,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tinybert_jax.data import hub
 from tinybert_jax.data.delimited import read_delimited
 from tinybert_jax.data.folders import without_repeats
 from tinybert_jax.data.json_rows import read_json, read_json_lines
@@ -172,7 +173,7 @@ def _may_be_hub(name: str) -> bool:
 def _from_hub(where: str) -> datasets.Dataset:
   name, config, split = (*where.split(":"), "", "")[:3]
   try:
-    rows = datasets.load_dataset(name, config or None, split=split or "train")
+    rows = hub.load_rows(name, config or None, split or "train")
   except Exception as error:  # datasets, huggingface_hub and their HTTP libraries each raise their own
     reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
     raise InputError(

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
+from tinybert_jax.data import hub
 from tinybert_jax.errors import InputError
 from tinybert_jax.tasks.glue import TASKS, GlueTask, spelling
 
@@ -172,7 +173,7 @@ def _from_hub(task: GlueTask, split: str) -> Rows:
   if "dev_mismatched" in task.files and "_" not in split and split != "train":
     hub_split += "_matched"
   try:
-    rows = datasets.load_dataset(HUB, task.hub, split=hub_split)
+    rows = hub.load_rows(HUB, task.hub, hub_split)
   except Exception as error:  # datasets, huggingface_hub and their HTTP libraries each raise their own
     raise InputError(
       f"{HUB} ({task.hub}): not in the cache, and the Hugging Face hub gave no answer; give a folder of GLUE's "
