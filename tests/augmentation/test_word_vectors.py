@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tinybert_jax.augmentation.word_vectors import WordVectors, load_word_vectors, nearest_words
+from tinybert_jax.augmentation.word_vectors import WordVectors, load_word_vectors, nearest_words, of_words
 from tinybert_jax.errors import InputError
 
 GLOVE = "the 1 0 0\nfox 0 2 0\n. . 3 0 4\nThe 9 9 9\n\u2028 1 1 1\nnothing 0 0 0\ndog 0 1 1\n"
@@ -43,11 +43,40 @@ def test_a_compressed_file_with_a_byte_order_mark(tmp_path):
 
 
 @pytest.mark.parametrize(
+  "content",
+  [
+    b"the 1 0\rfox 0 2\r",
+    "the 1 0\r\n\u3000\r\nfox 0 2\r\n\n".encode(),
+    "the 1 0\nfox 0 2\n".encode("utf-16"),
+    "2 2\nthe 1 0\nfox 0 2".encode("utf-8-sig"),
+  ],
+)
+def test_any_line_ends_and_byte_order_marks(tmp_path, content):
+  (tmp_path / "glove.txt").write_bytes(content)
+  notes = []
+  assert load_word_vectors(tmp_path / "glove.txt", notes=notes).words == ("the", "fox") and not notes
+
+
+def test_what_is_left_out_is_told(tmp_path):
+  path = tmp_path / "glove.txt"
+  path.write_bytes(b"5 2\nthe 1 0\n. . 1 1\ncaf\xe9 1 2\nfox 0 2\n")
+  notes = []
+  assert of_words(load_word_vectors(path, notes=notes)).words == ("the", "fox")
+  assert notes == [
+    f"{path}: line 1 tells of 5 words, and 4 are there",
+    f"1 line left out that is not UTF-8 text, the first is {path}, line 4",
+    f"{path}: words left out that are none, or hold a space: 1",
+  ]
+
+
+@pytest.mark.parametrize(
   ("text", "problem"),
   [
     ("the 1 2\nfox 1 x\n", "line 2: a word and 2 numbers are needed"),
     ("the 1 2 3\nfox 1 2\n", "line 2: a word and 3 numbers are needed"),
-    ("\n", "line 1: a word and"),
+    ("\n", "no word vectors there"),
+    ("the\n", "line 1: a word and"),
+    ("the 1.5 2.5\nfox 1.5 2.5 3.5\n", "line 2: a word and 2 numbers are needed"),
     ("", "no word vectors there"),
     ("the 0 0\nfox 0 0\n", "no word vectors there"),
     ("the 1 2\nfox 1 nan\n", "the vector of 'fox' has numbers that are not finite"),

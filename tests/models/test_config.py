@@ -107,8 +107,10 @@ def test_problem_type_changes_no_fingerprint_and_serves_as_a_static_argument():
   assert len({multi, EncoderConfig(), EncoderConfig(problem_type="multi_label_classification")}) == 2
 
 
-def test_a_byte_order_mark_is_no_harm(tmp_path):
-  (tmp_path / "config.json").write_text(json.dumps(config_to_dict(EncoderConfig())), encoding="utf-8-sig")
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_harm(tmp_path, encoding):
+  config = json.dumps(config_to_dict(EncoderConfig()))
+  (tmp_path / "config.json").write_text(config, encoding=encoding)
   assert load_config(tmp_path) == EncoderConfig()
 
 

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import jax
@@ -73,6 +74,25 @@ def test_an_unfinished_run_with_other_inputs_is_put_aside(stage, capsys):
   kept = sorted(path.name for path in stage.folder.parent.iterdir())
   assert kept == ["teacher.unfinished", "teacher.unfinished-1", "teacher.unfinished-2"]
   assert "an unfinished run is kept in" in capsys.readouterr().out
+
+
+def test_what_a_kill_at_the_end_leaves_is_cleared(stage):
+  """The process ended after the stage was put in its place, or between the two renames."""
+  first = stage()
+  shutil.copytree(stage.made[0].parent / "teacher" / "training", stage.made[0])
+  (stage.made[0] / "inputs.json").write_text(json.dumps(INPUTS))
+  half = stage.folder.with_name(".teacher.0123abcd")
+  half.mkdir()
+  stage.folder.rename(stage.folder.with_name(f"{half.name}.old"))
+  assert stage().fingerprint == first.fingerprint and len(stage.made) == 1
+  assert [path.name for path in stage.folder.parent.iterdir()] == ["teacher"]
+
+
+def test_a_record_that_tells_nothing_is_refused(stage):
+  stage()
+  (stage.folder / "stage.json").write_text("{}")
+  with pytest.raises(InputError, match=r"teacher/stage\.json: does not tell what the stage was made from"):
+    stage()
 
 
 def test_folders_that_are_not_this_tasks_are_refused(stage):

@@ -68,6 +68,20 @@ def test_quotes_line_separators_and_carriage_returns_are_no_ends_of_cells(tmp_pa
   assert rows["label"][:] == [1, 0, 1]
 
 
+@pytest.mark.parametrize(
+  "content",
+  [
+    b"sentence\tlabel\rhello\t1\rworld\t0\r",
+    "sentence\tlabel\n \u3000\nhello\t1\n\r\nworld\t0".encode("utf-8-sig"),
+    "sentence\tlabel\nhello\t1\nworld\t0\n".encode("utf-16"),
+  ],
+)
+def test_any_line_ends_byte_order_marks_and_blank_lines(tmp_path, content):
+  (tmp_path / "dev.tsv").write_bytes(content)
+  rows = glue.read_tsv(TASKS["SST-2"], "dev", tmp_path / "dev.tsv").rows
+  assert (rows["text"][:], rows["label"][:]) == (["hello", "world"], [1, 0])
+
+
 def test_incomplete_rows_of_qqp_are_counted(tmp_path):
   folder = write_task(tmp_path, "QQP")
   with open(folder / "train.tsv", "a", encoding="utf-8") as file:

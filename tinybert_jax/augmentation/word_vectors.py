@@ -1,7 +1,9 @@
 """Word vectors such as GloVe's, and the words nearest to a word by cosine."""
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+import io
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +15,9 @@ import pyarrow.parquet as pq
 from jaxtyping import Array, Float, Int
 
 from tinybert_jax.augmentation.words import script_of
-from tinybert_jax.data.compression import DAMAGED, decompressed, reason_of, split_name
+from tinybert_jax.data.compression import DAMAGED, reason_of
+from tinybert_jax.data.decoding import Utf8
+from tinybert_jax.data.text_lines import is_blank, note_undecodable
 from tinybert_jax.errors import InputError
 
 _AT_ONCE = 256  # words whose cosines with all others are one product
@@ -32,7 +36,7 @@ class WordVectors(NamedTuple):
   vectors: Float[np.ndarray, "N D"]
 
 
-def load_word_vectors(path: str | Path, number: int = 100_000) -> WordVectors:
+def load_word_vectors(path: str | Path, number: int = 100_000, notes: list[str] | None = None) -> WordVectors:
   """Returns the first `number` word vectors at `path`, which files of word vectors have by falling frequency.
 
   Words that differ in case alone count once, vectors of zeros and words that hold a space not at all.
@@ -42,6 +46,8 @@ def load_word_vectors(path: str | Path, number: int = 100_000) -> WordVectors:
       two counts), compressed or not; or a directory of `*_emb.npy` (N×D) and `*_index.parquet` (the words in the
       column `index`).
     number: how many to read.
+    notes: gets a sentence on lines that are not UTF-8, words that hold a space, and a number of words that is not
+      what the file tells.
 
   Raises:
     InputError: no such file, or a malformed one; it names the line.
@@ -49,13 +55,17 @@ def load_word_vectors(path: str | Path, number: int = 100_000) -> WordVectors:
   if number < 1:
     raise InputError(f"number {number}: at least one word is needed")
   path = Path(path)
-  read = _read_directory if path.is_dir() else _read_text
+  notes = [] if notes is None else notes
   numbers: dict[str, np.ndarray] = {}
-  for word, vector in read(path, number):
+  spaced = 0
+  for word, vector in _read_directory(path, number) if path.is_dir() else _read_text(path, number, notes):
+    spaced += len(word.split()) != 1
     if len(word.split()) == 1:
       if not np.isfinite(vector).all():
         raise InputError(f"{path}: the vector of {word!r} has numbers that are not finite")
       numbers.setdefault(word.lower(), vector)
+  if spaced:
+    notes.append(f"{path}: words left out that are none, or hold a space: {spaced:,}")
   vectors = np.stack(list(numbers.values())).astype(np.float32) if numbers else np.zeros((0, 1), np.float32)
   norms = np.linalg.norm(vectors, axis=1)
   some = norms > 0
@@ -123,37 +133,62 @@ def _read_directory(path: Path, number: int) -> Iterator[tuple[str, np.ndarray]]
   return zip(words.slice(0, number).to_pylist(), vectors, strict=False)
 
 
-def _read_text(path: Path, number: int) -> Iterator[tuple[str, np.ndarray]]:
+def _read_text(path: Path, number: int, notes: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+  told, width, read = None, 0, 0
+  undecodable: list[int] = []
+  for line_number, line in _lines(path):
+    try:
+      text = line.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError:
+      undecodable.append(line_number)
+      text = line.decode("utf-8", errors="replace")  # a word with such a character replaces none
+    if is_blank(text):
+      continue
+    cells = text.rstrip(" \r\n").split(" ")
+    if line_number == 1 and len(cells) == 2 and all(cell.isdecimal() for cell in cells):
+      told, width = int(cells[0]), int(cells[1])
+      continue
+    width = width or len(cells) - 1
+    # A few of GloVe's words hold spaces, so the numbers are counted from the end.
+    try:
+      if len(cells) <= width or width < 2 or _has_more_numbers(cells[:-width]):
+        raise ValueError
+      with np.errstate(over="ignore"):  # what is too large is told as not finite
+        vector = np.array(cells[-width:], np.float32)
+    except ValueError as error:
+      numbers = f"{width} numbers" if width > 1 else "its numbers"
+      raise InputError(f"{path}, line {line_number}: a word and {numbers} are needed") from error
+    yield " ".join(cells[:-width]), vector
+    read += 1
+    if read == number:
+      break
+  else:
+    if told is not None and read < told:
+      notes.append(f"{path}: line 1 tells of {told:,} words, and {read:,} are there")
+  if undecodable:
+    notes.append(note_undecodable(len(undecodable), f"{path}, line {undecodable[0]}"))
+
+
+def _has_more_numbers(cells: list[str]) -> bool:
+  """Returns whether what stands before a line's numbers ends in another one, with a fraction."""
   try:
-    file = open(path, "rb")  # noqa: SIM115, closed below
+    return len(cells) > 1 and "." in cells[-1] and math.isfinite(float(cells[-1]))
+  except ValueError:
+    return False
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+  """Yields the lines of a file of any compression and encoding that is told by a byte order mark, with their numbers.
+
+  U+2028 and its like, which are among the words, end no line; \\r does where there is no \\n at all.
+  """
+  try:
+    with io.BufferedReader(Utf8(path, strict=False)) as file:
+      first = file.readline()
+      lines = first.split(b"\r") if not first.endswith(b"\n") else [first]
+      yield from enumerate(lines, start=1)
+      yield from enumerate(file, start=2)
   except FileNotFoundError as error:
     raise InputError(f"{path}: no such file or directory of word vectors") from error
-  width, read = None, 0
-  with file, decompressed(file, split_name(path)[1]) as lines:
-    # Not text mode: U+2028 and its like, which are among the words, would end a line there.
-    for line_number, line in enumerate(_readable(lines, path), start=1):
-      cells = line.decode("utf-8", errors="replace").removeprefix("\ufeff").rstrip(" \r\n").split(" ")
-      if line_number == 1 and len(cells) == 2 and all(cell.isdecimal() for cell in cells):
-        width = int(cells[1])
-        continue
-      width = width or len(cells) - 1
-      # A few of GloVe's words hold spaces, so the numbers are counted from the end.
-      try:
-        if len(cells) <= width or width < 2:
-          raise ValueError
-        with np.errstate(over="ignore"):  # what is too large is told as not finite
-          vector = np.array(cells[-width:], np.float32)
-      except ValueError as error:
-        numbers = f"{width} numbers" if width > 1 else "its numbers"
-        raise InputError(f"{path}, line {line_number}: a word and {numbers} are needed") from error
-      yield " ".join(cells[:-width]), vector
-      read += 1
-      if read == number:
-        return
-
-
-def _readable(lines: Iterable[bytes], path: Path) -> Iterator[bytes]:
-  try:
-    yield from lines
   except (OSError, *DAMAGED) as error:
     raise InputError(f"{path}: damaged, incomplete or not readable ({reason_of(error)})") from error

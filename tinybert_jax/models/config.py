@@ -202,7 +202,7 @@ def load_config(name: str | os.PathLike) -> EncoderConfig:
 def read_json(path: str | os.PathLike) -> dict[str, Any]:
   """Returns the JSON object in the file `path`; InputError where it is not readable or not an object."""
   try:
-    with open(path, encoding="utf-8-sig") as file:  # a byte order mark is no harm
+    with open(path, "rb") as file:  # whose encoding is found, with a byte order mark or without
       value = json.load(file)
   except (OSError, ValueError, RecursionError) as error:
     raise InputError(f"{path}: cannot be read as JSON ({error})") from error

@@ -1,7 +1,9 @@
 """Directories that are written whole or not at all, and files that are replaced in a directory of the user's."""
 
 import contextlib
+import glob
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
@@ -36,6 +38,20 @@ def replace_directory(directory: str | os.PathLike) -> Iterator[Path]:
       new.rename(directory)
   finally:
     shutil.rmtree(new, ignore_errors=True)
+
+
+def clear_leftovers(directory: str | os.PathLike) -> None:
+  """Removes what `replace_directory` leaves where its process is killed; what it had moved away comes back.
+
+  Only where no other process may write there now.
+  """
+  directory = _real_directory(directory)
+  for path in sorted(directory.parent.glob(f".{glob.escape(directory.name)}.*")):
+    kind = re.fullmatch(r"[0-9a-f]{8}(\.old)?", path.name.removeprefix(f".{directory.name}."))
+    if kind and kind[1] and not directory.exists():
+      path.rename(directory)
+    elif kind:
+      shutil.rmtree(path)
 
 
 @contextlib.contextmanager

@@ -107,7 +107,10 @@ def load_source(settings: Settings) -> Source:
       f"{'':13} words of several pieces " + (f"by {settings.glove}" if settings.glove else "stay: no --glove"),
       flush=True,
     )
-  vectors = load_word_vectors(settings.glove, settings.glove_words) if settings.glove else None
+  notes: list[str] = []
+  vectors = load_word_vectors(settings.glove, settings.glove_words, notes) if settings.glove else None
+  for note in notes:
+    print(f"{'':13} {note}", flush=True)
   if vectors:
     of_vectors = fingerprint.of_params({"": vectors.vectors})
     inputs["word_vectors"] = fingerprint.of_text(f"{of_vectors} {' '.join(vectors.words)}")

@@ -16,9 +16,10 @@ from tinybert_jax.data import fingerprint
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig, read_json
+from tinybert_jax.models.directories import clear_leftovers, replace_directory
 from tinybert_jax.models.encoder import SequenceClassifier
 from tinybert_jax.models.model_card import ModelCard
-from tinybert_jax.models.pretrained import Pretrained, load_pretrained, replace_directory, save_pretrained
+from tinybert_jax.models.pretrained import Pretrained, load_pretrained, save_pretrained
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.training import hosts
 
@@ -126,7 +127,9 @@ def build(folder: Path, inputs: Mapping[str, Any], make: Callable[[Path], Callab
     InputError: the folder is another task's, or was not made here.
   """
   inputs = json.loads(json.dumps(inputs))
+  hosts.on_first(lambda: clear_leftovers(folder))
   if hosts.first_says(lambda: _is_there(folder, inputs)):
+    hosts.on_first(lambda: _clear_work(folder, inputs))
     return
   hosts.on_first(lambda: _work_directory(folder, inputs))
   work, start = unfinished(folder), time.perf_counter()
@@ -158,6 +161,12 @@ def _is_there(folder: Path, inputs: Mapping[str, Any]) -> bool:
   return False
 
 
+def _clear_work(folder: Path, inputs: Mapping[str, Any]) -> None:
+  """Removes the work of a finished stage, which a process that was killed as it ended has left."""
+  if is_made_from(unfinished(folder), inputs):
+    shutil.rmtree(unfinished(folder))
+
+
 def refuse_older_run(directory: Path) -> None:
   """Raises InputError where `directory` holds the checkpoints of a run by version 0.1, which had them there."""
   if (directory / "checkpoints").is_dir():
@@ -180,7 +189,9 @@ def read_record(folder: Path, task: str) -> dict[str, Any]:
   if not (folder / RECORD).is_file():
     raise InputError(f"{folder}: holds no {RECORD}, so it was not made by this program; move it, or give another --out")
   record = read_json(folder / RECORD)
-  found = record.get("inputs", {}).get("task")
+  if not isinstance(record.get("inputs"), dict):
+    raise InputError(f"{folder / RECORD}: does not tell what the stage was made from; move {folder} away")
+  found = record["inputs"].get("task")
   if found != task:
     raise InputError(f"{folder}: holds a stage of the task {found}, not of {task}; move it, or give another --out")
   return record

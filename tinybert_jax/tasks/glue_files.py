@@ -11,6 +11,8 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from tinybert_jax.data import hub
+from tinybert_jax.data.decoding import Utf8
+from tinybert_jax.data.text_lines import is_blank
 from tinybert_jax.errors import InputError
 from tinybert_jax.tasks.glue import TASKS, GlueTask, spelling
 
@@ -151,10 +153,12 @@ def _table(task: GlueTask, split: str, path: Path) -> tuple[list[str], list[tupl
   """Returns the header of an official file, and each line's number and cells."""
   # Not the csv module, nor text mode: quotes are text here, and so are U+2028 and its like, which would end a line.
   try:
-    lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    with Utf8(path, strict=False) as file:
+      content = file.readall()
   except FileNotFoundError as error:
     raise InputError(f"{path}: no such file, and {task.name} needs it") from error
-  cells = [(number, _cells(line, path, number)) for number, line in enumerate(lines, start=1) if line.strip(b"\r")]
+  lines = content.split(b"\n" if b"\n" in content else b"\r")
+  cells = [(number, row) for number, line in enumerate(lines, start=1) if (row := _cells(line, path, number))]
   if task.headerless and _has_labels(task, split):
     return list(task.headerless), cells
   return cells.pop(0)[1] if cells else [], cells
@@ -191,8 +195,10 @@ def _from_hub(task: GlueTask, split: str) -> Rows:
 
 
 def _cells(line: bytes, path: Path, number: int) -> list[str]:
+  """Returns the cells of a line; none where it is blank."""
   try:
-    return line.rstrip(b"\r").decode("utf-8").split("\t")
+    cells = line.rstrip(b"\r").decode("utf-8").split("\t")
+    return [] if len(cells) == 1 and is_blank(cells[0]) else cells
   except UnicodeDecodeError as error:
     raise InputError(f"{path}, line {number}: not UTF-8 text ({error.reason} at byte {error.start + 1})") from error
 
