@@ -48,3 +48,6 @@ def test_unknown_names_and_values_outside_their_bounds_are_refused():
     check(Run(Tables(share=1.0)))
   with pytest.raises(InputError, match="--weights 0: it must be above 0"):
     check(from_flat(Run, {"weights": (1, 0)}))
+  for large in (2**31, 1e300, float("inf")):
+    with pytest.raises(InputError, match=r"--weights .*: it must be at most 2147483647"):
+      check(from_flat(Run, {"weights": (1, large)}))

@@ -62,14 +62,19 @@ class _Seed(Bound):
 SEED = _Seed(least=0, most=2**32 - 2)  # a stage adds 1
 
 
+LARGEST = 2**31 - 1  # of numbers without a bound above: what NumPy, JAX and tokenizers all can count to
+
+
 def check(options: Any) -> None:
-  """Raises InputError for the first option, also of a group, that is outside its declared bound."""
+  """Raises InputError for the first option, also of a group, that is outside its declared bound, or above `LARGEST`."""
   hints = typing.get_type_hints(type(options), include_extras=True)
   for field in dataclasses.fields(options):
     value = getattr(options, field.name)
     if dataclasses.is_dataclass(value):
       check(value)
     bounds = [mark for mark in getattr(hints[field.name], "__metadata__", ()) if isinstance(mark, Bound)]
+    if all(bound.most is None for bound in bounds) and (large := [one for one in _numbers(value) if one > LARGEST]):
+      raise InputError(f"--{field.name.replace('_', '-')} {large[0]}: it must be at most {LARGEST}")
     for bound, one in itertools.product(bounds, _numbers(value)):
       if not bound.holds(one):
         raise InputError(f"--{field.name.replace('_', '-')} {one}: it must be {bound}")

@@ -44,6 +44,7 @@ def run(monkeypatch, error, *arguments):
       "cannot read or write runs/x: No space left on device; free",
     ),
     (KeyboardInterrupt(), "stopped; the same command"),
+    (MemoryError("Unable to allocate 256. GiB"), "this machine's memory does not suffice; smaller batches"),
   ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(monkeypatch, capsys, error, sentence):

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import jax
 import tyro
+from jax.errors import JaxRuntimeError
 
 from tinybert_jax.cli import help_text
 from tinybert_jax.errors import InputError, RunStopped, WorkerKilled
@@ -74,7 +75,7 @@ def run(
   try:
     with quiet_when_unread():
       main(options)
-  except (InputError, RunStopped, WorkerKilled, OSError, KeyboardInterrupt, jax.errors.JaxRuntimeError) as error:
+  except (InputError, RunStopped, WorkerKilled, OSError, MemoryError, KeyboardInterrupt, JaxRuntimeError) as error:
     if options.debug or not (sentence := _sentence(error)):
       raise
     print(sentence, file=sys.stderr, flush=True)
@@ -145,11 +146,13 @@ def _sentence(error: BaseException) -> str | None:
   """Returns a one-sentence message, or None to show the traceback."""
   if isinstance(error, KeyboardInterrupt):
     return f"stopped; {_GOES_ON}"
+  if isinstance(error, MemoryError):
+    return f"this machine's memory does not suffice; smaller batches or shorter texts need less ({error})"
   if isinstance(error, OSError):
     where = f" {error.filename}" if error.filename else ""
     full = "; free some space and run the same command again" if error.errno == errno.ENOSPC else ""
     return f"cannot read or write{where}: {os.strerror(error.errno) if error.errno else error}{full}"
-  if isinstance(error, jax.errors.JaxRuntimeError):
+  if isinstance(error, JaxRuntimeError):
     reason = str(error).splitlines()[0]
     if "RESOURCE_EXHAUSTED" in reason:
       return f"the device's memory does not suffice; smaller batches need less ({reason})"

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import datasets
 from huggingface_hub import constants, get_session
@@ -30,7 +31,7 @@ def _is_there() -> bool:
 @contextlib.contextmanager
 def _offline() -> Iterator[None]:
   """Has both libraries do as HF_HUB_OFFLINE=1 does."""
-  places = (constants, datasets.config)
+  places: tuple[Any, ...] = (constants, datasets.config)
   before = [place.HF_HUB_OFFLINE for place in places]
   try:
     for place in places:

@@ -11,7 +11,9 @@ import jax
 
 from tinybert_jax.data.batches import BatchSource, NumpyBatch, bucket_lengths, row_length
 from tinybert_jax.distillation.objectives import LossFn, Params
+from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Batch
+from tinybert_jax.settings import LARGEST
 from tinybert_jax.training import optim, steps
 from tinybert_jax.training.loop import Every, Source, TrainResult, train
 from tinybert_jax.training.optim import Decay
@@ -110,9 +112,11 @@ def fit(
     title: on the progress bar.
 
   Raises:
-    InputError: no rows, or a directory that holds a run with another `config`.
+    InputError: no rows, more steps than the device can count, or a directory that holds a run with another `config`.
     RunStopped: Ctrl-C, SIGTERM, or too many skipped updates; the state is saved before.
   """
+  if (total := recipe.total_steps(len(rows))) > LARGEST:
+    raise InputError(f"{title}: {total:,} steps, and at most {LARGEST:,} can be counted; fewer epochs are needed")
   source = as_source(
     BatchSource(
       rows,
