@@ -14,7 +14,7 @@ from small_tokenizer import word_tokenizer
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.directories import replace_directory, replace_files
+from tinybert_jax.models.directories import make_directory, replace_directory, replace_file, replace_files
 from tinybert_jax.models.encoder import Encoder, initialize
 from tinybert_jax.models.pretrained import load_pretrained, save_pretrained
 
@@ -101,6 +101,32 @@ def test_a_linked_directory_is_written_through(tmp_path):
   (tmp_path / "out" / "new").symlink_to("../disk-2")  # a link to what is not there yet
   save_pretrained(tmp_path / "out" / "new", CONFIG, PARAMS)
   assert holds(tmp_path / "disk-2", PARAMS)
+
+
+def test_files_and_new_directories_are_written_through_links(tmp_path):
+  (tmp_path / "out").symlink_to("disk")  # which is not there yet
+  make_directory(tmp_path / "out" / "a")
+  (tmp_path / "out" / "table.csv").symlink_to("a/table.csv")
+  for text in ("first", "second"):
+    with replace_file(tmp_path / "out" / "table.csv") as new:
+      new.write_text(text)
+  with pytest.raises(KeyboardInterrupt), replace_file(tmp_path / "out" / "table.csv") as new:
+    new.write_text("half")
+    raise KeyboardInterrupt
+  assert (tmp_path / "out").is_symlink() and (tmp_path / "out" / "table.csv").is_symlink()
+  assert content(tmp_path / "disk") == {"a/table.csv": b"second", "table.csv": b"second"}
+
+
+def test_a_directory_that_cannot_be_moved_gets_other_content(tmp_path, monkeypatch):
+  """As the root of a disk; one that is not there yet is made."""
+  monkeypatch.setattr(os.path, "ismount", lambda path: True)
+  for text in ("first", "second"):
+    with replace_directory(tmp_path / "disk") as new:
+      (new / text).mkdir()
+      (new / text / "a").write_text(text)
+      (new / "b").write_text(text)
+  assert content(tmp_path) == {"disk/second/a": b"second", "disk/b": b"second"}
+  assert os.listdir(tmp_path) == ["disk"] and sorted(os.listdir(tmp_path / "disk")) == ["b", "second"]
 
 
 def test_linked_files_are_written_through_but_not_into_the_hubs_cache(tmp_path):

@@ -108,6 +108,25 @@ def test_folders_that_are_not_this_tasks_are_refused(stage):
     stages.load(stage.folder.with_name("prediction"), "RTE")
 
 
+@pytest.mark.parametrize("is_made", [True, False])
+def test_links_to_empty_folders_are_written_through(stage, tmp_path, is_made):
+  disk = tmp_path / "disk"
+  stage.folder.parent.mkdir()
+  stages.unfinished(stage.folder).symlink_to(disk / "work")
+  stage.folder.symlink_to(disk / "teacher")
+  if is_made:
+    (disk / "work").mkdir(parents=True)
+    (disk / "teacher").mkdir()
+  with pytest.raises(InputError, match=r"teacher: not there yet; run that stage first"):
+    stages.load(stage.folder, "RTE")
+  first = stage()
+  assert stage().fingerprint == first.fingerprint and len(stage.made) == 1
+  assert stage(epochs=4).fingerprint != first.fingerprint
+  assert stage.folder.is_symlink() and (disk / "teacher" / "stage.json").is_file()
+  assert sorted(path.name for path in disk.iterdir()) == ["teacher", "work"] and not any((disk / "work").iterdir())
+  assert all(path.is_symlink() for path in stage.folder.parent.iterdir())
+
+
 def test_logits_are_computed_once_and_again_when_something_changed(tmp_path, capsys):
   path, calls = tmp_path / "task" / "logits.npz", []
 

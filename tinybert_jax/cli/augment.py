@@ -145,7 +145,7 @@ def settings(options: Options) -> augment.Settings:
 
 def check_same_text(folder: Path, name: str, rows: datasets.Dataset, path: Path) -> None:
   """Raises InputError where the folder, named after a text file, was made from other lines: another file's, perhaps."""
-  if folder.exists() and stages.made_from_rows(folder, name) != fingerprint.of_rows(rows):
+  if stages.holds_anything(folder) and stages.made_from_rows(folder, name) != fingerprint.of_rows(rows):
     raise InputError(
       f"{folder}: made from other lines than these of {path} (another file, an edited one, or another "
       "--max-train-examples or --seed for it); remove it, or give another --out"

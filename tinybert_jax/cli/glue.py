@@ -242,7 +242,7 @@ def sweep_table(sweep: list[dict[str, Any]]) -> str:
 
 def labels_alone(run: TaskRun) -> dict[str, stages.Finished]:
   """Returns the stage labels, to compare with, where it is there and began as the distilled student did."""
-  if not (run.folder / "labels").exists():
+  if not stages.holds_anything(run.folder / "labels"):
     return {}
   finished = run.finished("labels")
   made_from, distilled = (stage["inputs"] for stage in (finished.record, run.finished("intermediate").record))

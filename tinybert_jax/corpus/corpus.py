@@ -28,6 +28,7 @@ from tinybert_jax.data import fingerprint
 from tinybert_jax.data.compression import without_compression
 from tinybert_jax.data.text_lines import note_undecodable
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.directories import make_directory
 from tinybert_jax.models.tokenizer_type import Tokenizer
 
 BLOCK_CHARACTERS = 8_000_000
@@ -132,7 +133,7 @@ def pack_corpus(
   folder = directory / job.key
   if (corpus := open_corpus(directory, job.key)) is not None:
     return corpus
-  folder.mkdir(parents=True, exist_ok=True)
+  make_directory(folder)
   workers = workers or min(_WORKERS, os.cpu_count() or 1)
   size = sum(map(count_bytes, job.texts))
   with tqdm(desc="corpus", total=size, unit="B", unit_scale=True) as bar:

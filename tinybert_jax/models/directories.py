@@ -11,25 +11,60 @@ from pathlib import Path
 
 from tinybert_jax.errors import InputError
 
-_NEW = ".saving"  # made and removed by `replace_files`
+_NEW = ".saving"  # made and removed inside the directory that is written
+
+
+def make_directory(directory: str | os.PathLike) -> None:
+  """Makes a directory, with those above it, if need be; where it is a link, what the link names."""
+  _real_directory(directory).mkdir(parents=True, exist_ok=True)
+
+
+def remove_directory(directory: Path) -> None:
+  """Removes a directory with its content; where it is a link, the content of what the link names."""
+  if directory.is_symlink():
+    for path in directory.iterdir():
+      _remove(path)
+  else:
+    shutil.rmtree(directory)
+
+
+@contextlib.contextmanager
+def replace_file(path: str | os.PathLike) -> Iterator[Path]:
+  """Gives the name of a new file beside `path`, and puts it in its place when the block ends well.
+
+  Where `path` is a link, what the link names is replaced.
+  """
+  real = Path(os.path.realpath(path))
+  make_directory(real.parent)
+  new = real.with_name(f".{real.name}.new")
+  try:
+    yield new
+    new.replace(real)
+  finally:
+    new.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def replace_directory(directory: str | os.PathLike) -> Iterator[Path]:
   """Gives an empty directory to write to, and puts it in `directory`'s place when the block ends well.
 
-  Everything that stood in `directory` goes. Where it is a link, what the link names is replaced.
+  Everything that stood in `directory` goes. Where it is a link, what the link names is replaced. A directory that
+  cannot be moved, such as the root of a disk, stays, and its content is replaced.
 
   Raises:
     InputError: a file stands at that place.
   """
   directory = _real_directory(directory)
   directory.parent.mkdir(parents=True, exist_ok=True)
-  new = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
+  stays = directory.exists() and (os.path.ismount(directory) or not os.access(directory.parent, os.W_OK))
+  new = directory / _NEW if stays else directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
+  shutil.rmtree(new, ignore_errors=True)  # left there by a process that was killed
   new.mkdir()  # and not by tempfile, whose directories are for their owner alone
   try:
     yield new
-    if directory.exists():
+    if stays:
+      _replace_content(directory, new)
+    elif directory.exists():
       old = new.with_name(new.name + ".old")
       directory.rename(old)
       new.rename(directory)
@@ -90,6 +125,22 @@ def replace_files(directory: str | os.PathLike, stale: Collection[str] = ()) -> 
         directory.rmdir()
     raise
   shutil.rmtree(new, ignore_errors=True)
+
+
+def _replace_content(directory: Path, new: Path) -> None:
+  """Moves the content of `new`, a directory in `directory`, to the place of everything else there."""
+  for path in directory.iterdir():
+    if path != new:
+      _remove(path)
+  for path in new.iterdir():
+    path.rename(directory / path.name)
+
+
+def _remove(path: Path) -> None:
+  if path.is_dir() and not path.is_symlink():
+    shutil.rmtree(path)
+  else:
+    path.unlink()
 
 
 def _real_directory(directory: str | os.PathLike) -> Path:

@@ -11,6 +11,7 @@ import datasets
 from tinybert_jax.data import fingerprint
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import read_json
+from tinybert_jax.models.directories import replace_file
 from tinybert_jax.models.pretrained import save_pretrained
 from tinybert_jax.pipeline import cards, report, stage_records
 from tinybert_jax.pipeline.attention import attention_maps
@@ -117,9 +118,8 @@ def evaluate(
     beside = () if models.teachers else ("per_class", "confusion", "predictions")
     told = {name: value for name, value in metrics.items() if name not in beside}
     report.write(run.folder, told, stage_records.histories(run.folder, about.stages), shown)
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    new.replace(path)
+    with replace_file(path) as new:
+      new.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
   hosts.on_first(write)
   return metrics

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tinybert_jax.models.config import read_json
+from tinybert_jax.models.directories import make_directory, replace_file
 from tinybert_jax.pipeline.evaluation import METRICS
 from tinybert_jax.pipeline.glue_rows import TestSplit
 from tinybert_jax.pipeline.stages import Finished
@@ -53,7 +54,7 @@ def write_table_1(out: Path, results: Mapping[str, Mapping[str, Any]]) -> str:
     cells = [*values, mean, *(100 * results[task][side][metric] for _, task, metric in extra)]
     lines.append(f"{side:9}" + "".join(f"{value:9.1f}" for value in cells))
   text = "\n".join(lines)
-  out.mkdir(parents=True, exist_ok=True)
+  make_directory(out)
   (out / "table.txt").write_text(text + "\n", encoding="utf-8")
   return text
 
@@ -67,12 +68,11 @@ def zip_submission(out: Path) -> str:
   folders[DIAGNOSTIC.leaderboard_file("test")] = "MNLI"
   files = {name: out / folder / name for name, folder in folders.items()}
   missing = [name for name, path in files.items() if not path.is_file() or name not in _evaluated(path.parent)]
-  path, new = out / "submission.zip", out / "submission.new"
-  with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as archive:
+  path = out / "submission.zip"
+  with replace_file(path) as new, zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as archive:
     for name, file in files.items():
       if name not in missing:
         archive.write(file, name)
-  new.replace(path)
   lacks = f"; the GLUE server wants {', '.join(missing)} as well" if missing else ""
   return f"{path}: {len(files) - len(missing)} files{lacks}"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import filelock
 
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.directories import make_directory
 
 
 @contextlib.contextmanager
@@ -21,7 +22,7 @@ def only_run(folder: Path, *, process: int = 0) -> Iterator[None]:
   if process:
     yield
     return
-  folder.mkdir(parents=True, exist_ok=True)
+  make_directory(folder)
   lock = filelock.FileLock(folder / ".lock", timeout=0)
   try:
     lock.acquire()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tinybert_jax.data import fingerprint
+from tinybert_jax.models.directories import replace_file
 from tinybert_jax.training import hosts
 
 _FILE = "plan.json"
@@ -27,10 +28,8 @@ def planned(out: Path, key: Sequence[Any], choose: Callable[[], Mapping[str, Any
     known = _read(path)
     if name not in known:
       known[name] = {"of": list(key), **choose()}
-      path.parent.mkdir(parents=True, exist_ok=True)
-      new = path.with_suffix(".new")
-      new.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-      new.replace(path)
+      with replace_file(path) as new:
+        new.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
   hosts.on_first(choose_and_write)
   return {name: value for name, value in _read(path)[name].items() if name != "of"}

@@ -16,7 +16,13 @@ from tinybert_jax.data import fingerprint
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig, read_json
-from tinybert_jax.models.directories import clear_leftovers, replace_directory
+from tinybert_jax.models.directories import (
+  clear_leftovers,
+  make_directory,
+  remove_directory,
+  replace_directory,
+  replace_file,
+)
 from tinybert_jax.models.encoder import SequenceClassifier
 from tinybert_jax.models.model_card import ModelCard
 from tinybert_jax.models.pretrained import Pretrained, load_pretrained, save_pretrained
@@ -140,7 +146,7 @@ def build(folder: Path, inputs: Mapping[str, Any], make: Callable[[Path], Callab
     with replace_directory(folder) as new:
       record = {"inputs": inputs, **write(new), "seconds": round(seconds, 3)}
       (new / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    shutil.rmtree(work)
+    remove_directory(work)
     score = f"score {record['score']:.4f}, " if "score" in record else ""
     print(f"{'':13} {score}{seconds:.0f} s; it is in {folder}", flush=True)
 
@@ -150,7 +156,7 @@ def build(folder: Path, inputs: Mapping[str, Any], make: Callable[[Path], Callab
 def _is_there(folder: Path, inputs: Mapping[str, Any]) -> bool:
   """Whether the folder holds the stage of these inputs; says so, or why it is made again."""
   name = folder.name
-  if not folder.exists():
+  if not holds_anything(folder):
     print(f"{name:13} …", flush=True)
     return False
   before = read_record(folder, inputs["task"])["inputs"]
@@ -164,7 +170,12 @@ def _is_there(folder: Path, inputs: Mapping[str, Any]) -> bool:
 def _clear_work(folder: Path, inputs: Mapping[str, Any]) -> None:
   """Removes the work of a finished stage, which a process that was killed as it ended has left."""
   if is_made_from(unfinished(folder), inputs):
-    shutil.rmtree(unfinished(folder))
+    remove_directory(unfinished(folder))
+
+
+def holds_anything(folder: Path) -> bool:
+  """Whether a folder is there and not empty; a user may have made it, or a link to it, beforehand."""
+  return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
 
 
 def refuse_older_run(directory: Path) -> None:
@@ -184,7 +195,7 @@ def load(folder: Path, task: str) -> Finished:
 
 def read_record(folder: Path, task: str) -> dict[str, Any]:
   """Returns a stage folder's `stage.json`; InputError where it is none of this task."""
-  if not folder.exists():
+  if not holds_anything(folder):
     raise InputError(f"{folder}: not there yet; run that stage first (--stages {folder.name} …)")
   if not (folder / RECORD).is_file():
     raise InputError(f"{folder}: holds no {RECORD}, so it was not made by this program; move it, or give another --out")
@@ -226,10 +237,8 @@ def stored_logits(path: Path, made_from: str, compute: Callable[[], np.ndarray])
   logits = compute()
 
   def write() -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new.npz")
-    np.savez(new, logits=logits, made_from=made_from)
-    new.replace(path)
+    with replace_file(path) as new, new.open("wb") as file:
+      np.savez(file, logits=logits, made_from=made_from)
 
   hosts.on_first(write)
   return logits
@@ -259,7 +268,7 @@ def _work_directory(folder: Path, inputs: Mapping[str, Any]) -> Path:
     aside = work.with_name(f"{work.name}-{number}")
     work.rename(aside)
     print(f"{folder.name:13} an unfinished run is kept in {aside}: {_changes(before, inputs)}", flush=True)
-  work.mkdir(parents=True, exist_ok=True)
+  make_directory(work)
   new.write_text(json.dumps(inputs, indent=2) + "\n", encoding="utf-8")
   new.replace(note)  # other processes may read it at any time
   return work

@@ -10,6 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.directories import replace_file
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 Write = Callable[[pa.Table], object]
@@ -35,17 +36,11 @@ def write_pieces(out: Path, pieces: Iterator[pa.Table]) -> None:
     InputError: lists in a format without them, or columns that change between pieces.
     OSError: the disk is full, or cannot be written; what stood at `out` stays.
   """
-  out.parent.mkdir(parents=True, exist_ok=True)
-  new = out.with_name(f".{out.name}.new")
-  try:
-    with contextlib.ExitStack() as stack:
-      write: Write | None = None
-      for piece in pieces:
-        write = write or _writer(out, new, piece.schema, stack)
-        write(piece)
-    new.replace(out)
-  finally:
-    new.unlink(missing_ok=True)
+  with replace_file(out) as new, contextlib.ExitStack() as stack:
+    write: Write | None = None
+    for piece in pieces:
+      write = write or _writer(out, new, piece.schema, stack)
+      write(piece)
 
 
 def _writer(out: Path, path: Path, schema: pa.Schema, stack: contextlib.ExitStack) -> Write:

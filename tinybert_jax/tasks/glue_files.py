@@ -14,6 +14,7 @@ from tinybert_jax.data import hub
 from tinybert_jax.data.decoding import Utf8
 from tinybert_jax.data.text_lines import is_blank
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.directories import replace_file
 from tinybert_jax.tasks.glue import TASKS, GlueTask, spelling
 
 HUB = "nyu-mll/glue"
@@ -133,8 +134,7 @@ def write_augmented(path: Path, task: GlueTask, directory: Path | None, tables: 
     sources = [row for _, row in lines if len(row) == len(header)]
   columns = [header.index(name) for name in task.texts]
   label = header.index(task.label)
-  new = path.with_suffix(".new")
-  with open(new, "w", encoding="utf-8", newline="\n") as file:
+  with replace_file(path) as new, open(new, "w", encoding="utf-8", newline="\n") as file:
     if not task.headerless:
       file.write("\t".join(header) + "\n")
     for table in tables:
@@ -146,7 +146,6 @@ def write_augmented(path: Path, task: GlueTask, directory: Path | None, tables: 
           # The layout has no quoting, so these cannot stand in a cell.
           cells[column] = row[name].translate(_NO_CELL)
         file.write("\t".join(cells) + "\n")
-  new.replace(path)
 
 
 def _table(task: GlueTask, split: str, path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:

@@ -15,6 +15,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.directories import make_directory
 
 _SILENT_SECONDS = 30  # after which a process that gives no sign of life counts as dead, and the others end
 
@@ -129,7 +130,7 @@ def check_shared(*folders: Path) -> None:
   first = jax.process_index() == 0
   token = f".shared-{from_first(lambda: secrets.token_hex(16))}"
   for folder in folders if first else ():
-    folder.mkdir(parents=True, exist_ok=True)
+    make_directory(folder)
     (folder / token).touch()
   wait_for_all()
   sees_P = multihost_utils.process_allgather(np.array([(folder / token).exists() for folder in folders]))

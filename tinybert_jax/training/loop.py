@@ -15,6 +15,7 @@ from tinybert_jax.data.batches import BatchSource, NumpyBatch
 from tinybert_jax.data.label_column import check_labels
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError, RunStopped
+from tinybert_jax.models.directories import make_directory
 from tinybert_jax.models.encoder import Batch
 from tinybert_jax.training.checkpoints import Checkpoints
 from tinybert_jax.training.hosts import say
@@ -123,7 +124,7 @@ def train(
   if isinstance(source, BatchSource) and "classifier" in state.params:
     check_labels(source.rows, state.params["classifier"]["bias"].shape[-1])
   directory = Path(directory)
-  directory.mkdir(parents=True, exist_ok=True)
+  make_directory(directory)
   config = json.loads(json.dumps(config or {}))
   total, batches = len(source), iter(source)
   evaluate_every = every.evaluate or source.steps_per_epoch

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinybert_jax.models.directories import make_directory
 from tinybert_jax.pipeline.metric_names import words
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def picture(
     for axis in axes:
       if not axis.has_data():
         axis.remove()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(path.parent)
     figure.savefig(path, dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.06)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tinybert_jax.models.directories import make_directory
 from tinybert_jax.pipeline.figures import AttentionMaps, History
 from tinybert_jax.pipeline.report import quality, texts, training
 from tinybert_jax.pipeline.report.advice import advice
@@ -41,7 +42,7 @@ def write(
     attention: maps of teacher and student on one text.
   """
   folder = out / FIGURES
-  folder.mkdir(parents=True, exist_ok=True)
+  make_directory(folder)
   sections = [
     section("Teacher and student", quality.sides(metrics, folder)),
     section("Quality per class", quality.per_class(metrics)),
