@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import numbers
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -51,6 +52,7 @@ LENGTH = Bound(least=8)  # tokens: [CLS], [SEP] and a few words
 RATE = Bound(above=0, below=1)
 SHARE = Bound(least=0, most=1)
 POSITIVE = Bound(above=0)
+NOT_NEGATIVE = Bound(least=0)
 DROPOUT = Bound(least=0, below=1)
 
 
@@ -63,6 +65,20 @@ SEED = _Seed(least=0, most=2**32 - 2)  # a stage adds 1
 
 
 LARGEST = 2**31 - 1  # of numbers without a bound above: what NumPy, JAX and tokenizers all can count to
+
+
+def check_number(name: str, value: Any, bound: Bound, *, whole: bool = False) -> None:
+  """Raises InputError, with name and value, for an argument that is no number within the bound.
+
+  Args:
+    name: of the argument.
+    value: its value.
+    bound: that it must be in.
+    whole: whether fractions are wrong too.
+  """
+  is_number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
+  if not is_number or not bound.holds(value):
+    raise InputError(f"{name} {value!r:.60}: it must be a {'whole ' * whole}number {bound}")
 
 
 def check(options: Any) -> None:

@@ -17,7 +17,7 @@ from tinybert_jax.corpus.corpus import Corpus, Packing, Source, corpus_fingerpri
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Encoder, count_parameters, initialize
 from tinybert_jax.models.layers import AttentionForm
-from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer
+from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained, load_tokenizer
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline import figures, general, stages, students
 from tinybert_jax.pipeline.cards import Origin, data_of
@@ -127,7 +127,7 @@ def main(options: Options) -> None:
     return
   batch_size = global_batch_size(options)  # what does not fit is said before anything is packed
   teacher = load_pretrained(options.pretrained, Encoder)
-  students.check_vocabulary(options.pretrained, teacher.config, tokenizer)
+  check_fits(options.pretrained, tokenizer, teacher.config.vocab_size)
   student = load_student(options, teacher, tokenizer)
   layers = students.match_layers(options.student, options.layer_map, student.config, teacher.config, options.max_length)
   form = parallel_form(options)

@@ -16,8 +16,8 @@ from tinybert_jax.data.batches import row_length
 from tinybert_jax.data.masking import MASKED
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import MaskedLanguageModel, count_parameters
-from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer
-from tinybert_jax.pipeline import figures, mlm, stages, students
+from tinybert_jax.models.pretrained import check_fits, load_pretrained, load_tokenizer
+from tinybert_jax.pipeline import figures, mlm, stages
 from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.settings import AT_LEAST_1, LENGTH, RATE, SEED, check
@@ -85,7 +85,7 @@ def main(options: Options) -> None:
     raise InputError(
       f"--max-length {options.max_length}: the model has positions for {loaded.config.max_position_embeddings} tokens"
     )
-  students.check_vocabulary(options.pretrained, loaded.config, tokenizer)
+  check_fits(options.pretrained, tokenizer, loaded.config.vocab_size)
   notes: list[str] = []
   rows, short = mlm.read_rows(options.text, tokenizer, options.max_length, notes)
   for note in notes:

@@ -11,11 +11,14 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
-from tinybert_jax.data.label_column import check_labels
+from tinybert_jax.data.label_column import check_labels, label_array
+from tinybert_jax.data.token_columns import check_columns, list_lengths
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import wrong_text
+from tinybert_jax.settings import AT_LEAST_1, Bound, check_number
 
 NumpyBatch = dict[str, np.ndarray]
+_NO_ROWS = "there are no rows to make batches from"
 _VALUES = ("labels", "teacher_targets")  # columns of numbers, or of as many numbers in each row
 # Rows, and characters: a tokenizer's own result takes some hundred times the memory of the tokens.
 _TOKENIZED_AT_ONCE, _CHARACTERS_AT_ONCE = 10_000, 1 << 24
@@ -37,6 +40,8 @@ def bucket_lengths(
     multiple: what they are multiples of.
     at_most: what rows are cut to, or what a model has positions for.
   """
+  if not len(lengths):
+    raise InputError(_NO_ROWS)
   if number is None:
     number = min(6, 1 + len(lengths) // 250)
   longest = int(max(lengths))
@@ -94,16 +99,19 @@ class BatchSource:
         and so the run's, do not depend on how many share them.
 
     Raises:
-      InputError: no rows, a row longer than the last bucket, a label that is missing or no number or no class of the
-        model, or a batch that the processes cannot share.
+      InputError: no rows, columns that are no tokens or contradict each other, a row longer than the last bucket, a
+        label that is missing or no number or no class of the model, targets that are not finite, or a batch that the
+        processes cannot share.
     """
     if not len(rows):
-      raise InputError("there are no rows to make batches from")
+      raise InputError(_NO_ROWS)
+    check_number("batch_size", batch_size, AT_LEAST_1, whole=True)
     if batch_size % processes:
       raise InputError(f"batches of {batch_size} rows cannot be shared by {processes} processes")
     self._share, self._process = batch_size // processes, process
     self.rows, self.batch_size, self.lengths = rows, batch_size, tuple(lengths)
     self.seed, self.shuffle, self.pad_id = seed, shuffle, pad_id
+    check_columns(rows)
     check_labels(rows, num_labels)
     row_lengths = row_length(rows)
     if row_lengths.max() > self.lengths[-1]:
@@ -199,15 +207,26 @@ def tokenize(
   Of a text no more is read than its first 262,144 characters.
 
   Raises:
-    InputError: what is no text, or has half of a surrogate pair; with its row.
+    InputError: no texts, what is no text, or has half of a surrogate pair, labels that no column can hold, with their
+      row; another number of pairs or labels, or a `max_length` that leaves no room for text.
   """
+  for name, values in (("texts", texts), ("pairs", pairs), ("labels", labels)):
+    if isinstance(values, str):
+      raise InputError(f"{name} {values!r:.40}: a list is needed, with one for each row")
+    if values is not None and len(values) != len(texts):
+      raise InputError(f"{name}: {len(values):,} of them, for {len(texts):,} texts")
+  if not len(texts):
+    raise InputError("texts: none are given")
+  sides = 1 if pairs is None else 2
+  special = getattr(tokenizer, "num_special_tokens_to_add", lambda pair: 0)(pair=sides == 2)
+  check_number("max_length", max_length, Bound(least=special + sides), whole=True)
   try:
     columns: dict[str, list[Any]] = {"text": [_start(text) for text in texts]}
     if pairs is not None:
       columns["pair"] = [_start(text) for text in pairs]
     sizes = [sum(map(len, row)) for row in zip(*columns.values(), strict=True)]
     if labels is not None:
-      columns["labels"] = list(labels)
+      columns["labels"] = label_array(labels)
     parts = [{name: values[start:end] for name, values in columns.items()} for start, end in _at_once(sizes)]
     return datasets.concatenate_datasets([_tokenize(tokenizer, max_length, **part) for part in parts])
   except (TypeError, AttributeError) as error:
@@ -253,6 +272,8 @@ def with_teacher_targets(rows: datasets.Dataset, targets: Float[np.ndarray, "N C
   Raises:
     InputError: another number of targets than rows, or some that are not finite.
   """
+  if targets.ndim != 2:
+    raise InputError(f"targets of the shape {targets.shape}: a row of logits is needed for each row")
   if len(targets) != len(rows):
     raise InputError(f"{len(targets):,} targets for {len(rows):,} rows")
   if not (is_finite := np.isfinite(targets).all(axis=-1)).all():
@@ -266,6 +287,4 @@ def with_teacher_targets(rows: datasets.Dataset, targets: Float[np.ndarray, "N C
 
 def row_length(rows: datasets.Dataset) -> np.ndarray:
   """Returns the number of tokens in each row."""
-  return np.concatenate(
-    [np.diff(chunk.offsets.to_numpy()) for chunk in rows.with_format("arrow")[:]["input_ids"].chunks]
-  )
+  return list_lengths(rows, "input_ids")

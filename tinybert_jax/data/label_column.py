@@ -39,6 +39,21 @@ def check_labels(rows: datasets.Dataset, num_labels: int | None = None) -> None:
     _refuse(np.ones(len(column), bool), column.to_pylist(), f"{_CLASS}, and a regression's label a number")
 
 
+def label_array(labels: Sequence[Any]) -> pa.Array:
+  """Returns labels as a column; InputError, with row and value, where they are not all of one kind or too large."""
+  values = list(labels)
+  try:
+    return pa.array(values)
+  except (pa.ArrowException, OverflowError) as error:
+    for row, value in enumerate(values):
+      try:
+        pa.array(values[: row + 1])
+      except (pa.ArrowException, OverflowError):
+        first = next((one for one in values[:row] if one is not None), None)
+        raise InputError(f"row {row + 1}: the label is {value!r:.60}, which is no label like {first!r:.60}") from error
+    raise
+
+
 def _check_classes(values: np.ndarray, num_labels: int | None) -> None:
   if num_labels in (None, 1):
     return

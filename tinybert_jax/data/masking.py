@@ -1,5 +1,6 @@
 """Batches for training a masked language model, masked anew in every epoch."""
 
+import datasets
 import grain
 import numpy as np
 from jaxtyping import Bool, Int
@@ -46,6 +47,10 @@ class MaskedBatches:
     self._special[tokenizer.all_special_ids] = True
     self._ordinary = np.flatnonzero(~self._special & np.array([token is not None for token in tokens]))
     self._mask_id = tokenizer.mask_token_id
+
+  @property
+  def rows(self) -> datasets.Dataset:
+    return self.source.rows
 
   @property
   def steps_per_epoch(self) -> int:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 LayerMap = tuple[int, ...]
 
 
@@ -25,6 +27,10 @@ def bottom(student_layers: int, teacher_layers: int) -> LayerMap:
   return tuple(range(1, student_layers + 1))
 
 
+def _is_layer(number: object) -> bool:
+  return isinstance(number, int | np.integer) and not isinstance(number, bool) and int(number) >= 1
+
+
 NAMED = {"uniform": uniform, "top": top, "bottom": bottom}
 
 
@@ -39,6 +45,9 @@ def layer_map(spec: str | Sequence[int], student_layers: int, teacher_layers: in
   Raises:
     ValueError: the map does not fit the two models.
   """
+  for name, number in (("student_layers", student_layers), ("teacher_layers", teacher_layers)):
+    if not _is_layer(number):
+      raise ValueError(f"{name} {number!r}: it must be a whole number from 1")
   if isinstance(spec, str):
     if spec not in NAMED:
       raise ValueError(f"unknown layer map {spec!r}; there are {', '.join(NAMED)}, or a list of teacher layers")
@@ -49,7 +58,7 @@ def layer_map(spec: str | Sequence[int], student_layers: int, teacher_layers: in
     return NAMED[spec](student_layers, teacher_layers)
   if len(spec) != student_layers:
     raise ValueError(f"layer map {list(spec)} names {len(spec)} teacher layers for {student_layers} student layers")
-  wrong = [layer for layer in spec if not 1 <= layer <= teacher_layers]
+  wrong = [layer for layer in spec if not _is_layer(layer) or layer > teacher_layers]
   if wrong:
     raise ValueError(f"layer map {list(spec)} names {wrong}, and the teacher's layers are 1 to {teacher_layers}")
   return tuple(spec)

@@ -27,9 +27,11 @@ from tinybert_jax.distillation.losses import (
   weighted_sum,
 )
 from tinybert_jax.distillation.terms import INTERMEDIATE
+from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Batch, Classifier, MaskedLanguageModel, Model, apply, apply_head
 from tinybert_jax.models.layers import AttentionForm
+from tinybert_jax.settings import POSITIVE, SHARE, check_number
 
 Params = Mapping[str, Any]
 Terms = dict[str, WeightedSum]
@@ -142,7 +144,12 @@ def prediction_distillation(
       paper has none, 0.
     target_loss: the loss on the teacher's logits, in place of `objective` and `temperature`.
     label_loss: the loss on the labels, by default that of the student's kind of task.
+
+  Raises:
+    InputError: a number out of bounds, or a kind of task without a loss.
   """
+  check_number("temperature", temperature, POSITIVE)
+  check_number("label_weight", label_weight, SHARE)
   label_loss = label_loss or _label_loss(student.config)
 
   def loss(student_params: Params, teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
@@ -156,7 +163,7 @@ def prediction_distillation(
     weight = batch.get("example_weight")
     if target_loss is not None:
       soft = target_loss(logits, targets, batch)
-    elif objective == "logits" or student.config.num_labels == 1:
+    elif objective == "logits" or student.config.kind == "regression":
       soft = logit_loss(logits, targets, weight)
     elif student.config.problem_type == "multi_label_classification":
       soft = binary_prediction_loss(logits, targets, weight, temperature=temperature)
@@ -233,10 +240,18 @@ def _check_heads(student: EncoderConfig, teacher: EncoderConfig) -> None:
 
 
 def _label_loss(config: EncoderConfig) -> LabelLoss:
+  if config.kind != "multi_label_classification" and (config.kind == "regression") != (config.num_labels == 1):
+    raise InputError(f"problem_type {config.kind!r}: {config.num_labels} labels, for which there is no loss")
+
   def loss(logits: Array, batch: Batch) -> WeightedSum:
-    if config.num_labels == 1:
+    several = config.kind == "multi_label_classification"
+    if batch["labels"].ndim != 1 + several:
+      needed = "a 0 or 1 for each class" if several else "one label"
+      shape = "x".join(map(str, batch["labels"].shape))
+      raise InputError(f"labels of the shape {shape}: a model of the problem_type {config.kind} needs {needed} a row")
+    if config.kind == "regression":
       error = jnp.square(logits[:, 0] - batch["labels"])
-    elif config.problem_type == "multi_label_classification":
+    elif several:
       error = optax.sigmoid_binary_cross_entropy(logits, batch["labels"]).mean(-1)
     else:
       error = optax.softmax_cross_entropy_with_integer_labels(logits, batch["labels"])

@@ -166,11 +166,14 @@ def save_pretrained(
     card: what else the model card tells.
 
   Raises:
-    InputError: parameters that are not those of a model of this shape, or a file in the directory's place.
+    InputError: parameters that are not those of a model of this shape, or not finite, a tokenizer of more tokens than
+      the model, or a file in the directory's place.
     OSError: the disk is full, or cannot be written; what stood in `directory` stays.
   """
   model_class = _model_class_of(params)
   tensors = _file_tensors(config, params, model_class)
+  if tokenizer is not None:
+    check_fits(directory, tokenizer, config.vocab_size)
   hf = {"architectures": [ARCHITECTURES[model_class]], **config_to_dict(config), "dtype": "float32"}
   if model_class is SequenceClassifier:
     hf["problem_type"] = config.kind
@@ -252,11 +255,8 @@ def _check_finished(directory: Path, model_class: type[Model], missing: Sequence
 
 def _file_tensors(config: EncoderConfig, params: Mapping[str, Any], model_class: type[Model]) -> dict[str, np.ndarray]:
   """Returns the tensors that a file of the model holds, by their names there."""
-  names = name_table(config, model_class)
+  names, shapes = name_table(config, model_class), _flat_shapes(model_class(config))
   flat = traverse_util.flatten_dict({k: v for k, v in params.items() if k != "projections"}, sep="/")
-  if model_class is Encoder:
-    flat = {f"encoder/{path}": value for path, value in flat.items()}
-    names = {f"encoder/{path}": name for path, name in names.items()}
   if set(flat) != set(names):
     raise InputError(f"these parameters are not those of the configuration: {sorted(set(flat) ^ set(names))}")
   tensors = {}
@@ -264,7 +264,12 @@ def _file_tensors(config: EncoderConfig, params: Mapping[str, Any], model_class:
     if model_class is MaskedLanguageModel and "/pooler/" in path:
       continue  # BertForMaskedLM has no pooler, and would warn of unexpected weights
     value = np.asarray(value, dtype=np.float32)
-    tensors[names[path]] = np.ascontiguousarray(value.T) if path.endswith("kernel") else value
+    tensor = np.ascontiguousarray(value.T) if path.endswith("kernel") else value
+    if tensor.shape != shapes[path]:
+      raise InputError(f"{path}: the shape of {names[path]} is {tensor.shape}, and {shapes[path]} in the configuration")
+    if not np.isfinite(tensor).all():
+      raise InputError(f"{path}: numbers that are not finite (NaN or infinite), so nothing is saved")
+    tensors[names[path]] = tensor
   return tensors
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Encoder, count_parameters
-from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer
+from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained, load_tokenizer
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline import own_data, segments, students, teachers
 from tinybert_jax.pipeline.distil_settings import Settings
@@ -57,7 +57,7 @@ def prepare(settings: Settings) -> Prepared:
   like = models[0].config if models else load_pretrained(source, Encoder).config
   for name, model in zip(options.teacher, models, strict=False):
     _check_same_tokens(name, model, tokenizer)
-  students.check_vocabulary(str(source), like, tokenizer)
+  check_fits(source, tokenizer, like.vocab_size)
   chosen_length = own_data.choose_length(data, tokenizer, like.max_position_embeddings, settings.max_length)
   length = chosen_length.tokens
   for name, model in zip(options.teacher or ["the teacher"], models, strict=False):
@@ -110,7 +110,7 @@ def _teachers(settings: Settings, given: list[Pretrained], task: Task, tokenizer
 
 def _check_same_tokens(name: str, model: Pretrained, tokenizer: Tokenizer) -> None:
   """Raises InputError where one of several teachers reads other tokens than the first."""
-  students.check_vocabulary(name, model.config, tokenizer)
+  check_fits(name, tokenizer, model.config.vocab_size)
   own = load_tokenizer(name)
   if own.get_vocab() != tokenizer.get_vocab():
     raise InputError(f"--teacher {name}: its tokenizer is not the first teacher's; teachers together read one's tokens")

@@ -106,15 +106,6 @@ def check_length(name: str, config: EncoderConfig, max_length: int) -> None:
     )
 
 
-def check_vocabulary(name: str, teacher: EncoderConfig, tokenizer: Tokenizer) -> None:
-  """Raises InputError where the teacher's tokenizer has tokens that the teacher has not."""
-  if len(tokenizer) > teacher.vocab_size:
-    raise InputError(
-      f"{name}: its tokenizer has {len(tokenizer)} tokens, and the model only {teacher.vocab_size}; they are not of "
-      "the same model"
-    )
-
-
 def _check_tokenizer(name: str, tokenizer: Tokenizer) -> None:
   """Raises InputError where the student's own tokenizer, if it has one, reads texts otherwise than the teacher's."""
   directory = local_directory(name)

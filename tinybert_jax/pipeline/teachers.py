@@ -9,9 +9,8 @@ import jax
 from tinybert_jax.errors import InputError, UnfinishedError
 from tinybert_jax.models.config import EncoderConfig, ProblemType
 from tinybert_jax.models.encoder import Encoder, SequenceClassifier, initialize
-from tinybert_jax.models.pretrained import Pretrained, load_pretrained
+from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained
 from tinybert_jax.models.tokenizer_type import Tokenizer
-from tinybert_jax.pipeline import students
 from tinybert_jax.settings import POSITIVE
 from tinybert_jax.tasks.labels import match_labels, order_classes
 from tinybert_jax.tasks.own_task import check_class_names
@@ -83,7 +82,7 @@ def for_task(teacher: Pretrained, task: Task) -> Pretrained:
 def with_pretrained(name: str, task: Task, tokenizer: Tokenizer, seed: int) -> Pretrained:
   """Returns a classifier of the task on the encoder `name`, a model directory or hub id, to be fine-tuned."""
   encoder = load_pretrained(name, Encoder, seed=seed)
-  students.check_vocabulary(name, encoder.config, tokenizer)
+  check_fits(name, tokenizer, encoder.config.vocab_size)
   return with_new_classifier(encoder.config, encoder.params, task, seed)
 
 
@@ -103,7 +102,7 @@ def load_finished(
     InputError: no such model, no classifier in its weights, or classes that cannot be matched.
   """
   loaded = _finished(name, labels)
-  students.check_vocabulary(name, loaded.config, tokenizer)
+  check_fits(name, tokenizer, loaded.config.vocab_size)
   try:
     order = match_labels(loaded.config.labels, task.labels, written)
   except InputError as error:
@@ -117,7 +116,7 @@ def with_new_classifier(config: EncoderConfig, encoder_params: dict | None, task
 
   Draws are of Glorot's scale, without which narrow students learn slowly; see `encoder.initialize`.
   """
-  kind: ProblemType | None = "multi_label_classification" if task.kind == "multi_label" else config.problem_type
+  kind: ProblemType | None = "multi_label_classification" if task.kind == "multi_label" else None
   config = dataclasses.replace(config, labels=task.labels, problem_type=kind)
   params = initialize(SequenceClassifier(config), jax.random.key(seed), kernels="glorot")
   if encoder_params is not None:

@@ -13,9 +13,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.data.token_columns import Tables, check_columns, check_fit
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Batch, SequenceClassifier, apply_head
+from tinybert_jax.settings import AT_LEAST_1, check_number
 from tinybert_jax.training.parallel import local
 
 _UNDER_WAY = 64  # batches that the device may have before it
@@ -41,8 +43,13 @@ def predict(
     name: the model's, for errors.
 
   Raises:
-    InputError: logits that are not finite, of which no largest one can be chosen.
+    InputError: rows that the model has no embeddings for, or logits that are not finite, of which no largest one can
+      be chosen.
   """
+  check_number("batch_size", batch_size, AT_LEAST_1, whole=True)
+  check_columns(rows)
+  config = model.config
+  check_fit(rows, Tables(config.vocab_size, config.type_vocab_size, config.max_position_embeddings), name)
   lengths = lengths or bucket_lengths(row_length(rows), at_most=model.config.max_position_embeddings)
   source = BatchSource(rows, batch_size=batch_size, lengths=lengths, shuffle=False, pad_id=model.config.pad_token_id)
   params = jax.device_put(local(params))  # of several processes each predicts by itself

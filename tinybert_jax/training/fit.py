@@ -4,16 +4,17 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import datasets
 import jax
 
 from tinybert_jax.data.batches import BatchSource, NumpyBatch, bucket_lengths, row_length
+from tinybert_jax.data.token_columns import tables_of
 from tinybert_jax.distillation.objectives import LossFn, Params
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Batch
-from tinybert_jax.settings import LARGEST
+from tinybert_jax.settings import AT_LEAST_1, LARGEST, POSITIVE, SEED, SHARE, check_number
 from tinybert_jax.training import optim, steps
 from tinybert_jax.training.loop import Every, Source, TrainResult, train
 from tinybert_jax.training.optim import Decay
@@ -70,6 +71,18 @@ class Recipe:
     return self.epochs * -(-rows // self.batch_size) if self.steps is None else self.steps
 
 
+def _check(recipe: Recipe, seed: int) -> None:
+  """Raises InputError for a number of a recipe that is out of its bounds, or a name that is none."""
+  for name in ("epochs", "batch_size", "accumulate", "steps", "buckets"):
+    if (value := getattr(recipe, name)) is not None or name not in ("steps", "buckets"):
+      check_number(name, value, AT_LEAST_1, whole=True)
+  for name, bound in (("learning_rate", POSITIVE), ("warmup", SHARE), ("eps", POSITIVE)):
+    check_number(name, getattr(recipe, name), bound)
+  if recipe.form not in get_args(Form):
+    raise InputError(f"form {recipe.form!r}: it must be one of {', '.join(get_args(Form))}")
+  check_number("seed", seed, SEED, whole=True)
+
+
 def fit(
   directory: str | Path,
   loss_fn: LossFn,
@@ -102,7 +115,7 @@ def fit(
     seed: random seed for the order of the rows and dropout.
     pad_id: the token that fills up rows.
     lengths: that rows are padded to; by default those they pad least to.
-    at_most: tokens that rows are cut to, which bounds the default lengths.
+    at_most: tokens that rows are cut to, which bounds the default lengths; by default the model's positions.
     as_source: makes other batches of those of the rows, such as `masking.MaskedBatches`.
     teacher_params: handed to the loss, without a gradient.
     evaluate: see `Evaluate`.
@@ -112,11 +125,15 @@ def fit(
     title: on the progress bar.
 
   Raises:
-    InputError: no rows, more steps than the device can count, or a directory that holds a run with another `config`.
+    InputError: no rows, rows that the model cannot read, a recipe out of bounds, more steps than the device can count,
+      or a directory that holds a run with another `config`.
     RunStopped: Ctrl-C, SIGTERM, or too many skipped updates; the state is saved before.
   """
+  _check(recipe, seed)
   if (total := recipe.total_steps(len(rows))) > LARGEST:
     raise InputError(f"{title}: {total:,} steps, and at most {LARGEST:,} can be counted; fewer epochs are needed")
+  if at_most is None and (tables := tables_of(params)):
+    at_most = tables.positions
   source = as_source(
     BatchSource(
       rows,

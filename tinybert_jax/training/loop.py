@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import datasets
 import jax
 import jax.numpy as jnp
 import optax
 
-from tinybert_jax.data.batches import BatchSource, NumpyBatch
+from tinybert_jax.data.batches import NumpyBatch
 from tinybert_jax.data.label_column import check_labels
+from tinybert_jax.data.token_columns import check_fit, tables_of
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError, RunStopped
 from tinybert_jax.models.directories import make_directory
@@ -118,11 +120,12 @@ def train(
     max_skipped_in_a_row: updates with a non-finite gradient in a row that end the run.
 
   Raises:
-    InputError: the directory holds a run with another `config`, or a label that is none of the model's.
+    InputError: the directory holds a run with another `config`, or rows have a label, token or position that the model
+      has not.
     RunStopped: Ctrl-C, SIGTERM, or too many skipped updates; the state is saved before.
   """
-  if isinstance(source, BatchSource) and "classifier" in state.params:
-    check_labels(source.rows, state.params["classifier"]["bias"].shape[-1])
+  if isinstance(rows := getattr(source, "rows", None), datasets.Dataset):
+    _check_rows(rows, state.params, teacher_params)
   directory = Path(directory)
   make_directory(directory)
   config = json.loads(json.dumps(config or {}))
@@ -180,6 +183,15 @@ def train(
     params = checkpoints.restore_best(state.params, best["step"]) if best else state.params
   _check_skipped(title, state, teacher_params)
   return TrainResult(params, best.get("metrics", {}), history, state)
+
+
+def _check_rows(rows: datasets.Dataset, params: Params, teacher_params: Params) -> None:
+  """Raises InputError for labels, tokens or positions for which a model has no class and no embedding."""
+  if "classifier" in params:
+    check_labels(rows, params["classifier"]["bias"].shape[-1])
+  for tables in {tables_of(params), tables_of(teacher_params)}:
+    if tables is not None:
+      check_fit(rows, tables)
 
 
 def _check_skipped(title: str, state: TrainState, teacher_params: Params) -> None:

@@ -1,10 +1,13 @@
 """Learning-rate schedules and the optimizer, from optax."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from tinybert_jax.errors import InputError
+from tinybert_jax.settings import AT_LEAST_1, DROPOUT, NOT_NEGATIVE, POSITIVE, SHARE, check_number
 
 Decay = Literal["linear", "cosine", "constant"]
 
@@ -17,7 +20,15 @@ def schedule(learning_rate: float, steps: int, *, warmup: float = 0.1, decay: De
     steps: of the whole run.
     warmup: the share of `steps` that warms up.
     decay: "linear" as in BERT, "cosine", or "constant" for none.
+
+  Raises:
+    InputError: a number that is out of bounds, or another name.
   """
+  check_number("learning_rate", learning_rate, NOT_NEGATIVE)
+  check_number("steps", steps, AT_LEAST_1, whole=True)
+  check_number("warmup", warmup, SHARE)
+  if decay not in get_args(Decay):
+    raise InputError(f"decay {decay!r}: it must be one of {', '.join(get_args(Decay))}")
   warmup_steps = round(steps * warmup)
   rest = max(steps - warmup_steps, 1)
   after = {
@@ -51,7 +62,16 @@ def adamw(
     b1: decay of the first moment.
     b2: decay of the second moment.
     eps: in the denominator; 1e-6 as in the original BERT, where PyTorch has 1e-8.
+
+  Raises:
+    InputError: a number that is out of bounds.
   """
+  if not callable(learning_rate) and not isinstance(learning_rate, jax.Array):
+    check_number("learning_rate", learning_rate, NOT_NEGATIVE)
+  check_number("weight_decay", weight_decay, NOT_NEGATIVE)
+  for name, value, bound in (("max_grad_norm", max_grad_norm, POSITIVE), ("b1", b1, DROPOUT), ("b2", b2, DROPOUT)):
+    check_number(name, value, bound)
+  check_number("eps", eps, NOT_NEGATIVE)
 
   def adam(b1, b2):
     return optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=_decays)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from tinybert_jax.distillation.objectives import LossFn, Params
 from tinybert_jax.models.encoder import Batch
+from tinybert_jax.settings import Bound, check_number
 
 AXIS = "data"
 Metrics = dict[str, Array]
@@ -50,7 +51,11 @@ def random_key(seed: int) -> Array:
   The chip's own generator (`rbg`) is not divided so: each TPU of a mesh would draw the bits of all of them, and its
   work in a step would grow with their number (docs/scaling.md). On a CPU `rbg` was two to four times slower besides
   (`experiments.benchmark --suite dropout`, JAX 0.10).
+
+  Raises:
+    InputError: a seed that is no whole number from 0 to 2³² − 1.
   """
+  check_number("seed", seed, Bound(least=0, most=2**32 - 1), whole=True)
   return jax.random.key(seed, impl="threefry2x32")
 
 
