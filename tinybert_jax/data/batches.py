@@ -40,8 +40,8 @@ def bucket_lengths(
     multiple: what they are multiples of.
     at_most: what rows are cut to, or what a model has positions for.
   """
-  if not len(lengths):
-    raise InputError(_NO_ROWS)
+  if not len(lengths) or not max(lengths):
+    raise InputError(_NO_ROWS if not len(lengths) else "no row has a token")
   if number is None:
     number = min(6, 1 + len(lengths) // 250)
   longest = int(max(lengths))
