@@ -77,6 +77,8 @@ def check_number(name: str, value: Any, bound: Bound, *, whole: bool = False) ->
     whole: whether fractions are wrong too.
   """
   is_number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
+  if is_number and bound.most is None and value > LARGEST:
+    raise InputError(f"{name} {value!r:.60}: it must be at most {LARGEST}")
   if not is_number or not bound.holds(value):
     raise InputError(f"{name} {value!r:.60}: it must be a {'whole ' * whole}number {bound}")
 
