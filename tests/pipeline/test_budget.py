@@ -23,6 +23,14 @@ def test_little_time_is_kept_but_for_one_pass_of_each(limit):
   assert seconds <= 60 * limit
 
 
+def test_a_sweep_and_the_labels_alone_take_their_time():
+  usual, longer = Batches(100, 500), Batches(100, 500, points=6, labels_alone=True)
+  assert fit_passes(SPEED, 60, longer, MOST).prediction < fit_passes(SPEED, 60, usual, MOST).prediction
+  # By hand: a pass of the student is 500 batches of 3.5 forward passes; five more of prediction, and one of each alone.
+  more = minutes(SPEED, MOST, longer) - minutes(SPEED, MOST, usual)
+  assert more == pytest.approx(500 * 0.07 * (5 * MOST.prediction + MOST.prediction + MOST.intermediate) / 60)
+
+
 def test_no_time_leaves_one_pass_of_each():
   assert fit_passes(SPEED, 1e-6, Batches(100, 500), MOST) == (1, 1, 1)
   assert fit_passes(SPEED, 1e-6, Batches(0, 500), MOST) == (0, 1, 1)

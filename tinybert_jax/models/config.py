@@ -79,6 +79,11 @@ class EncoderConfig:
     return self.hidden_size // self.num_attention_heads
 
   @property
+  def shape(self) -> str:
+    """Layers and width, such as "4 layers x 312"."""
+    return f"{self.num_hidden_layers} layer{'s' * (self.num_hidden_layers > 1)} x {self.hidden_size}"
+
+  @property
   def num_labels(self) -> int:
     return len(self.labels)
 

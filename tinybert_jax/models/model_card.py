@@ -98,7 +98,7 @@ def model_card(
     card: what else is known.
   """
   card = card or ModelCard()
-  title = f"{architecture}, {config.num_hidden_layers} layers x {config.hidden_size}"
+  title = f"{architecture}, {config.shape}"
   metadata = yaml.safe_dump(
     _metadata(architecture, title, card), sort_keys=False, allow_unicode=True, default_flow_style=False
   )

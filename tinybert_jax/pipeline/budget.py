@@ -30,10 +30,19 @@ class Passes(NamedTuple):
 
 
 class Batches(NamedTuple):
-  """Batches in a pass of fine-tuning the teacher, 0 where it is not, and of distillation."""
+  """What the passes are of.
+
+  Attributes:
+    labelled: batches in a pass of fine-tuning the teacher; 0 where it is not.
+    transfer: batches in a pass of distillation.
+    points: runs of prediction distillation, of which a sweep keeps the best.
+    labels_alone: whether another student trains on the labels alone, for as many steps.
+  """
 
   labelled: int
   transfer: int
+  points: int = 1
+  labels_alone: bool = False
 
 
 def measure(teacher: SequenceClassifier | None, student: SequenceClassifier, batch_size: int, length: int) -> Speed:
@@ -89,8 +98,8 @@ def _seconds_of_pass(speed: Speed, batches: Batches) -> tuple[float, float, floa
   student = _TRAINING * speed.student
   return (
     batches.labelled * _TRAINING * speed.teacher,
-    batches.transfer * (speed.teacher + student),
-    batches.transfer * student,
+    batches.transfer * (speed.teacher + (1 + batches.labels_alone) * student),
+    batches.transfer * (batches.points + batches.labels_alone) * student,
   )
 
 

@@ -119,7 +119,8 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
 def _learners(settings: Settings, prepared: Prepared) -> Learners:
   trains_teacher = not settings.teachers.teacher and bool(prepared.teachers)
   teacher = SequenceClassifier(prepared.teachers[0].config) if prepared.teachers else None
-  return Learners(teacher, trains_teacher, SequenceClassifier(prepared.student.config), prepared.has_weights)
+  student = SequenceClassifier(prepared.student.config)
+  return Learners(teacher, trains_teacher, student, prepared.has_weights, "labels" in settings.stages)
 
 
 def _augmented(options: AugmentOptions, run: TaskRun) -> TaskRun:

@@ -64,12 +64,14 @@ class Learners:
     trains_teacher: whether it is fine-tuned in the run.
     student: the module of the student.
     has_weights: whether the student begins with trained weights.
+    labels_alone: whether another student trains on the labels alone, to compare with.
   """
 
   teacher: SequenceClassifier | None
   trains_teacher: bool
   student: SequenceClassifier
   has_weights: bool
+  labels_alone: bool = False
 
 
 def choose_recipes(options: TrainingOptions, learners: Learners, rows: TaskRows, out: Path) -> Recipes:
@@ -129,16 +131,24 @@ def _passes(options: TrainingOptions, learners: Learners, rows: TaskRows, out: P
     intermediate=min(50, max(20, math.ceil(1000 / transfer))),
     prediction=min(50, max(3 if learners.has_weights else 10, math.ceil(1000 / transfer))),
   )
-  batches = Batches(labelled if learners.trains_teacher else 0, transfer)
+  points = len(SWEEP_BATCHES) * len(SWEEP_RATES) if options.sweep else 1
+  batches = Batches(labelled if learners.trains_teacher else 0, transfer, points, learners.labels_alone)
   speed = _speed(learners, options.prediction_batch_size, rows, out)
   passes = budget.fit_passes(speed, options.minutes, batches, most, given)
   minutes = budget.minutes(speed, passes, batches)
   teaches = f"{passes.teacher} of the teacher, " if learners.trains_teacher else ""
   say(
     f"passes   {teaches}{passes.intermediate} of intermediate and {passes.prediction} of prediction distillation: "
-    f"about {minutes:.0f} minutes (--minutes {options.minutes:g}), compiling apart"
+    f"{_about(minutes)} (--minutes {options.minutes:g}), compiling apart"
   )
   return passes
+
+
+def _about(minutes: float) -> str:
+  """Returns minutes in words."""
+  if minutes < 1:
+    return "less than a minute"
+  return "about a minute" if round(minutes) == 1 else f"about {minutes:.0f} minutes"
 
 
 def _speed(learners: Learners, batch_size: int, rows: TaskRows, out: Path) -> Speed:

@@ -89,6 +89,6 @@ def _times_faster(teacher: EncoderConfig, student: EncoderConfig, length: int) -
 
 def _reason(teacher: EncoderConfig, student: EncoderConfig, ratio: float, length: int, but: str) -> str:
   return (
-    f"{student.num_hidden_layers} layers x {student.hidden_size}: {size(teacher) / size(student):.1f} times smaller "
+    f"{student.shape}: {size(teacher) / size(student):.1f} times smaller "
     f"than the teacher, and {ratio:.1f} times faster on one sequence of {length} tokens here{but}"
   )

@@ -92,7 +92,7 @@ def _asked_shape(options: StudentOptions, like: EncoderConfig) -> tuple[EncoderC
   config = dataclasses.replace(
     like, num_hidden_layers=layers, hidden_size=width, intermediate_size=4 * width, classifier_dropout=None
   )
-  return config, f"{layers} layers x {width}"
+  return config, config.shape
 
 
 def _measured_shape(options: StudentOptions, like: EncoderConfig, length: int, out: Path) -> tuple[EncoderConfig, str]:

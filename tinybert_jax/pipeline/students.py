@@ -66,7 +66,7 @@ def begins_with(name: str | None) -> str | None:
 
 def in_words(name: str, config: EncoderConfig) -> str:
   """Returns what a student is called and its shape, as `name` may be a preset of more layers."""
-  return f"{config.num_hidden_layers} layers x {config.hidden_size} ({name})"
+  return f"{config.shape} ({name})"
 
 
 def match_layers(name: str, spec: str, student: EncoderConfig, teacher: EncoderConfig, max_length: int) -> LayerMap:

@@ -72,7 +72,9 @@ def _lead(metrics: Mapping[str, Any]) -> str:
   data, kind = metrics["data"], metrics["kind"].replace("_", "-")
   size = f" with {len(metrics['labels'])} labels" if metrics.get("labels") and kind != "regression" else ""
   sides = [
-    f"of {side['layers']} layers and width {side['width']}" if side.get("layers") and side.get("width") else ""
+    f"of {side['layers']} layer{'s' * (side['layers'] > 1)} and width {side['width']}"
+    if side.get("layers") and side.get("width")
+    else ""
     for side in (metrics.get("teacher", {}), metrics["student"])
   ]
   teacher = f"A teacher {sides[0]} was" if metrics.get("teacher") else "Given targets were"
