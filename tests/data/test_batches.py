@@ -3,6 +3,7 @@ import itertools
 import datasets
 import numpy as np
 import pytest
+from small_tokenizer import word_tokenizer
 
 from tinybert_jax.data.batches import (
   BatchSource,
@@ -171,6 +172,30 @@ def test_tokenize_cuts_and_pairs():
   single = tokenize(Words(), ["a bb ccc dddd"], max_length=3, labels=[1])
   assert single[0] == {"input_ids": [1, 2, 3], "labels": 1}
   assert tokenize(Words(), ["a"], ["b"], max_length=3)[0]["token_type_ids"] == [1]
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+  ("texts", "options", "problem"),
+  [
+    (["a"], {"max_length": 0}, "max_length 0: it must be a whole number at least 3"),
+    (["a"], {"max_length": True}, "max_length True"),
+    (["a"], {"max_length": None}, "max_length None"),
+    (["a"], {"max_length": 2.5}, "max_length 2.5"),
+    (["a"], {"max_length": 2**40}, "max_length 1099511627776: it must be at most 2147483647"),
+    (["a"], {"pairs": ["b"], "max_length": 4}, "max_length 4: it must be a whole number at least 5"),
+    (["a", "b"], {"pairs": ["b"]}, "pairs: 1 of them, for 2 texts"),
+    (["a", "b"], {"labels": [0, 1, 0]}, "labels: 3 of them, for 2 texts"),
+    (["a", "b"], {"labels": [0, "1"]}, "row 2: the label is '1', which is no label like 0"),
+    (["a", "b"], {"labels": [0, True]}, "row 2: the label is True, which is no label like 0"),
+    (["a", "b"], {"labels": [None, 2**70]}, "row 2: the label is 1180591620717411303424"),
+    ("a text", {}, "texts 'a text': a list is needed"),
+    ([], {}, "texts: none are given"),
+  ],
+)
+def test_arguments_of_tokenize_that_do_not_fit(texts, options, problem):
+  with pytest.raises(InputError, match=problem):
+    tokenize(word_tokenizer(), texts, **{"max_length": 8, **options})
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,10 @@ def test_a_byte_order_mark_is_no_harm(tmp_path, encoding):
     ({"id2label": None, "num_labels": 10**9}, "num_labels must be a whole number"),
     ({"id2label": {"a": "b"}}, "must map class numbers"),
     ({"problem_type": ["regression"]}, "problem_type must be one of"),
+    ({"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 1, "b": 0}}, "id2label and label2id give 'a' different"),
+    ({"id2label": None, "label2id": {"a": 0, "b": 2}}, "label2id must number its classes 0 to 1 without a gap"),
+    ({"id2label": None, "label2id": {"a": 0, "b": 0}}, "label2id gives two names one number"),
+    ({"id2label": None, "label2id": {"a": "x"}}, "label2id must map names to class numbers"),
   ],
 )
 @pytest.mark.usefixtures("unchecked")
@@ -144,6 +148,13 @@ def test_values_of_the_wrong_type_or_size_are_one_sentence(change, message):
   with pytest.raises(InputError, match=message) as error:
     config_from_dict(config_to_dict(EncoderConfig()) | change, "somewhere/config.json")
   assert str(error.value).startswith("somewhere/config.json: ")
+
+
+def test_class_names_come_from_either_map():
+  hf = config_to_dict(EncoderConfig()) | {"id2label": {"0": "a", "1": "b"}}
+  assert config_from_dict(hf).labels == ("a", "b")  # label2id has the names by default
+  assert config_from_dict(hf | {"label2id": {"a": "0", "b": 1}}).labels == ("a", "b")
+  assert config_from_dict(hf | {"id2label": None, "label2id": {"y": 1, "n": 0, "m": 2}}).labels == ("n", "y", "m")
 
 
 def test_the_highest_dropout_still_trains():

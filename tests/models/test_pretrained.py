@@ -288,6 +288,27 @@ def test_parameters_of_another_shape_are_refused(tmp_path):
     save_pretrained(tmp_path / "model", config, traverse_util.unflatten_dict(params, sep="/"))
 
 
+def test_what_no_program_could_load_is_not_saved(tmp_path):
+  config = EncoderConfig(**SMALL, labels=("no", "yes"))
+  params = initialize(SequenceClassifier(config), jax.random.key(0))
+  save_pretrained(tmp_path, config, params)
+  before = (tmp_path / "model.safetensors").read_bytes()
+  for changes, problem in (
+    ({"labels": ("a", "b", "c")}, r"classifier/bias: .* \(2,\), and \(3,\) in the configuration"),
+    ({"vocab_size": 9}, r"word_embeddings.* \(61, 12\), and \(9, 12\) in the configuration"),
+  ):
+    with pytest.raises(InputError, match=problem):
+      save_pretrained(tmp_path, EncoderConfig(**{**config.__dict__, **changes}), params)
+  narrow = EncoderConfig(**{**config.__dict__, "vocab_size": 6})
+  with pytest.raises(InputError, match="its tokenizer has 7 tokens, and the model only 6"):
+    params_of_6 = initialize(SequenceClassifier(narrow), jax.random.key(0))
+    save_pretrained(tmp_path, narrow, params_of_6, tokenizer=word_tokenizer())
+  params["classifier"]["bias"] = np.array([0, np.inf], np.float32)
+  with pytest.raises(InputError, match=r"classifier/bias: numbers that are not finite \(NaN or infinite\)"):
+    save_pretrained(tmp_path, config, params)
+  assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
 @pytest.fixture
 def minilm():
   try:

@@ -84,6 +84,8 @@ def test_a_state_dict_inside_a_checkpoint(plain, write):
     {"state_dict": plain[1], "epoch": 3},
     {"model": {f"module.{name}": tensor for name, tensor in plain[1].items()}, "best": 0.5},
     {"model_state_dict": plain[1]},
+    {"module": plain[1], "ds_version": "0.1"},
+    {"net": {"weights": plain[1]}},
   ):
     np.testing.assert_allclose(logits(write(value, "pytorch_model.bin")), plain[2], atol=1e-6)
   with pytest.raises(InputError, match=r"pytorch_model\.bin: not a readable .*holds a list"):
@@ -195,7 +197,7 @@ def test_damaged_indices(write, index, message):
     load_pretrained(directory)
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin", "flax_model.msgpack"])
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin", "flax_model.msgpack", "config.json"])
 def test_a_pointer_of_git_lfs_is_called_what_it_is(write, file):
   pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 440473133\n"
   with pytest.raises(InputError, match=rf"{re.escape(file)}: a pointer of Git LFS"):

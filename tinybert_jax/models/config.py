@@ -164,18 +164,36 @@ def config_from_dict(hf: Mapping[str, Any], source: str = "config.json") -> Enco
 
 
 def _labels(hf: Mapping[str, Any], source: str) -> tuple[str, ...]:
+  numbers = hf.get("label2id")
+  numbers = numbers if isinstance(numbers, Mapping) else {}
   if hf.get("id2label"):
-    try:
-      names = {int(index): str(name) for index, name in hf["id2label"].items()}
-    except (AttributeError, ValueError) as error:
-      raise InputError(f"{source}: id2label must map class numbers to names") from error
-    if sorted(names) != list(range(len(names))):
-      raise InputError(f"{source}: id2label must number its classes 0 to {len(names) - 1} without a gap")
-    return tuple(names[index] for index in range(len(names)))
+    names = _numbered(hf["id2label"], "id2label", source)
+    # Where one was left at its default, the other has other names.
+    wrong = [name for index, name in enumerate(names) if str(numbers.get(name, index)) != str(index)]
+    if wrong and len(set(names)) == len(names):
+      raise InputError(f"{source}: id2label and label2id give {wrong[0]!r} different numbers")
+    return names
+  if numbers and not hf.get("num_labels"):
+    by_index = {str(index): name for name, index in numbers.items()}
+    if len(by_index) < len(numbers):
+      raise InputError(f"{source}: label2id gives two names one number")
+    return _numbered(by_index, "label2id", source)
   number = hf.get("num_labels") or 2
   if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= _MOST_LABELS:
     raise InputError(f"{source}: num_labels must be a whole number from 1 to {_MOST_LABELS:,}, not {_short(number)}")
   return tuple(f"LABEL_{index}" for index in range(number))
+
+
+def _numbered(by_index: Any, key: str, source: str) -> tuple[str, ...]:
+  """Returns the class names in the order of their numbers."""
+  try:
+    names = {int(index): str(name) for index, name in by_index.items()}
+  except (AttributeError, TypeError, ValueError) as error:
+    what = "class numbers to names" if key == "id2label" else "names to class numbers"
+    raise InputError(f"{source}: {key} must map {what}") from error
+  if sorted(names) != list(range(len(names))):
+    raise InputError(f"{source}: {key} must number its classes 0 to {len(names) - 1} without a gap")
+  return tuple(names[index] for index in range(len(names)))
 
 
 def config_to_dict(config: EncoderConfig) -> dict[str, Any]:
@@ -204,11 +222,21 @@ def load_config(name: str | os.PathLike) -> EncoderConfig:
   return config_from_dict(read_json(path), path)
 
 
+def check_is_no_pointer(path: str | os.PathLike, start: bytes) -> None:
+  """Raises InputError where the bytes that a file begins with are those of a pointer of Git LFS."""
+  if start.startswith(b"version https://git-lfs"):
+    raise InputError(f"{path}: a pointer of Git LFS, not the file itself; `git lfs pull` in its repository fetches it")
+
+
 def read_json(path: str | os.PathLike) -> dict[str, Any]:
   """Returns the JSON object in the file `path`; InputError where it is not readable or not an object."""
   try:
     with open(path, "rb") as file:  # whose encoding is found, with a byte order mark or without
-      value = json.load(file)
+      content = file.read()
+    check_is_no_pointer(path, content)
+    value = json.loads(content)
+  except InputError:
+    raise
   except (OSError, ValueError, RecursionError) as error:
     raise InputError(f"{path}: cannot be read as JSON ({error})") from error
   if not isinstance(value, dict):

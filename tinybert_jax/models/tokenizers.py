@@ -11,7 +11,7 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import read_json
 from tinybert_jax.models.hub import local_directory
 from tinybert_jax.models.tokenizer_type import Tokenizer
-from tinybert_jax.models.weights import check_is_no_pointer
+from tinybert_jax.models.weights import check_file
 
 INPUT_NAMES = ["input_ids", "token_type_ids", "attention_mask"]
 # Files that a tokenizer of one kind leaves beside those of another, which would be read in their place.
@@ -45,7 +45,7 @@ def load_tokenizer(name: str | os.PathLike) -> Tokenizer:
     raise InputError(f"{directory}: no tokenizer.json and no vocab.txt; put the model's tokenizer files there")
   for file in FILES:
     if (directory / file).is_file():
-      check_is_no_pointer(directory / file)
+      check_file(directory / file)
   hf = read_json(directory / "config.json")
   tokenizer = _fast(directory, _read(directory, hf))
   tokenizer.model_input_names = list(INPUT_NAMES)

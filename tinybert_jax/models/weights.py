@@ -9,9 +9,8 @@ from flax import serialization, traverse_util
 from safetensors import safe_open
 
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.config import read_json
+from tinybert_jax.models.config import check_is_no_pointer, read_json
 
-_LFS_POINTER = b"version https://git-lfs"
 # Numbers that need scales of their own, which no plain BERT file has.
 _TOO_SMALL = ("F8_", "F6_", "F4", "float8_", "float6_", "float4_")
 _OTHER_FORMATS = ("tf_model.h5", "model.ckpt.index", "bert_model.ckpt.index", "adapter_model.safetensors")
@@ -43,13 +42,10 @@ def read_tensors(directory: Path) -> dict[str, np.ndarray]:
   )
 
 
-def check_is_no_pointer(path: Path) -> None:
+def check_file(path: Path) -> None:
   """Raises InputError where a file is the pointer that Git LFS leaves in place of a large file."""
   with path.open("rb") as file:
-    if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
-      raise InputError(
-        f"{path}: a pointer of Git LFS, not the file itself; `git lfs pull` in its repository fetches it"
-      )
+    check_is_no_pointer(path, file.read(100))
 
 
 def is_floating(array: np.ndarray) -> bool:
@@ -71,7 +67,7 @@ def _shards(index: Path) -> list[Path]:
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-  check_is_no_pointer(path)
+  check_file(path)
   try:
     tensors = {}
     with safe_open(path, framework="numpy") as file:
@@ -89,7 +85,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_bin(path: Path) -> dict[str, np.ndarray]:
-  check_is_no_pointer(path)
+  check_file(path)
   try:
     import torch
   except ImportError as error:
@@ -112,7 +108,7 @@ def _read_bin(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_msgpack(path: Path) -> dict[str, np.ndarray]:
-  check_is_no_pointer(path)
+  check_file(path)
   try:
     tree = serialization.msgpack_restore(path.read_bytes())
     flat = traverse_util.flatten_dict(tree.get("params", tree), sep="/")
@@ -130,7 +126,7 @@ def _read_msgpack(path: Path) -> dict[str, np.ndarray]:
 
 def _state_dict(value: Any) -> Mapping[str, Any]:
   """Returns the mapping of tensors in what training programs save: itself, or an entry of a checkpoint."""
-  for name in ("state_dict", "model_state_dict", "model"):
+  for name in ("state_dict", "model_state_dict", "model", "module", "net", "weights"):
     if isinstance(value, Mapping) and isinstance(value.get(name), Mapping):
       return _state_dict(value[name])
   if not isinstance(value, Mapping):

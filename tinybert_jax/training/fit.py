@@ -132,13 +132,14 @@ def fit(
   _check(recipe, seed)
   if (total := recipe.total_steps(len(rows))) > LARGEST:
     raise InputError(f"{title}: {total:,} steps, and at most {LARGEST:,} can be counted; fewer epochs are needed")
+  row_lengths = row_length(rows)
   if at_most is None and (tables := tables_of(params)):
-    at_most = tables.positions
+    at_most = max(tables.positions, row_lengths.max(initial=0))  # `train` refuses longer rows
   source = as_source(
     BatchSource(
       rows,
       batch_size=recipe.batch_size,
-      lengths=lengths or bucket_lengths(row_length(rows), recipe.buckets, at_most=at_most),
+      lengths=lengths or bucket_lengths(row_lengths, recipe.buckets, at_most=at_most),
       epochs=recipe.epochs,
       steps=recipe.steps,
       seed=seed,
