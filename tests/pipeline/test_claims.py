@@ -3,6 +3,7 @@
 import pytest
 
 from tinybert_jax.pipeline import report
+from tinybert_jax.pipeline.metric_names import baseline_name, score_name
 from tinybert_jax.pipeline.report.claims import Standing, standing
 
 ROWS = 1000
@@ -102,3 +103,12 @@ def test_advice_after_a_teacher_that_learnt_nothing_is_another_teacher():
   better["student"] |= {"layers": 4, "width": 312}
   first, second = report.advice(better, {})
   assert first == "The student scores higher than the teacher." and "smaller student" in second
+
+
+def test_a_score_of_several_metrics_is_called_their_mean():
+  assert score_name({"main_metric": "spearman", "ranked_by": ["spearman", "pearson"]}) == "mean of Spearman and Pearson"
+  assert score_name({"main_metric": "macro_f1"}) == "macro F1"
+  assert [baseline_name({"kind": kind}) for kind in ("regression", "multi_label")] == [
+    "mean baseline",
+    "majority baseline",
+  ]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.config import EncoderConfig, ProblemType
 
 Number = float | np.floating
 # What tells a card of ours, which is rewritten with the model, from a text of the user's, which stays.
@@ -60,7 +60,7 @@ class ModelCard:
     metrics: the model's scores by name.
     further_metrics: its scores on further splits, by split.
     teacher_metrics: the teacher's, by the same names as `metrics`.
-    baseline_metrics: those of always giving the most frequent answer.
+    baseline_metrics: those of always giving the most frequent answer, or the mean of a regression's labels.
     stages: the stages of training in their order; each with any of name, epochs, steps, batch_size, learning_rate,
       temperature, seconds, rows and score.
     data: numbers of rows by what they are.
@@ -108,7 +108,7 @@ def model_card(
     without_paths(description) or "A BERT from tinybert_jax.",
     _shape(config, architecture, parameters, card),
     _use(config, architecture),
-    _quality(card),
+    _quality(card, config.kind),
     _training(card),
     "Made with tinybert_jax, a JAX implementation of [TinyBERT](https://arxiv.org/abs/1909.10351).",
   ]
@@ -208,8 +208,9 @@ print(model(**tokenizer("{text}", truncation=True, return_tensors="pt")){result}
 ```"""
 
 
-def _quality(card: ModelCard) -> str:
-  sides = {"this model": card.metrics, "teacher": card.teacher_metrics, "most frequent answer": card.baseline_metrics}
+def _quality(card: ModelCard, kind: ProblemType) -> str:
+  constant = "mean of the labels" if kind == "regression" else "most frequent answer"
+  sides = {"this model": card.metrics, "teacher": card.teacher_metrics, constant: card.baseline_metrics}
   columns = {title: metrics for title, metrics in sides.items() if metrics}
   if not columns:
     return ""

@@ -14,6 +14,17 @@ def words(name: str) -> str:
   return " ".join(words)
 
 
+def score_name(metrics: Mapping[str, Any]) -> str:
+  """Returns what a run's score is: the main metric, or the mean of several."""
+  names = [words(name) for name in metrics.get("ranked_by") or [metrics.get("main_metric", "score")]]
+  return names[0] if len(names) == 1 else f"mean of {' and '.join(names)}"
+
+
+def baseline_name(metrics: Mapping[str, Any]) -> str:
+  """Returns what a run's constant answer is called."""
+  return "mean baseline" if metrics.get("kind") == "regression" else "majority baseline"
+
+
 def score_of(side: Mapping[str, Any] | None, main: str) -> float | None:
   """Returns a model's score by the main metric; None where it has none."""
   side = side or {}

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinybert_jax.pipeline.figures.picture import PLAIN, STUDENT, TEACHER, named, picture, plain
-from tinybert_jax.pipeline.metric_names import score_of
+from tinybert_jax.pipeline.figures.picture import PLAIN, STUDENT, TEACHER, picture, plain
+from tinybert_jax.pipeline.metric_names import baseline_name, score_name, score_of
 
 GOAL = 0.968  # the share of the teacher's score that the paper's 4-layer student keeps on GLUE
 MOST_CLASSES = 25  # in a picture
@@ -45,8 +45,12 @@ def score_against_cost(path: Path, metrics: Mapping[str, Any]) -> None:
       if best > 0:
         axis.axhline(GOAL * best, color=TEACHER, ls=":", label=f"{GOAL:.1%} of the teacher's: {GOAL * best:.1f}")
       if majority is not None:
-        axis.axhline(100 * majority, color=PLAIN, ls=":", label=f"majority baseline: {100 * majority:.1f}")
-      axis.set(xlim=(0, 1.12 * scale * max(teacher[key], student[key])), xlabel=label, ylabel=f"{named(main)} × 100")
+        axis.axhline(100 * majority, color=PLAIN, ls=":", label=f"{baseline_name(metrics)}: {100 * majority:.1f}")
+      axis.set(
+        xlim=(0, 1.12 * scale * max(teacher[key], student[key])),
+        xlabel=label,
+        ylabel=f"{plain(score_name(metrics))} × 100",
+      )
       axis.margins(y=0.15)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", frameon=False, markerscale=0.7)

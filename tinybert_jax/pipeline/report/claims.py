@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tinybert_jax.pipeline.metric_names import score_of, words
+from tinybert_jax.pipeline.metric_names import score_name, score_of
 from tinybert_jax.pipeline.report.results import measured_rows, what_agrees
 from tinybert_jax.pipeline.report.wording import is_known, listed, points, ratio_words, shortened
 
@@ -81,12 +81,6 @@ def warning(metrics: Mapping[str, Any]) -> str:
 def summary(metrics: Mapping[str, Any]) -> str:
   """Returns all that is claimed in one text."""
   return " ".join(part for part in (sentence(metrics), beside_constant(metrics)) if part)
-
-
-def score_name(metrics: Mapping[str, Any]) -> str:
-  """Returns what the score is: the main metric, or the mean of several."""
-  names = [words(name) for name in metrics.get("ranked_by") or [metrics.get("main_metric", "score")]]
-  return names[0] if len(names) == 1 else f"mean of {listed(names)}"
 
 
 def share_kept(metrics: Mapping[str, Any]) -> float:

@@ -7,13 +7,13 @@ from typing import Any
 
 from tinybert_jax.models.directories import make_directory
 from tinybert_jax.pipeline.figures import AttentionMaps, History
+from tinybert_jax.pipeline.metric_names import score_name
 from tinybert_jax.pipeline.report import quality, texts, training
 from tinybert_jax.pipeline.report.advice import advice
 from tinybert_jax.pipeline.report.claims import (
   Standing,
   against_teacher,
   beside_constant,
-  score_name,
   share_kept,
   standing,
 )

@@ -4,7 +4,7 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
-from tinybert_jax.pipeline.metric_names import score_of
+from tinybert_jax.pipeline.metric_names import baseline_name, score_of
 from tinybert_jax.pipeline.report.wording import is_known, scaled
 
 _NOT_METRICS = {"parameters", "flops", "latency_ms", "throughput", "layers", "width", "heads", "score", "seconds"}
@@ -17,7 +17,7 @@ def models_of(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
     ("teacher", "teacher"),
     ("student", "student"),
     ("labels alone", "student, labels alone"),
-    ("majority", "majority baseline"),
+    ("majority", baseline_name(metrics)),
   ):
     if metrics.get(key):
       models.append((str(metrics[key].get("name", name)), metrics[key]))
