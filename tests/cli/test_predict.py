@@ -78,3 +78,37 @@ def test_pairs_for_a_model_of_one_segment(tmp_path):
   found = [json.loads(line)["prediction"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
   assert set(found[:4]) <= {"greets", "not"} and found[4] is None
   assert any("1 rows without a text or its pair" in note for note in done.notes)
+
+
+@pytest.mark.parametrize(
+  ("name", "content", "problem"),
+  [
+    ("a.csv", b"", "a.csv: empty; at least one row is needed"),
+    ("a.csv", b"text,label\n", "a.csv: a header (text, label) and no rows"),
+    ("a.csv", b"text,text\nhello,world\n", "a.csv: two columns are called 'text'"),
+    ("a.csv", b"text,label\n1.5,a\n", "a.csv: the column text holds numbers"),
+    ("a.json", b'[{"text": NaN}]', "a.json: the column text holds numbers"),
+    ("a.csv", b"text,label\nhello\0,a\n", "a.csv, line 2: a NUL byte"),
+    ("a.csv", b"text,label\nh\xe9llo,a\n", "a.csv, line 2: byte 0xe9 is not UTF-8 text"),
+    ("a.jsonl", b'{"text": ["hello"]}', "a.jsonl, row 1: the column text holds lists"),
+    ("a.csv.gz", b"text", "a.csv.gz: damaged or cut off"),
+    ("folder", None, "folder: a directory without tables"),
+  ],
+)
+def test_tables_that_cannot_be_read(model, tmp_path, monkeypatch, name, content, problem):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "folder").mkdir()
+  if content is not None:
+    (tmp_path / name).write_bytes(content)
+  with pytest.raises(InputError) as refusal:
+    predict_table(model, name, "out.csv")
+  assert problem in str(refusal.value) and not (tmp_path / "out.csv").exists()
+
+
+def test_rows_without_anything_to_be_seen_have_no_prediction(model, tmp_path):
+  (tmp_path / "a.csv").write_text(
+    "\ufefftext,n\r\nhello world,1\r\u200b\u3000,2\nworld,3\n", encoding="utf-8", newline=""
+  )
+  done = predict_table(model, tmp_path / "a.csv", tmp_path / "out.jsonl")
+  found = [json.loads(line)["prediction"] is None for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+  assert found == [False, True, False] and "1 rows without a text have no prediction" in done.notes

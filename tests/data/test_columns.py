@@ -179,3 +179,10 @@ def test_classes_that_the_table_names_come_by_name():
   )
   assert text_rows(rows, Columns("text", None, ("label",), ())).labels == ["yes", "no", None]
   assert text_rows(rows, Columns("text", None, ("tags",), ())).labels == [["no", "yes"], [], [None]]
+
+
+def test_not_a_number_is_no_text():
+  rows = table(review=[float("nan"), 1.5])
+  assert "the column review holds numbers, where texts are needed" in refused(rows, has_label=False)
+  found = text_rows(rows, choose_columns(rows, text="review", has_label=False))
+  assert found.rows["text"][:] == ["1.5"] and "1 row without a text is left out, first row 1" in found.notes[0]

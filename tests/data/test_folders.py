@@ -59,3 +59,10 @@ def test_the_same_content_is_read_once_and_other_content_is_read(tmp_path):
   assert [note.partition(": ")[2].partition(" ")[0] for note in notes] == ["the", "other", "the", "the"]
   damaged = write(tmp_path / "b.txt.gz", gzip.compress(b"same", mtime=0)[:-4])
   assert without_repeats([write(tmp_path / "b.txt", b"same"), damaged])[0][-1] == damaged  # and reading it says so
+
+
+def test_empty_names_and_devices_are_refused():
+  with pytest.raises(InputError, match="an empty name, and a file, folder or glob is needed"):
+    find_files("", WANTED)
+  with pytest.raises(InputError, match="/dev/null: a pipe or a device, and a file is needed"):
+    find_files("/dev/null", WANTED)

@@ -198,8 +198,11 @@ def test_leaderboard_files(tmp_path):
   assert text_of(tmp_path / "RTE.tsv") == "index\tprediction\n0\tnot_entailment\n1\tentailment\n"
   glue.write_predictions(tmp_path / "SST-2.tsv", TASKS["SST-2"], ["0", "1"], logits)
   assert text_of(tmp_path / "SST-2.tsv") == "index\tprediction\n0\t1\n1\t0\n"
-  glue.write_predictions(tmp_path / "STS-B.tsv", TASKS["STS-B"], ["0", "1"], np.array([[5.2], [1.23456]]))
+  notes = glue.write_predictions(tmp_path / "STS-B.tsv", TASKS["STS-B"], ["0", "1"], np.array([[5.2], [1.23456]]))
   assert text_of(tmp_path / "STS-B.tsv") == "index\tprediction\n0\t5.000\n1\t1.235\n"
+  assert notes == ["STS-B.tsv: 1 of 2 scores are outside 0 to 5, and cut to that"]
+  (note,) = glue.write_predictions(tmp_path / "STS-B.tsv", TASKS["STS-B"], ["0", "1"], np.array([[0.1], [0.9]]))
+  assert note.startswith("STS-B.tsv: scores are from 0.100 to 0.900, and GLUE's from 0 to 5; is the teacher's scale")
 
 
 def test_leaderboard_names_are_the_servers():

@@ -9,6 +9,7 @@ import datasets
 _ROW_NUMBERS = {"id", "ids", "idx", "index", "guid", "uuid", "uid", "pk", "row", "unnamed: 0", "__index_level_0__", ""}
 _OF_ROWS = re.compile(r"(^|[_\s-])(id|idx|guid|uuid)$|^(id|idx)[_\s-]|[a-z](Id|ID|Idx)$")
 _IDEOGRAPH = re.compile(r"[぀-ヿ㐀-鿿가-힣฀-๿]")  # of scripts whose words no space separates
+_NUMBERS = ("int", "uint", "float", "bool", "decimal")  # kinds of columns
 _SAMPLE = 200
 _COUNTED = 5  # rows, which a column of fewer may count by chance
 _LISTED = 20  # columns in errors
@@ -47,6 +48,9 @@ def is_text(rows: datasets.Dataset, name: str) -> bool:
 
 def holds_numbers(rows: datasets.Dataset, name: str) -> bool:
   """Returns whether all cells of a column that are not empty are numbers, or true or false, or strings of these."""
+  feature = rows.features[name]
+  if isinstance(feature, datasets.Value) and feature.dtype.startswith(_NUMBERS):  # NaN and infinity too
+    return True
   sample = _sample(rows, name)
   if not sample or not all(map(_is_number, sample)):
     return False

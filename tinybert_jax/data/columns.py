@@ -1,5 +1,6 @@
 """Which columns of a table hold texts and labels."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -259,7 +260,12 @@ def _as_texts(rows: datasets.Dataset, name: str, where: str) -> list[str | None]
   for number, cell in enumerate(cells):
     if isinstance(cell, list | dict | bytes):
       raise InputError(f"{where}, row {number + 1}: the column {name} holds {_kind(cell)}, and a text is needed")
-  return [cell if cell is None or isinstance(cell, str) else str(cell) for cell in cells]
+  return [None if is_missing(cell) else str(cell) for cell in cells]
+
+
+def is_missing(cell: Any) -> bool:
+  """Returns whether a cell holds no text: nothing, or a NaN, which stands for nothing among numbers."""
+  return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 
 def _label_cells(rows: datasets.Dataset, name: str) -> list[Any]:

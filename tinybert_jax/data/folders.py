@@ -71,8 +71,12 @@ def find_files(where: str | Path, wanted: Wanted) -> tuple[list[Path], list[str]
   Raises:
     InputError: a file of another format, a folder without any that can be read, or a link that leads nowhere.
   """
+  if not str(where).strip():
+    raise InputError("an empty name, and a file, folder or glob is needed; . is the current folder")
   path = Path(where).expanduser()
   try:
+    if path.exists() and not (path.is_dir() or path.is_file()):
+      raise InputError(f"{where}: a pipe or a device, and a file is needed, as it is read more than once")
     if path.is_dir():
       return _in_folder(path, wanted)
     if path.is_file():

@@ -32,9 +32,9 @@ def writer(split: TestSplit, student: Finished) -> Callable[[Path], None]:
   """Returns what writes the student's predictions on a test split to a file, as the leaderboard takes them."""
 
   def write(path: Path) -> None:
-    write_predictions(
-      path, split.task, split.index, predict(student.model, student.params, split.rows, name="the student")
-    )
+    logits = predict(student.model, student.params, split.rows, name="the student")
+    for note in write_predictions(path, split.task, split.index, logits):
+      print(f"{'':13} {note}", flush=True)
 
   return write
 

@@ -13,8 +13,9 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from tinybert_jax.data.batches import tokenize
-from tinybert_jax.data.columns import Columns, choose_columns
+from tinybert_jax.data.columns import Columns, choose_columns, is_missing
 from tinybert_jax.data.tables import AS_FOUND, Reading, iterate_tables
+from tinybert_jax.data.text_lines import is_blank
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import SequenceClassifier
@@ -120,8 +121,8 @@ def _texts(piece: pa.Table, columns: Columns, where: str, before: int) -> tuple[
   for name in names:
     if pa.types.is_nested(piece[name].type) or pa.types.is_binary(piece[name].type):
       raise InputError(f"{where}, row {before + 1} or after: the column {name} holds {piece[name].type}, and no texts")
-    cells.append(["" if cell is None else str(cell) for cell in piece[name].to_pylist()])
-  has = [row for row, texts in enumerate(zip(*cells, strict=True)) if all(text.strip() for text in texts)]
+    cells.append(["" if is_missing(cell) else str(cell) for cell in piece[name].to_pylist()])
+  has = [row for row, texts in enumerate(zip(*cells, strict=True)) if not any(map(is_blank, texts))]
   return has, [[texts[row] for row in has] for texts in cells]
 
 

@@ -19,6 +19,7 @@ from tinybert_jax.tasks.glue import TASKS, GlueTask, spelling
 
 HUB = "nyu-mll/glue"
 SCORES = (0.0, 5.0)  # the range of STS-B's
+_NARROW = 0.3  # share of that range which predictions of a model of that scale cover
 _TEXT = ("text", "pair")
 _NO_CELL = str.maketrans("\t\n\r", "   ")
 
@@ -105,14 +106,33 @@ def read_tsv(task: GlueTask, split: str, path: Path) -> Rows:
   return Rows(datasets.Dataset.from_dict({name: [row[name] for row in made] for name in made[0]}), skipped)
 
 
-def write_predictions(path: Path, task: GlueTask, index: Sequence[str], logits: Float[np.ndarray, "N C"]) -> None:
-  """Writes the leaderboard's file: a header, then each row's index and label in the spelling that GLUE takes."""
+def write_predictions(path: Path, task: GlueTask, index: Sequence[str], logits: Float[np.ndarray, "N C"]) -> list[str]:
+  """Writes the leaderboard's file: a header, then each row's index and label in the spelling that GLUE takes.
+
+  Returns notes on scores that are cut to GLUE's range, or that seem to be on another scale.
+  """
+  notes: list[str] = []
   if task.is_regression:
+    notes = _off_scale(path, logits[:, 0])
     predictions = [f"{value:.3f}" for value in np.clip(logits[:, 0], *SCORES)]
   else:
     predictions = [task.written[number] for number in np.argmax(logits, axis=-1)]
   lines = ["index\tprediction", *(f"{i}\t{prediction}" for i, prediction in zip(index, predictions, strict=True))]
   path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+  return notes
+
+
+def _off_scale(path: Path, scores: Float[np.ndarray, " N"]) -> list[str]:
+  least, most = SCORES
+  name, notes = path.name, []
+  if outside := int(((scores < least) | (scores > most)).sum()):
+    notes.append(f"{name}: {outside:,} of {len(scores):,} scores are outside {least:g} to {most:g}, and cut to that")
+  if len(scores) and scores.max() - scores.min() < _NARROW * (most - least):
+    notes.append(
+      f"{name}: scores are from {scores.min():.3f} to {scores.max():.3f}, and GLUE's from {least:g} to {most:g}; is "
+      "the teacher's scale another?"
+    )
+  return notes
 
 
 def write_augmented(path: Path, task: GlueTask, directory: Path | None, tables: Iterable[pa.Table]) -> None:
