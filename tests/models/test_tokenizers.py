@@ -123,6 +123,37 @@ def test_lower_casing_by_default_of_a_cased_vocabulary_is_refused(write):
     load_tokenizer(write(CASED, {"do_lower_case": True}))
 
 
+@pytest.mark.parametrize("name", ["RobertaTokenizer", "AlbertTokenizer"])
+def test_a_class_that_does_not_know_the_vocabulary_is_refused(write, name):
+  with pytest.raises(InputError, match=rf"{name}, does not know the words of its own vocabulary, such as 'film'"):
+    load_tokenizer(write(settings={"tokenizer_class": name}))
+
+
+def test_one_token_in_two_roles_is_refused(write):
+  with pytest.raises(InputError, match=r"has '\[SEP\]' as cls_token and as sep_token"):
+    load_tokenizer(write(settings={"cls_token": "[SEP]"}))
+
+
+def test_a_mask_token_that_the_vocabulary_lacks_is_none(write):
+  """transformers adds it, and a model of more rows than tokens would read an untrained embedding."""
+  tokenizer = load_tokenizer(write([word for word in WORDS if word != "[MASK]"], vocab_size=40))
+  assert tokenizer.mask_token_id is None and tokenizer("the cat")["input_ids"] == [2, 4, 5, 3]
+
+
+def test_pairs_in_one_segment_are_warned_of_and_others_in_another_order_refused(write):
+  def of(pair):
+    tokenizer = rust()
+    ends = [("[CLS]", 2), ("[SEP]", 3)]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair=pair, special_tokens=ends)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **NAMES)
+
+  with pytest.warns(UserWarning, match="puts both texts of a pair into segment 0, and the model has 2"):
+    load_tokenizer(write(tokenizer=of("[CLS] $A [SEP] $B [SEP]")))
+  load_tokenizer(write(tokenizer=of("[CLS] $A [SEP] [SEP] $B:1 [SEP]:1")))
+  with pytest.raises(InputError, match="does not put"):
+    load_tokenizer(write(tokenizer=of("[CLS] $B [SEP] $A:1 [SEP]:1")))
+
+
 def test_an_uncased_vocabulary_is_not_asked_about(write, recwarn):
   load_tokenizer(write([*WORDS, "[unused1]", "[E1]", "ß", "ı"]))
   assert not [warning for warning in recwarn if "lower case" in str(warning.message)]
@@ -177,6 +208,10 @@ def test_pointers_and_byte_order_marks(write):
   text = (directory / "config.json").read_text()
   (directory / "config.json").write_text(text, encoding="utf-8-sig")
   assert_segments(load_tokenizer(directory))
+  vocabulary = (directory / "vocab.txt").read_text(encoding="utf-8")
+  (directory / "vocab.txt").write_text(vocabulary, encoding="utf-8-sig")
+  with pytest.raises(InputError, match=r"vocab\.txt: begins with a byte order mark"):
+    load_tokenizer(directory)
   (directory / "vocab.txt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n")
   with pytest.raises(InputError, match=r"vocab\.txt: a pointer of Git LFS"):
     load_tokenizer(directory)

@@ -1,5 +1,6 @@
 """Tokenizers of model directories, each probed once for what it does."""
 
+import codecs
 import json
 import os
 import warnings
@@ -26,6 +27,7 @@ FILES = (
   "spiece.model",
 )
 # Letters with and without case and accents, punctuation, CJK, and a character that hardly any vocabulary has.
+_WORDS = 50  # of the vocabulary that a tokenizer is tried on
 _PROBES = ("The quick Café, don't!", "日本語のテキスト です。", "a\u2603b \U0001f9ff", "")
 
 
@@ -46,11 +48,16 @@ def load_tokenizer(name: str | os.PathLike) -> Tokenizer:
   for file in FILES:
     if (directory / file).is_file():
       check_file(directory / file)
+  path = directory / "vocab.txt"
+  if path.is_file() and path.read_bytes().startswith(codecs.BOM_UTF8):
+    raise InputError(f"{path}: begins with a byte order mark, which makes its first token another; save it without")
   hf = read_json(directory / "config.json")
   tokenizer = _fast(directory, _read(directory, hf))
   tokenizer.model_input_names = list(INPUT_NAMES)
   _check_special_tokens(directory, tokenizer)
+  _check_words(directory, tokenizer)
   _check_case(directory, tokenizer)
+  _check_segments(directory, tokenizer, hf.get("type_vocab_size", 2))
   if isinstance(hf.get("vocab_size"), int):
     check_fits(directory, tokenizer, hf["vocab_size"])
   return tokenizer
@@ -81,7 +88,8 @@ def _read(directory: Path, hf: Mapping[str, Any]) -> Tokenizer:
   try:
     return AutoTokenizer.from_pretrained(directory, **options)
   except Exception as error:  # its readers raise whatever a damaged file makes of them
-    raise InputError(f"{directory}: its tokenizer's files cannot be read ({error})") from error
+    reason = " ".join(str(error).split())[:200]
+    raise InputError(f"{directory}: its tokenizer's files cannot be read ({reason})") from error
 
 
 def _fast(directory: Path, tokenizer: Tokenizer) -> Tokenizer:
@@ -143,6 +151,9 @@ def _check_special_tokens(directory: Path, tokenizer: Tokenizer) -> None:
     lacking = [str(token) for token in needed.values() if str(token) not in known]
     if lacking:
       raise InputError(f"{directory / 'vocab.txt'}: no line {' and no line '.join(lacking)}; a BERT needs them")
+    if tokenizer.mask_token is not None and str(tokenizer.mask_token) not in known:
+      tokenizer.mask_token = None
+  _check_names(directory, tokenizer)
   seen: dict[int, str] = {}
   for token, number in tokenizer.get_vocab().items():
     if number in seen:
@@ -155,10 +166,54 @@ def _check_special_tokens(directory: Path, tokenizer: Tokenizer) -> None:
   except Exception as error:  # tokenizers raises nothing more special
     raise InputError(f"{directory}: its tokenizer cannot read every text ({error})") from error
   cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
-  if not all(len(row) >= 2 and row[0] == cls and row[-1] == sep for row in [*encoded, pair]) or pair.count(sep) < 2:
+  first, second = encoded[:2]
+  in_order = pair[: len(first)] == first and pair[-len(second) + 1 :] == second[1:]
+  if not in_order or not all(len(row) >= 2 and row[0] == cls and row[-1] == sep for row in encoded):
     raise InputError(
       f"{directory}: its tokenizer does not put {tokenizer.cls_token} before and {tokenizer.sep_token} after a text; "
       "give its tokenizer.json the post-processor of BERT"
+    )
+
+
+def _check_names(directory: Path, tokenizer: Tokenizer) -> None:
+  """Raises InputError where one token has two of the roles that a model tells apart."""
+  roles: dict[int, str] = {}
+  for name in ("cls_token", "sep_token", "unk_token", "mask_token"):
+    token = getattr(tokenizer, name)
+    number = getattr(tokenizer, f"{name}_id")
+    if number in roles:
+      raise InputError(f"{directory}: its tokenizer has {token!r} as {roles[number]} and as {name}; give each its own")
+    if number is not None:
+      roles[number] = name
+
+
+def _check_words(directory: Path, tokenizer: Tokenizer) -> None:
+  """Raises InputError where a tokenizer knows few words of its vocabulary, as one of another kind of model does."""
+  path = directory / "vocab.txt"
+  if path.is_file() and not (directory / "tokenizer.json").is_file():  # which such a one does not even read
+    vocabulary = path.read_text(encoding="utf-8", errors="replace").split()
+  else:
+    vocabulary = list(tokenizer.get_vocab())
+  words = sorted(token.lstrip("▁Ġ") for token in vocabulary if not token.startswith("##"))
+  words = [word for word in words if word.isalpha() and word == word.lower()]
+  words = words[:: max(1, len(words) // _WORDS)]
+  encoded = [tokenizer(word, add_special_tokens=False, verbose=False)["input_ids"] for word in words]
+  unknown = [word for word, ids in zip(words, encoded, strict=True) if not ids or tokenizer.unk_token_id in ids]
+  if 2 * len(unknown) > len(words):
+    raise InputError(
+      f"{directory}: its tokenizer, {type(tokenizer).__name__}, does not know the words of its own vocabulary, such as "
+      f"{max(unknown, key=len)!r}; tokenizer_config.json must name the class that the vocabulary is of"
+    )
+
+
+def _check_segments(directory: Path, tokenizer: Tokenizer, segments: Any) -> None:
+  """Warns where both texts of a pair are of one segment, and the model has two."""
+  encoded = tokenizer(*_PROBES[:2], return_token_type_ids=True, verbose=False)
+  if isinstance(segments, int) and segments > 1 and not any(encoded["token_type_ids"]):
+    warnings.warn(
+      f"{directory}: its tokenizer puts both texts of a pair into segment 0, and the model has {segments}; right "
+      "only if it was trained so",
+      stacklevel=3,
     )
 
 
