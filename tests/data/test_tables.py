@@ -258,3 +258,9 @@ def test_notes_of_pieces_are_those_of_the_table(tmp_path):
   notes = []
   list(iterate_tables(path, notes=notes))
   assert tuple(notes) == read_table(path).notes == (f"{path}: semicolons between cells, 1 empty line skipped",)
+
+
+def test_json_lines_in_a_json_file_may_begin_with_blank_lines(tmp_path):
+  rows = '\u3000\n\n{"text": "a b"}\n{"text": "c"}\n'
+  (tmp_path / "a.json").write_text(rows, encoding="utf-8")
+  assert read_table(tmp_path / "a.json").rows["text"][:] == ["a b", "c"]

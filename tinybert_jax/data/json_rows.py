@@ -84,9 +84,11 @@ def read_json(file: Path, how: Reading, batch_rows: int, remarks: list[str]) -> 
 
 
 def _has_lines(file: Path, how: Reading) -> bool:
-  """Returns whether the first line is an object, and others follow."""
+  """Returns whether the first line that is not blank is an object, and others follow."""
   with io.TextIOWrapper(io.BufferedReader(Utf8(file, how.encoding)), "utf-8") as text:
     first = text.readline(_FIRST)
+    while first and is_blank(first):
+      first = text.readline(_FIRST)
     if not (first.startswith("{") and any(line.strip() for line in itertools.islice(text, 2))):
       return False
   try:
