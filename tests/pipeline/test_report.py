@@ -8,6 +8,8 @@ import pytest
 from tinybert_jax.pipeline import figures, report
 from tinybert_jax.pipeline.figures import AttentionMaps
 from tinybert_jax.pipeline.metric_names import words
+from tinybert_jax.pipeline.report.quality import per_class
+from tinybert_jax.pipeline.report.wording import answer_text
 
 EVIL = "<script>alert('1')</script>"
 VOID = {"meta", "img", "br"}
@@ -214,3 +216,14 @@ def test_a_difference_within_chance_and_a_stage_that_overfits_are_named():
   losses = [{"step": 1, "loss": 2.0}, {"step": 3, "loss": 1.0}]
   text = " ".join(report.advice(metrics, {"prediction": losses + scores}))
   assert "may be chance" in text and "best at step 2 and then fell by 5.0 points" in text
+
+
+def test_of_many_labels_the_first_are_shown():
+  assert answer_text(["a", "b"]) == "a, b" and answer_text([]) == "none"
+  assert answer_text(list("abcdefgh")) == "a, b, c, d, e, f and 2 more"
+
+
+@pytest.mark.parametrize(("threshold", "is_shown"), [(0.5, False), (0.4, True)])
+def test_thresholds_are_shown_where_they_are_not_one_half(threshold, is_shown):
+  side = {"x": {"f1": 0.5, "threshold": threshold, "support": 3}}
+  assert ("threshold" in per_class({"per_class": {"teacher": side, "student": side}})) == is_shown

@@ -106,8 +106,9 @@ def _headline(metrics: Mapping[str, Any]) -> str:
 
 def _data_notes(metrics: Mapping[str, Any]) -> list[str]:
   data = metrics["data"]
-  keys = ("labelled", "unlabelled", "augmented", "transfer", "dev", "test")
-  counts = [f"{data[key]:,} {key}" for key in keys if data.get(key)]
+  names = {key: key for key in ("labelled", "unlabelled", "augmented")}
+  names |= {"transfer": "to distil over", "dev": "dev", "test": "test"}
+  counts = [f"{data[key]:,} {name}" for key, name in names.items() if data.get(key)]
   notes = [f"Rows: {listed(counts)}."] if counts else []
   if data.get("max_length") and is_known(data.get("share_cut")):
     notes.append(f"{data['share_cut']:.1%} of the texts were cut at {data['max_length']} tokens.")

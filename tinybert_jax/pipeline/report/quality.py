@@ -64,6 +64,8 @@ def per_class(metrics: Mapping[str, Any]) -> str:
     return ""
   teacher, student = sides.get("teacher", {}), sides["student"]
   keys = list(dict.fromkeys(key for side in teacher.values() for key in side if key != "support"))
+  if all(values.get("threshold") == 0.5 for side in (teacher, student) for values in side.values()):
+    keys = [key for key in keys if key != "threshold"]
   note = "Multiplied by 100, but for the threshold." if "threshold" in keys else "Multiplied by 100."
   # Side by side they need 40 letters' width and more, so that a phone shows F1 alone.
   tables = _class_table("wide", keys, teacher, student) + _class_table("narrow", ["f1"], teacher, student)

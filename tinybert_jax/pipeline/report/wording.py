@@ -5,6 +5,8 @@ import numbers
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
+_MOST_NAMES = 6
+
 
 def is_known(value: Any) -> TypeGuard[float]:
   """Returns whether a value is a finite number."""
@@ -38,9 +40,10 @@ def ratio_words(times: int | float | None, more: str, less: str, same: str) -> s
 
 
 def answer_text(answer: Any) -> str:
-  """Returns an answer as text: a class, a list of labels, or a value."""
+  """Returns an answer as text: a class, the first of several labels and the number of the others, or a value."""
   if isinstance(answer, list | tuple):
-    return ", ".join(map(str, answer)) or "none"
+    more = f" and {len(answer) - _MOST_NAMES} more" if len(answer) > _MOST_NAMES else ""
+    return ", ".join(map(str, answer[:_MOST_NAMES])) + more or "none"
   return f"{answer:.3g}" if is_known(answer) and not isinstance(answer, int) else shortened(answer, 60)
 
 
