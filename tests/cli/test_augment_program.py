@@ -2,11 +2,8 @@
 
 import dataclasses
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import jax
 import pyarrow as pa
 import pytest
 from glue_files import write_task
+from processes import Started
 from small_mlm import CONFIG, make_tokenizer, write_model, write_vectors
 
 from tinybert_jax.augmentation import rows as augmented
@@ -27,8 +25,6 @@ from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.tasks.glue import find_task
 from tinybert_jax.tasks.glue_files import load_rows
 from tinybert_jax.training.hosts import Hosts
-
-ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 @pytest.fixture(scope="module")
@@ -151,13 +147,14 @@ def arguments(options):
 
 def test_processes_of_their_own_and_a_kill(options, tmp_path):
   """Two processes share the work; the second is killed as soon as the work is under way, and started again."""
-  small = [sys.executable, "-c", "from tinybert_jax.augmentation import rows; rows.ROWS_IN_PART = 4; "
-           "from tinybert_jax.cli import augment; from tinybert_jax.cli import command_line; "
-           "command_line.run(augment.main, augment.Options, 'python -m experiments.augment')"]  # fmt: skip
+  small = (
+    "from tinybert_jax.augmentation import rows; rows.ROWS_IN_PART = 4; "
+    "from tinybert_jax.cli import augment; from tinybert_jax.cli import command_line; "
+    "command_line.run(augment.main, augment.Options, 'python -m experiments.augment')"
+  )
 
   def start(out, *more):
-    command = [*small, *arguments(dataclasses.replace(options, out=out)), *more]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return Started(small, *arguments(dataclasses.replace(options, out=out)), *more)
 
   both = ("--num-processes=2", "--process-id=1")
   second = start(tmp_path / "two", *both)
@@ -170,7 +167,7 @@ def test_processes_of_their_own_and_a_kill(options, tmp_path):
   assert second.wait() == -signal.SIGKILL
   again = start(tmp_path / "two", *both)
   for process in (first, again):
-    _, errors = process.communicate(timeout=180)
+    _, errors = process.communicate()
     assert process.returncode == 0, errors
   augment.main(dataclasses.replace(options, out=tmp_path / "one"))
   assert rows_of(tmp_path / "two" / "MRPC" / "augmented") == rows_of(tmp_path / "one" / "MRPC" / "augmented")

@@ -1,21 +1,16 @@
 """`tinybert-jax distil` in two processes on one machine, as on two hosts: the run of one, and one report."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
+from processes import Started
 from small_distil import SHAPE, SHORT, greetings, options, write
 from small_glue import TEACHER, write_encoder
 
 from tinybert_jax import predict_table
 from tinybert_jax.cli import distil
-
-ROOT = str(Path(__file__).parents[2])
 
 
 def test_two_processes_give_the_student_of_one(tmp_path, monkeypatch):
@@ -30,19 +25,13 @@ def test_two_processes_give_the_student_of_one(tmp_path, monkeypatch):
     port = free.getsockname()[1]
   words = [f"--{name.replace('_', '-')}={value}" for name, value in {**given, "out": tmp_path / "two"}.items()]
   together = ["--cpu", f"--coordinator=127.0.0.1:{port}", "--num-processes=2"]
-  environment = os.environ | {
-    "XLA_FLAGS": os.environ["XLA_FLAGS"].replace("device_count=8", "device_count=1"), "PYTHONPATH": ROOT,
-  }  # fmt: skip
   started = [
-    subprocess.Popen(
-      [sys.executable, "-m", "tinybert_jax.cli.main", "distil", *words, *together, f"--process-id={number}"],
-      env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )
+    Started("tinybert_jax.cli.main", "distil", *words, *together, f"--process-id={number}", devices=1)
     for number in range(2)
-  ]  # fmt: skip
+  ]
   monkeypatch.setattr(jax, "device_count", lambda: 1)
   distil.main(options(**given, out=tmp_path / "one"))
-  (first, second), errors = zip(*[process.communicate(timeout=300) for process in started], strict=True)
+  (first, second), errors = zip(*[process.communicate() for process in started], strict=True)
   assert [process.returncode for process in started] == [0, 0], errors
   assert "(cpu, 2 processes)" in first and "The student is in" in first and "The student is in" not in second
   answers = []

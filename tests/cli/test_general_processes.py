@@ -1,15 +1,13 @@
 """`experiments.general` on two processes of four devices, against one process of one device."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import Started
 from safetensors.numpy import load_file
 from small_general import write_inputs
 
@@ -42,27 +40,17 @@ def start(root, out, *more, processes, devices, signals=(), caches=("cache", "ca
     "--student", "student.json", "--out", out, "--max-length", "32", "--batch-size", "16", "--steps", STEPS,
     "--learning-rate", "1e-2", "--log-every", "5", "--evaluate-every", "25", "--checkpoint-every", "20", *more,
   ]  # fmt: skip
-  environment = os.environ | {
-    "XLA_FLAGS": os.environ["XLA_FLAGS"].replace("device_count=8", f"device_count={devices}"),
-    "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]),
-  }
   started = []
   for number in range(processes):
     together = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", processes, "--process-id", number]
     sent = dict(signals).get(number, ("SIGTERM", 0))
-    command = [sys.executable, HERE / "general_process.py", *sent, *options, "--cache", caches[number]]
-    command += together if processes > 1 else []
-    started.append(
-      subprocess.Popen(
-        [str(word) for word in command], cwd=root, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-      )
-    )  # fmt: skip
+    command = [*sent, *options, "--cache", caches[number], *(together if processes > 1 else [])]
+    started.append(Started(HERE / "general_process.py", *command, cwd=root, devices=devices))
   return started
 
 
 def finish(process):
-  out, error = process.communicate(timeout=300)
+  out, error = process.communicate()
   return process.returncode, out, error
 
 

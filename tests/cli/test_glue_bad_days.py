@@ -4,8 +4,6 @@ import dataclasses
 import errno
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import datasets
@@ -13,6 +11,7 @@ import jax
 import pytest
 import safetensors.numpy
 from glue_files import write_task
+from processes import Started
 from small_glue import STUDENT, TEACHER, changed, write_config, write_encoder
 from small_tokenizer import word_tokenizer
 
@@ -187,10 +186,9 @@ def test_a_kill_in_each_stage_changes_nothing(made, options, tmp_path):
     if name != "hosts" and value != getattr(Options("x"), name)
   ] + ["--no-augment"]
   for stage in ("teacher", "intermediate", "prediction", ""):
-    done = subprocess.run(
-      [sys.executable, str(HERE / "killed_glue.py"), stage, *arguments], capture_output=True, text=True
-    )
-    assert done.returncode == (-9 if stage else 0), done.stderr
+    process = Started(HERE / "killed_glue.py", stage, *arguments)
+    _, errors = process.communicate()
+    assert process.returncode == (-9 if stage else 0), errors
     if stage:
       assert (out / "RTE" / f"{stage}.unfinished").is_dir()
       assert not (out / "RTE" / stage).exists()

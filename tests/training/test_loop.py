@@ -2,8 +2,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,15 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_run
+from processes import Started
 from tensorboard_events import read_scalars
 
 from tinybert_jax.errors import InputError, RunStopped
 
 
 def start(directory, sleep=0.02):
-  environment = os.environ | {"XLA_FLAGS": os.environ["XLA_FLAGS"].replace("device_count=8", "device_count=1")}
-  command = [sys.executable, str(Path(__file__).parents[1] / "tiny_run.py"), str(directory), str(sleep)]
-  return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+  return Started(tiny_run.__file__, directory, sleep, devices=1)
 
 
 def steps_done(directory):
@@ -41,7 +38,8 @@ def test_killed_five_times_a_run_ends_with_the_same_bits(tmp_path):
     wait_for_step(tmp_path / "killed", 8 + 8 * kill, process)
     time.sleep(rng.random() * 0.15)  # anywhere: in a step, an evaluation, a checkpoint being written
     process.kill()
-    assert process.wait() == -signal.SIGKILL, process.stderr.read()
+    _, errors = process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors
   assert start(tmp_path / "killed", sleep=0).wait() == 0
   whole, killed = (np.load(tmp_path / name / "result.npz") for name in ("whole", "killed"))
   assert set(whole) == set(killed)
