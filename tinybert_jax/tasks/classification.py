@@ -8,7 +8,6 @@ import datasets
 import numpy as np
 import optax
 import scipy.special
-import sklearn.metrics
 from jaxtyping import Array, Float
 
 from tinybert_jax.data.batches import tokenize_rows
@@ -21,7 +20,6 @@ from tinybert_jax.distillation.losses import (
 )
 from tinybert_jax.models.encoder import Batch
 from tinybert_jax.models.tokenizer_type import Tokenizer
-from tinybert_jax.tasks.metrics import multi_label_score, score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,31 +72,26 @@ class Classification:
     return scipy.special.logsumexp(parts, axis=0).astype(np.float32)
 
   def score(self, logits: Float[np.ndarray, "N C"], labels: Any) -> dict[str, float]:
-    return score(self.metrics, logits, np.asarray(labels))
+    from tinybert_jax.tasks import metrics  # loads scikit-learn, for which the first line of a run need not wait
+
+    return metrics.score(self.metrics, logits, np.asarray(labels))
 
   def agreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> float:
     return float(np.mean(logits.argmax(-1) == others.argmax(-1)))
 
   def details(self, logits: Mapping[str, Float[np.ndarray, "N C"]], labels: Any) -> dict[str, Any]:
-    labels, numbers = np.asarray(labels), np.arange(len(self.labels))
+    from tinybert_jax.tasks import metrics
+
+    labels = np.asarray(labels)
     chosen = {name: values.argmax(-1) for name, values in logits.items()}
     most = int(np.bincount(labels, minlength=len(self.labels)).argmax())
     constant = np.eye(len(self.labels), dtype=np.float32)[np.full(len(labels), most)]
     return {
       "majority": {**self.score(constant, labels), "label": self.labels[most]},
-      "per_class": {
-        name: _per_class(
-          self.labels,
-          sklearn.metrics.precision_recall_fscore_support(labels, values, labels=numbers, zero_division=0),
-        )
-        for name, values in chosen.items()
-      },
+      "per_class": {name: metrics.per_class(self.labels, labels, values) for name, values in chosen.items()},
       "confusion": {
         "labels": list(self.labels),
-        **{
-          name: sklearn.metrics.confusion_matrix(labels, values, labels=numbers).tolist()
-          for name, values in chosen.items()
-        },
+        **{name: metrics.confusion(len(self.labels), labels, values) for name, values in chosen.items()},
       },
     }
 
@@ -159,37 +152,32 @@ class MultiLabel:
     return scipy.special.expit(logits) >= np.asarray(self.thresholds)
 
   def score(self, logits: Float[np.ndarray, "N C"], labels: Any) -> dict[str, float]:
-    return multi_label_score(scipy.special.expit(logits), self.given(logits), np.asarray(labels) > 0.5)
+    from tinybert_jax.tasks import metrics
+
+    return metrics.multi_label_score(scipy.special.expit(logits), self.given(logits), np.asarray(labels) > 0.5)
 
   def tuned(self, logits: Float[np.ndarray, "N C"], labels: Any) -> "MultiLabel":
     """Returns this task with the threshold of each class that gives it the best F1 on these rows."""
+    from tinybert_jax.tasks import metrics
+
     truth, probabilities = np.asarray(labels) > 0.5, scipy.special.expit(logits)
-    best = []
-    for column, is_class in zip(probabilities.T, truth.T, strict=True):
-      if not is_class.any():
-        best.append(0.5)
-        continue
-      precision, recall, cuts = sklearn.metrics.precision_recall_curve(is_class, column)
-      f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-      best.append(float(cuts[f1[:-1].argmax()]))
+    best = [metrics.best_threshold(*both) for both in zip(truth.T, probabilities.T, strict=True)]
     return dataclasses.replace(self, thresholds=tuple(best))
 
   def agreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> float:
     return float(np.mean(self.given(logits) == self.given(others)))
 
   def details(self, logits: Mapping[str, Float[np.ndarray, "N C"]], labels: Any) -> dict[str, Any]:
+    from tinybert_jax.tasks import metrics
+
     truth = np.asarray(labels) > 0.5
     thresholds = np.broadcast_to(self.thresholds, len(self.labels))
     per_class = {}
     for name, values in logits.items():
       given, probabilities = self.given(values), scipy.special.expit(values)
-      per_class[name] = _per_class(
-        self.labels,
-        sklearn.metrics.precision_recall_fscore_support(truth, given, average=None, zero_division=0),
-      )
+      per_class[name] = metrics.per_class(self.labels, truth, given)
       for number, label in enumerate(self.labels):
-        has = truth[:, number].any()
-        precision = sklearn.metrics.average_precision_score(truth[:, number], probabilities[:, number]) if has else None
+        precision = metrics.average_precision(truth[:, number], probabilities[:, number])
         per_class[name][label] |= {"average_precision": precision, "threshold": float(thresholds[number])}
     sets, counts = np.unique(truth, axis=0, return_counts=True)
     most = sets[counts.argmax()]
@@ -214,16 +202,3 @@ class MultiLabel:
   def disagreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> Float[np.ndarray, " N"]:
     differ = self.given(logits) != self.given(others)
     return (np.abs(scipy.special.expit(logits) - scipy.special.expit(others)) * differ).sum(-1)
-
-
-def _per_class(labels: tuple[str, ...], measured: tuple) -> dict[str, dict[str, float | None]]:
-  precision, recall, f1, support = measured
-  return {
-    label: {
-      "precision": float(precision[number]),
-      "recall": float(recall[number]),
-      "f1": float(f1[number]),
-      "support": int(support[number]),
-    }
-    for number, label in enumerate(labels)
-  }

@@ -70,17 +70,59 @@ def multi_label_score(
     InputError: probabilities that are not finite.
   """
   _check_finite("predictions", probabilities)
-  has_rows = labels.any(0)
-  by_class = [
-    sklearn.metrics.average_precision_score(labels[:, number], probabilities[:, number])
-    for number in np.flatnonzero(has_rows)
-  ]
+  columns = [average_precision(*both) for both in zip(labels.T, probabilities.T, strict=True)]
+  by_class = [value for value in columns if value is not None]
   return {
     "average_precision": float(np.mean(by_class)) if by_class else 0.0,
     "macro_f1": float(sklearn.metrics.f1_score(labels, given, average="macro", zero_division=0)),
     "micro_f1": float(sklearn.metrics.f1_score(labels, given, average="micro", zero_division=0)),
     "exact_match": float(np.mean((given == labels).all(-1))),
   }
+
+
+def per_class(
+  names: Sequence[str], labels: Num[np.ndarray, "..."], given: Num[np.ndarray, "..."]
+) -> dict[str, dict[str, float | None]]:
+  """Returns precision, recall, F1 and the number of rows of each class.
+
+  Args:
+    names: of the classes.
+    labels: class numbers, or N×C for several classes a row.
+    given: likewise, what the model gives.
+  """
+  numbers = np.arange(len(names)) if labels.ndim == 1 else None
+  measured = sklearn.metrics.precision_recall_fscore_support(
+    labels, given, labels=numbers, average=None, zero_division=0
+  )
+  precision, recall, f1, support = measured
+  return {
+    name: {
+      "precision": float(precision[number]),
+      "recall": float(recall[number]),
+      "f1": float(f1[number]),
+      "support": int(support[number]),
+    }
+    for number, name in enumerate(names)
+  }
+
+
+def confusion(classes: int, labels: Num[np.ndarray, " N"], given: Num[np.ndarray, " N"]) -> list[list[int]]:
+  """Returns the number of rows of each class, by the class that the model gives them."""
+  return sklearn.metrics.confusion_matrix(labels, given, labels=np.arange(classes)).tolist()
+
+
+def average_precision(labels: Bool[np.ndarray, " N"], probabilities: Float[np.ndarray, " N"]) -> float | None:
+  """Returns the average precision of one class; None where no row has it."""
+  return float(sklearn.metrics.average_precision_score(labels, probabilities)) if labels.any() else None
+
+
+def best_threshold(labels: Bool[np.ndarray, " N"], probabilities: Float[np.ndarray, " N"]) -> float:
+  """Returns the probability of the best F1 from which to give a class; one half where no row has it."""
+  if not labels.any():
+    return 0.5
+  precision, recall, cuts = sklearn.metrics.precision_recall_curve(labels, probabilities)
+  f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+  return float(cuts[f1[:-1].argmax()])
 
 
 def score(names: Sequence[str], logits: Float[np.ndarray, "N C"], labels: Num[np.ndarray, " N"]) -> dict[str, float]:

@@ -13,7 +13,6 @@ from tinybert_jax.data.batches import tokenize_rows
 from tinybert_jax.distillation.losses import WeightedSum, logit_loss, weighted_sum
 from tinybert_jax.models.encoder import Batch
 from tinybert_jax.models.tokenizer_type import Tokenizer
-from tinybert_jax.tasks.metrics import pearson, score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +55,14 @@ class Regression:
     return logits[0] if len(logits) == 1 else np.average(logits, axis=0, weights=weights).astype(np.float32)
 
   def score(self, logits: Float[np.ndarray, "N C"], labels: Any) -> dict[str, float]:
-    return score(self.metrics, logits, np.asarray(labels))
+    from tinybert_jax.tasks import metrics  # loads scikit-learn, for which the first line of a run need not wait
+
+    return metrics.score(self.metrics, logits, np.asarray(labels))
 
   def agreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> float:
-    return pearson(logits[:, 0], others[:, 0])
+    from tinybert_jax.tasks import metrics
+
+    return metrics.pearson(logits[:, 0], others[:, 0])
 
   def details(self, logits: Mapping[str, Float[np.ndarray, "N C"]], labels: Any) -> dict[str, Any]:
     labels = np.asarray(labels, np.float64)

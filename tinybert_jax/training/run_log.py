@@ -36,9 +36,7 @@ class RunLog:
       new = self._path.with_suffix(".new")
       new.write_text("".join(json.dumps(row) + "\n" for row in history), encoding="utf-8")
       new.replace(self._path)
-      from tensorboardX import SummaryWriter  # which loads PyTorch where it is installed
-
-      self._events = SummaryWriter(str(directory), purge_step=step + 1 if step else None)
+      self._events = _event_writer(directory, step)
     seconds = 0.1 if sys.stderr.isatty() else 30
     self._bar = tqdm(
       desc=title,
@@ -90,3 +88,17 @@ def read_log(directory: Path, rows: int | None) -> list[dict[str, float]]:
   """Returns the first `rows` rows of the log in `directory`: those that a checkpoint knows of; all where it is None."""
   path = directory / _FILE
   return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[:rows]] if path.exists() else []
+
+
+def _event_writer(directory: Path, step: int) -> Any:
+  """Returns TensorBoard's writer, which leaves out what an earlier part of the run wrote after `step`."""
+  # tensorboardX would load PyTorch where it is installed, for seconds and to no use here.
+  hides = "torch" not in sys.modules
+  if hides:
+    sys.modules["torch"] = None  # type: ignore[assignment]
+  try:
+    from tensorboardX import SummaryWriter
+  finally:
+    if hides:
+      del sys.modules["torch"]
+  return SummaryWriter(str(directory), purge_step=step + 1 if step else None)
