@@ -264,3 +264,15 @@ def test_json_lines_in_a_json_file_may_begin_with_blank_lines(tmp_path):
   rows = '\u3000\n\n{"text": "a b"}\n{"text": "c"}\n'
   (tmp_path / "a.json").write_text(rows, encoding="utf-8")
   assert read_table(tmp_path / "a.json").rows["text"][:] == ["a b", "c"]
+
+
+@pytest.mark.parametrize(
+  ("cells", "problem"),
+  [
+    (["0.0", "false"], "line 2: label is true or false, and a number with a fraction in line 1"),
+    (["[0.5]", "[true]"], "line 1: the values of label from there on are no column (true or false among numbers"),
+  ],
+)
+def test_true_and_false_are_no_numbers_with_a_fraction(tmp_path, cells, problem):
+  (tmp_path / "a.jsonl").write_text("".join(f'{{"label": {cell}}}\n' for cell in cells))
+  assert problem in error_of(tmp_path / "a.jsonl")

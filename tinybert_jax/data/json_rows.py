@@ -152,7 +152,7 @@ def _table(rows: Sequence[Numbered], names: Sequence[str], where: str) -> pa.Tab
 
 def _column(values: Sequence[Any], name: str, rows: Iterable[Numbered], where: str) -> pa.Array:
   try:
-    return pa.array(values)
+    column = pa.array(values)
   except UnicodeEncodeError:
     for value, (number, _) in zip(values, rows, strict=True):
       if not _is_text(value):
@@ -160,6 +160,16 @@ def _column(values: Sequence[Any], name: str, rows: Iterable[Numbered], where: s
     raise
   except (pa.ArrowException, OverflowError) as error:
     raise InputError(_mixed(values, name, rows, where, one_line(error))) from error
+  inner = column.type
+  while pa.types.is_list(inner):
+    inner = inner.value_type
+  if pa.types.is_floating(inner) and _has_truth(values):  # which pyarrow takes for 1.0 and 0.0
+    raise InputError(_mixed(values, name, rows, where, "true or false among numbers with a fraction"))
+  return column
+
+
+def _has_truth(values: Sequence[Any]) -> bool:
+  return any(isinstance(value, bool) or (isinstance(value, list) and _has_truth(value)) for value in values)
 
 
 def _mixed(values: Sequence[Any], name: str, rows: Iterable[Numbered], where: str, reason: str) -> str:
