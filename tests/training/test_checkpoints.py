@@ -100,6 +100,13 @@ def test_what_cannot_be_read_is_put_aside_and_the_one_before_is_taken(copy, capf
   assert capfd.readouterr().out == ""
 
 
+def test_of_three_left_by_a_kill_the_step_that_is_told_is_the_one_that_is_taken(copy, capsys):
+  shutil.copytree(copy / "latest" / "7", copy / "latest" / "3")  # the oldest, which was about to be deleted
+  remove(copy / "latest" / "9" / "record" / "metadata")
+  assert restore(copy)[1]["next"] == 7
+  assert "the run goes on from step 7" in capsys.readouterr().out
+
+
 def test_what_is_put_aside_is_saved_anew_under_its_step(copy):
   remove(copy / "latest" / "9" / "record" / "metadata")
   with contextlib.closing(Checkpoints(copy)) as checkpoints:

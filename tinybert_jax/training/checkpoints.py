@@ -105,9 +105,9 @@ class Checkpoints:
       if found is not None:
         break
       aside.append(self._put_aside("latest", step))
-    for step in steps[len(aside) :] if found else ():
-      with contextlib.suppress(Exception):  # of the older one, which is not needed now
-        self._best_of_latest[step] = _best_step(self._record(step))
+    for older in self._latest.all_steps() if found else ():
+      with contextlib.suppress(Exception):  # of one that is not needed now
+        self._best_of_latest[older] = _best_step(self._record(older))
     if aside:
       where = f"the run goes on from step {step}" if found else "the run begins anew"
       hosts.say(
