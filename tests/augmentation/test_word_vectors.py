@@ -80,6 +80,7 @@ def test_what_is_left_out_is_told(tmp_path):
     ("", "no word vectors there"),
     ("the 0 0\nfox 0 0\n", "no word vectors there"),
     ("the 1 2\nfox 1 nan\n", "the vector of 'fox' has numbers that are not finite"),
+    ("the 1 2\nfox 1e30 1\n", "the vector of 'fox' is too long for 32-bit numbers"),
     ("the 1 2\nfox 1 1e50\n", "the vector of 'fox' has numbers that are not finite"),
     ("2 3\nthe 1 2 3 4\nfox 1 2 3 4\n", "no word vectors there"),
     (None, "no such file or directory of word vectors"),

@@ -112,3 +112,6 @@ def test_rows_without_anything_to_be_seen_have_no_prediction(model, tmp_path):
   done = predict_table(model, tmp_path / "a.csv", tmp_path / "out.jsonl")
   found = [json.loads(line)["prediction"] is None for line in (tmp_path / "out.jsonl").read_text().splitlines()]
   assert found == [False, True, False] and "1 rows without a text have no prediction" in done.notes
+  assert not any("cut" in note for note in done.notes)
+  cut = predict_table(model, tmp_path / "a.csv", tmp_path / "out.jsonl", max_length=3)
+  assert any("2 rows fill all 3 tokens that are read; what is longer is cut" in note for note in cut.notes)

@@ -67,7 +67,11 @@ def load_word_vectors(path: str | Path, number: int = 100_000, notes: list[str] 
   if spaced:
     notes.append(f"{path}: words left out that are none, or hold a space: {spaced:,}")
   vectors = np.stack(list(numbers.values())).astype(np.float32) if numbers else np.zeros((0, 1), np.float32)
-  norms = np.linalg.norm(vectors, axis=1)
+  with np.errstate(over="ignore"):
+    norms = np.linalg.norm(vectors, axis=1)
+  if not np.isfinite(norms).all():
+    word = list(numbers)[int(np.isfinite(norms).argmin())]
+    raise InputError(f"{path}: the vector of {word!r} is too long for 32-bit numbers; divide all by their largest")
   some = norms > 0
   words = tuple(word for word, is_some in zip(numbers, some, strict=True) if is_some)
   if not words:

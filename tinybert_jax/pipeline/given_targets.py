@@ -11,6 +11,7 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.tasks.label_names import number_of
 
 _ROUNDED = 1e-2  # how far the sum of rounded probabilities may be from 1
+_LARGEST = float(np.finfo(np.float32).max)
 _TINY = 1e-7  # of a probability, whose logarithm is taken
 
 
@@ -45,7 +46,7 @@ def read_targets(
     values = table[name][:]
     for number, row in enumerate(kept):
       value = number_of(values[row])
-      if value is None:
+      if value is None or abs(value) > _LARGEST:
         raise InputError(
           f"{where}, row {row + 1}: {values[row]!r:.40} in the column {name}, and a finite number is needed"
         )

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from tinybert_jax.data.batches import tokenize
+from tinybert_jax.data.batches import row_length, tokenize
 from tinybert_jax.data.columns import Columns, choose_columns, is_missing
 from tinybert_jax.data.tables import AS_FOUND, Reading, iterate_tables
 from tinybert_jax.data.text_lines import is_blank
@@ -88,16 +88,17 @@ def predict_table(
   if first is None or not len(first):
     raise InputError(f"{where}: no rows")
   columns = choose_columns(datasets.Dataset(first), text=text, pair=pair, has_label=False, where=where)
-  rows, empty = 0, 0
+  rows, empty, full = 0, 0, 0
 
   def results() -> Iterator[pa.Table]:
-    nonlocal rows, empty
+    nonlocal rows, empty, full
     with tqdm(desc="predict", unit="row", disable=None) as bar:
       for piece in itertools.chain([first], pieces):
         has, read = _texts(piece, columns, where, rows)
         logits = np.empty((0, len(task.labels)), np.float32)
         if has:
           token_rows = with_segments(tokenize(tokenizer, *read, max_length=max_length), loaded.config)
+          full += int(np.sum(row_length(token_rows) >= max_length))
           logits = predict(module, params, token_rows, batch_size=batch_size, lengths=lengths, name=str(model))
         yield _with_predictions(piece, task, logits, has)
         rows, empty = rows + len(piece), empty + len(piece) - len(has)
@@ -106,6 +107,8 @@ def predict_table(
   write_pieces(out, results())
   what = "a text" if columns.pair is None else "a text or its pair"
   notes = [f"{empty:,} rows without {what} have no prediction"] if empty else []
+  if full:
+    notes.append(f"{full:,} rows fill all {max_length} tokens that are read; what is longer is cut")
   return Done(rows, time.perf_counter() - start, (*found, *columns.notes, *notes))
 
 
