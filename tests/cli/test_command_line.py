@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-from tinybert_jax.cli import command_line
+from tinybert_jax.cli import command_line, distil, mlm
 from tinybert_jax.errors import InputError, RunStopped, WorkerKilled
 
 
@@ -161,3 +161,19 @@ def test_help_shows_kinds_of_values_and_no_default_that_tells_nothing(capsys):
   lines = [line.strip("│ ") for line in help_text.splitlines()]
   assert "where the text of this option" in " ".join(lines)
   assert not any(line in ("where the", "the") for line in lines)
+
+
+@pytest.mark.parametrize(
+  ("module", "words", "option"),
+  [
+    (mlm, ["--text="], "--text"),
+    (mlm, ["--text", "a.txt", ""], "--text"),
+    (mlm, ["--text", "a.txt", "--out", " "], "--out"),
+    (distil, ["--out="], "--out"),
+  ],
+)
+def test_an_empty_path_is_not_the_current_folder(capsys, module, words, option):
+  with pytest.raises(SystemExit) as ended:
+    command_line.run(module.main, module.Options, "program", words)
+  assert ended.value.code == 2
+  assert capsys.readouterr().err == f"{option} is empty; give a name, or . for the current folder\n"

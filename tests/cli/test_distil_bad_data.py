@@ -68,7 +68,7 @@ def test_lists_where_texts_belong(sentence):
   ("more", "problem"),
   [
     (["--minutes", 0], "--minutes 0.0: it must be above 0"),
-    (["--out", ""], "--out is empty or the current folder"),
+    (["--out", ""], "--out is empty; give a name"),
     (["--train", "other.csv"], "--train is given twice, and only once would count"),
     (["--seed", 1, "--seed=-2"], "--seed -2: it must be at least 0"),
     (["--kind", "regression"], "train.csv, row 1: the label is"),
@@ -87,7 +87,7 @@ def test_folders_that_cannot_be_written(models, tmp_path, capsys, monkeypatch):
   train = write(tmp_path / "train.csv", greetings(12))
   before = (tmp_path / "train.csv").read_bytes()
   always = ["--pretrained", models / "encoder", "--train", train]
-  assert "--out is empty or the current folder" in refused(capsys, *always, "--out", "")
+  assert "--out is empty or the current folder" in refused(capsys, *always, "--out", ".")
   assert f"{train} is a file, and a folder is needed" in refused(capsys, *always, "--out", train)
   assert f"{train} is a file" in refused(capsys, *always, "--out", f"{train}/run")
   monkeypatch.setattr(os, "access", lambda path, mode: False)

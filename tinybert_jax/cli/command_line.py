@@ -62,8 +62,12 @@ def run(
     prog: how the command is called, for the help.
     arguments: of the command; by default the process's.
   """
-  if twice := _given_twice(sys.argv[1:] if arguments is None else arguments, _of_several_values(options_class)):
+  words = sys.argv[1:] if arguments is None else arguments
+  if twice := _given_twice(words, _of_several_values(options_class)):
     print(f"{twice} is given twice, and only once would count; give all its values after one", file=sys.stderr)
+    sys.exit(2)
+  if empty := _given_empty(words, _of_paths(options_class)):
+    print(f"{empty} is empty; give a name, or . for the current folder", file=sys.stderr)
     sys.exit(2)
   with quiet_when_unread():
     options = tyro.cli(options_class, prog=prog, args=arguments, registry=help_text.registry())
@@ -118,16 +122,37 @@ def _given_twice(arguments: Sequence[str], of_several: Collection[str]) -> str |
   return next((name for name in names if names.count(name) > 1 and name in of_several), None)
 
 
+def _given_empty(arguments: Sequence[str], of_paths: Collection[str]) -> str | None:
+  """Returns an option of paths with an empty value, as a shell's variable gives that is not set; it would be "."."""
+  name = ""
+  for word in arguments:
+    value = word
+    if word.startswith("--"):
+      name, is_given, value = word.partition("=")
+      name, value = name.replace("_", "-"), value if is_given else word
+    if not value.strip() and name in of_paths:
+      return name
+  return None
+
+
 def _of_several_values(options_class: Any) -> set[str]:
   """Returns the options that take several values, such as --corpus, in groups of options too."""
-  names: set[str] = set()
+  return {name for name, kind in _options(options_class) if typing.get_origin(kind) is tuple}
+
+
+def _of_paths(options_class: Any) -> set[str]:
+  """Returns the options that take paths, in groups of options too."""
+  return {name for name, kind in _options(options_class) if kind is Path or Path in typing.get_args(kind)}
+
+
+def _options(options_class: Any) -> Iterator[tuple[str, Any]]:
+  """Yields each option with its type, and of a choice of types each, in groups of options too."""
   for name, hint in typing.get_type_hints(options_class).items():
     for kind in (hint, *typing.get_args(hint)):
-      if typing.get_origin(kind) is tuple:
-        names.add(f"--{name.replace('_', '-')}")
-      elif dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
-        names |= _of_several_values(kind)
-  return names
+      if dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
+        yield from _options(kind)
+      else:
+        yield f"--{name.replace('_', '-')}", kind
 
 
 def keep_freed_memory() -> None:
