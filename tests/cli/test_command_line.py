@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import types
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -55,6 +56,16 @@ def test_bad_input_is_one_sentence_and_exit_code_2(monkeypatch, capsys, error, s
   assert captured.err.count("\n") == 1
   with pytest.raises(type(error)):
     run(monkeypatch, error, "--debug")
+
+
+def test_a_run_of_some_stages_names_the_next():
+  usual = ("teacher", "intermediate", "prediction", "evaluate")
+  said = command_line.what_is_next(("teacher",), usual, Path("runs/x"))
+  assert (
+    said == "\nThe stage teacher is in runs/x. Next: the same command with --stages intermediate prediction evaluate"
+  )
+  both = command_line.what_is_next(("prediction", "labels"), usual, Path("runs/x"))
+  assert both.startswith("\nThe stages prediction, labels are in") and both.endswith("--stages evaluate")
 
 
 @pytest.mark.parametrize("size", [3, 10_000_000])

@@ -198,6 +198,13 @@ def command() -> str:
   return shlex.join([name.name, *arguments])
 
 
+def what_is_next(chosen: Sequence[str], usual: Sequence[str], folder: Path) -> str:
+  """Returns what a run without evaluation has made, and the stages that come after it."""
+  last = max((usual.index(stage) for stage in chosen if stage in usual), default=-1)
+  stages = f"The stage{'s' * (len(chosen) > 1)} {', '.join(chosen)} {'are' if len(chosen) > 1 else 'is'} in {folder}."
+  return f"\n{stages} Next: the same command with --stages {' '.join(usual[last + 1 :])}"
+
+
 def as_json(options: AnyOptions, but: Collection[str] = ()) -> dict:
   """Returns a dataclass of options as JSON values, without those that change no result, and without `but`."""
   left_out = {"out", "debug", "hosts", *but}

@@ -46,6 +46,8 @@ def main(options: Options) -> None:
   hosts.check_shared(settings.out)
   datasets.disable_progress_bars()
   metrics = distil.run(settings, command=command_line.command(), options=_as_json(settings))
+  if "evaluate" not in settings.stages:
+    say(command_line.what_is_next(settings.stages, Settings.stages, settings.out))
   if metrics:
     student = settings.out / "student"
     say("\n" + report.table(metrics))

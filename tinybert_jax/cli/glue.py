@@ -188,12 +188,11 @@ def run_stages(
     if before.record["inputs"].get("teacher") != finished.fingerprint:
       say(f"{'':13} note: the student's intermediate stage learned from another teacher than {run.folder / 'teacher'}")
     targets, about = Targets(distilled, [finished]), f"A student for {name}, {both}."
-    made = task.make_prediction(distilled, targets, before, how.prediction, about, temperature=how.temperature)
-    if sweep := made.record.get("sweep"):
-      say(sweep_table(sweep))
+    task.make_prediction(distilled, targets, before, how.prediction, about, temperature=how.temperature)
   if "labels" in options.stages and student is not None:
     task.make_labels(run, student, how.labels, f"A student for {name} trained on its labels alone.")
   if "evaluate" not in options.stages:
+    say(command_line.what_is_next(options.stages, Options.stages, run.folder))
     return {}
   made = run.finished("prediction")
   if made.record["inputs"]["teacher"] != finished.fingerprint:
@@ -228,16 +227,6 @@ def row_counts(options: Options, run: TaskRun, distilled: TaskRun, data: glue_ro
     "dev": len(next(iter(run.rows.dev.values()))),
     "notes": notes,
   }
-
-
-def sweep_table(sweep: list[dict[str, Any]]) -> str:
-  """Returns the points of a sweep as lines of text, the best marked."""
-  best = max(sweep, key=lambda point: point["score"])
-  lines = [f"{'':13} {'batch':>6}{'rate':>10}{'score':>9}"]
-  for point in sweep:
-    mark = "  best" if point is best else ""
-    lines.append(f"{'':13} {point['batch_size']:6}{point['learning_rate']:10.0e}{100 * point['score']:9.2f}{mark}")
-  return "\n".join(lines)
 
 
 def labels_alone(run: TaskRun) -> dict[str, stages.Finished]:

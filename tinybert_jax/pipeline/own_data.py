@@ -80,6 +80,8 @@ def load(sources: Sources, *, name: str, known: Known, seed: int) -> OwnData:
   unlabelled = read_unlabelled(sources, kind, names, columns, notes) if sources.unlabelled else None
   task = make_task(kind, name, names)
   labelled, parts = _pieces(train, unlabelled, sources.max_train_examples, seed)
+  if sources.max_train_examples:
+    notes.append(f"a trial: --max-train-examples {sources.max_train_examples} took a part of the training rows")
   if sources.dev:
     dev = read_measured(sources.dev, sources, columns, task, notes)
     notes += shared_texts(labelled.rows, dev.rows, "dev") if labelled else []

@@ -60,6 +60,16 @@ def sweep(folder: Path) -> list[dict[str, Any]]:
   return _record(folder / "prediction").get("sweep", [])
 
 
+def sweep_table(points: Sequence[Mapping[str, Any]]) -> str:
+  """Returns the points of a sweep as lines of text, the best marked."""
+  best = _best(points)
+  lines = [f"{'':13} {'batch':>6}{'rate':>10}{'score':>9}"]
+  for point in points:
+    mark = "  best" if point is best else ""
+    lines.append(f"{'':13} {point['batch_size']:6}{point['learning_rate']:10.2g}{100 * point['score']:9.2f}{mark}")
+  return "\n".join(lines)
+
+
 def layer_map(folder: Path) -> tuple[int, ...]:
   """Returns the teacher's layer of each of the student's in intermediate distillation; empty without that stage."""
   return tuple(_record(folder / "intermediate").get("inputs", {}).get("layer_map", ()))

@@ -14,12 +14,14 @@ from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import SequenceClassifier
 from tinybert_jax.models.pretrained import Pretrained
+from tinybert_jax.pipeline import stage_records
 from tinybert_jax.pipeline.scale import UNSCALED, scale_of
 from tinybert_jax.pipeline.stage_fit import AnyTargets, dev_scores, fit_stage, without_labels
 from tinybert_jax.pipeline.stages import Finished, Made
 from tinybert_jax.pipeline.targets import GivenTargets
 from tinybert_jax.pipeline.task_run import TaskRun
 from tinybert_jax.training.fit import Recipe
+from tinybert_jax.training.hosts import say
 from tinybert_jax.training.loop import TrainResult
 
 
@@ -138,7 +140,10 @@ def make_prediction(
   before = (() if isinstance(targets, GivenTargets) else ("teacher",)) + (
     ("intermediate",) if isinstance(student, Finished) else ()
   )
-  return run.stage(name, run.rows.of_transfer, inputs, make, about, before)
+  made = run.stage(name, run.rows.of_transfer, inputs, make, about, before)
+  if points := made.record.get("sweep"):
+    say(stage_records.sweep_table(points))
+  return made
 
 
 def make_labels(run: TaskRun, student: Pretrained, recipe: Recipe, about: str, *, name: str = "labels") -> Finished:
