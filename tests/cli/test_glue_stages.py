@@ -165,13 +165,15 @@ def test_regression_distils_the_teachers_outputs(options, tmp_path):
   assert np.mean((ours - logits) ** 2) < np.mean((ours[:, 0] - np.asarray(rows["labels"])) ** 2)
 
 
-def test_a_sweep_keeps_the_best_on_dev(finished, monkeypatch):
+def test_a_sweep_keeps_the_best_on_dev_and_prints_its_points(finished, monkeypatch, capsys):
   monkeypatch.setattr(program, "SWEEP", ((8, 1e-5), (8, 1e-2), (16, 1e-5)))
   program.main(changed(finished, sweep=True, stages=("prediction",)))
   record = stages.read_record(finished.out / "RTE" / "prediction", "RTE")
   tried = {(point["batch_size"], point["learning_rate"]): point["score"] for point in record["sweep"]}
   assert set(tried) == {(8, 1e-5), (8, 1e-2), (16, 1e-5)}
   assert record["score"] == max(tried.values())
+  printed = capsys.readouterr().out
+  assert printed.count("  best\n") == 1 and "0.01" in printed and "--stages evaluate" in printed
 
 
 def test_all_runs_every_task_that_is_there_and_prints_one_table(options, tmp_path, capsys):
