@@ -276,3 +276,10 @@ def test_json_lines_in_a_json_file_may_begin_with_blank_lines(tmp_path):
 def test_true_and_false_are_no_numbers_with_a_fraction(tmp_path, cells, problem):
   (tmp_path / "a.jsonl").write_text("".join(f'{{"label": {cell}}}\n' for cell in cells))
   assert problem in error_of(tmp_path / "a.jsonl")
+
+
+def test_pieces_of_different_kinds_are_given_as_they_are_and_are_no_table(tmp_path):
+  (tmp_path / "a.jsonl").write_text('{"a": null}\n{"a": false}\n{"a": 0}\n')
+  pieces = [piece["a"].to_pylist() for piece in iterate_tables(tmp_path / "a.jsonl", batch_rows=2)]
+  assert pieces == [[None, False], [0]] and pieces[1][0] is not False
+  assert "line 3: a is an integer, and true or false in line 2" in error_of(tmp_path / "a.jsonl")
