@@ -166,14 +166,12 @@ def save_pretrained(
     card: what else the model card tells.
 
   Raises:
-    InputError: parameters that are not those of a model of this shape, or not finite, a tokenizer of more tokens than
-      the model, or a file in the directory's place.
+    InputError: parameters that are not those of a model of this shape, or not finite, or a file in the directory's
+      place.
     OSError: the disk is full, or cannot be written; what stood in `directory` stays.
   """
   model_class = _model_class_of(params)
   tensors = _file_tensors(config, params, model_class)
-  if tokenizer is not None:
-    check_fits(directory, tokenizer, config.vocab_size)
   hf = {"architectures": [ARCHITECTURES[model_class]], **config_to_dict(config), "dtype": "float32"}
   if model_class is SequenceClassifier:
     hf["problem_type"] = config.kind
