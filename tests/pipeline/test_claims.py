@@ -112,3 +112,9 @@ def test_a_score_of_several_metrics_is_called_their_mean():
     "mean baseline",
     "majority baseline",
   ]
+
+
+def test_without_labels_agreement_stands_beside_that_of_a_constant_answer():
+  metrics = {"kind": "classification", "data": {}, "teacher": {}, "student": {}, "agreement": 1.0}
+  metrics["constant_agreement"] = {"label": "good", "agreement": 0.97}
+  assert report.summary(metrics).endswith("Always answering “good” would agree on 97.0%.")

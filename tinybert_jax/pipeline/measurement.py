@@ -143,7 +143,14 @@ def compare(
     if text.get("label") is not None:
       one["label"] = _written(task, text["label"])
     shown.append(one)
-  return {"agreement": task.agreement(student, teacher), "disagreements": shown}
+  found = {"agreement": task.agreement(student, teacher), "disagreements": shown}
+  if task.kind == "classification":
+    counts = np.bincount(teacher.argmax(-1), minlength=len(task.labels))
+    found["constant_agreement"] = {
+      "label": task.labels[int(counts.argmax())],
+      "agreement": float(counts.max() / len(teacher)),
+    }
+  return found
 
 
 def _written(task: Task, label: Any) -> Any:

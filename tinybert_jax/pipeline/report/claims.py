@@ -60,7 +60,8 @@ def sentence(metrics: Mapping[str, Any]) -> str:
 
 def beside_constant(metrics: Mapping[str, Any]) -> str:
   """Returns what a constant answer would keep of the teacher's score, and the warning; empty where there is neither."""
-  return " ".join(part for part in (_constant_keeps(metrics), warning(metrics)) if part)
+  parts = (_constant_keeps(metrics), _constant_agrees(metrics), warning(metrics))
+  return " ".join(part for part in parts if part)
 
 
 def warning(metrics: Mapping[str, Any]) -> str:
@@ -153,6 +154,14 @@ def _constant_keeps(metrics: Mapping[str, Any]) -> str:
     return ""
   always = _always(metrics)
   return f"{always[:1].upper()}{always[1:]} would keep {max(baseline, 0) / teacher:.1%}."
+
+
+def _constant_agrees(metrics: Mapping[str, Any]) -> str:
+  """Returns how far a constant answer would agree with the teacher, where no labels tell more."""
+  constant = metrics.get("constant_agreement")
+  if not constant or standing(metrics) is not Standing.UNKNOWN:
+    return ""
+  return f"Always answering “{shortened(constant['label'], 40)}” would agree on {constant['agreement']:.1%}."
 
 
 _OF_SCORE = {
