@@ -202,6 +202,11 @@ def _partner(pair: str, by_name: dict[str, str], rows: datasets.Dataset) -> str 
 def _guess_label(rows: datasets.Dataset, taken: set[str | None], where: str) -> tuple[str, str]:
   """Returns the column of the labels, and a sentence on the choice."""
   left = [name for name in rows.column_names if name not in taken]
+  if not left:
+    raise InputError(
+      f"{where}: which column has the labels? Give --label, or --unlabelled for a table without labels; there are "
+      f"{list_columns(rows)}"
+    )
   known = [name for wanted in _LABELS for name in left if name.strip().casefold() == wanted]
   if len(known) == 1 or (known and known[0].casefold() == "label" and known[1].casefold() != "labels"):
     return known[0], f"labels in the column {known[0]}"

@@ -137,8 +137,9 @@ def _passes(options: TrainingOptions, learners: Learners, rows: TaskRows, out: P
   passes = budget.fit_passes(speed, options.minutes, batches, most, given)
   minutes = budget.minutes(speed, passes, batches)
   teaches = f"{passes.teacher} of the teacher, " if learners.trains_teacher else ""
+  layers = f"{passes.intermediate} of intermediate and " if learners.teacher else ""
   say(
-    f"passes   {teaches}{passes.intermediate} of intermediate and {passes.prediction} of prediction distillation: "
+    f"passes   {teaches}{layers}{passes.prediction} of prediction distillation: "
     f"{_about(minutes)} (--minutes {options.minutes:g}), compiling apart"
   )
   return passes
