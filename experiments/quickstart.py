@@ -9,6 +9,7 @@ import datasets
 
 from experiments import demo_data
 from tinybert_jax.cli import command_line
+from tinybert_jax.cli.options import DtypeOption
 from tinybert_jax.distillation.layer_map import LayerMap, layer_map
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
@@ -21,6 +22,7 @@ from tinybert_jax.pipeline.targets import Targets
 from tinybert_jax.pipeline.task_run import Recipes, TaskRows, TaskRun
 from tinybert_jax.settings import AT_LEAST_1, LENGTH, RATE, SEED, Bound, check
 from tinybert_jax.tasks.classification import Classification
+from tinybert_jax.training import precision
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import describe
 
@@ -64,6 +66,7 @@ class Options:
   """The student's peak learning rate, in both stages."""
   max_train_examples: Annotated[int | None, AT_LEAST_1] = None
   """Take only this many training documents, for a trial."""
+  dtype: DtypeOption = "auto"
   debug: bool = False
   """Show the traceback of an error."""
 
@@ -87,6 +90,7 @@ def main(options: Options) -> None:
     options.seed,
     evaluations=6,
     log_every=10,
+    dtype=precision.choose(options.dtype).dtype,
     origin=Origin((demo_data.ENCODER,), data=Data("Reuters R8"), license="apache-2.0", language="en"),
   )
   start = teachers.with_pretrained(str(encoder), run.task, tokenizer, options.seed)

@@ -8,11 +8,9 @@ from typing import Annotated, Literal
 
 import datasets
 import jax
-import jax.numpy as jnp
-from jax.typing import DTypeLike
 
 from tinybert_jax.cli import command_line
-from tinybert_jax.cli.options import HostOptions
+from tinybert_jax.cli.options import DtypeOption, HostOptions
 from tinybert_jax.corpus.corpus import Corpus, Packing, Source, corpus_fingerprint, open_corpus, pack_corpus
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Encoder, count_parameters, initialize
@@ -23,7 +21,7 @@ from tinybert_jax.pipeline import figures, general, stages, students
 from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, RATE, SEED, check
-from tinybert_jax.training import hosts
+from tinybert_jax.training import hosts, precision
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import Hosts, say
 from tinybert_jax.training.optim import Decay
@@ -93,8 +91,7 @@ class Options:
   """Share of the steps (0 to 1) in which the learning rate rises to its peak."""
   decay: Decay = "linear"
   """How the learning rate falls to 0 after its peak. constant: it does not fall."""
-  dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-  """Number format of matrix products and activations. auto: bfloat16 on TPUs and GPUs, float32 on CPUs."""
+  dtype: DtypeOption = "auto"
   attention: AttentionForm = "plain"
   """How attention is computed. fused: by kernels for TPUs that keep the scores on the chip. They are slow elsewhere,
   and have been tested by an interpreter, but not on a TPU yet."""
@@ -135,7 +132,7 @@ def main(options: Options) -> None:
     f"teacher  {options.pretrained}, {count_parameters(teacher.params):,} parameters\n"
     f"student  {students.in_words(options.student, student.config)}, {count_parameters(student.params):,} parameters; "
     f"its layers learn from the teacher's {layers}\n"
-    f"devices  {hosts.describe()}, {form}, {jnp.dtype(compute_dtype(options)).name}; batches of {batch_size}\n"
+    f"devices  {hosts.describe()}, {form}, {precision.choose(options.dtype)}; batches of {batch_size}\n"
     f"writes   {options.out}"
   )
   corpus = pack(options, tokenizer)
@@ -168,7 +165,7 @@ def settings(options: Options, batch_size: int, form: Form) -> general.Settings:
     ),
     max_length=options.max_length,
     seed=options.seed,
-    dtype=compute_dtype(options),
+    dtype=precision.choose(options.dtype).dtype,
     attention=options.attention,
     log_every=options.log_every,
     evaluate_every=options.evaluate_every,
@@ -258,10 +255,3 @@ def parallel_form(options: Options) -> Form:
   if options.shard_params and options.parallel == "pmap":
     raise InputError("--shard-params goes with --parallel mesh: pmap keeps all parameters on every device")
   return "sharded" if options.shard_params else options.parallel
-
-
-def compute_dtype(options: Options) -> DTypeLike:
-  """Returns the dtype of matrix products."""
-  if options.dtype == "auto":
-    return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
-  return jnp.dtype(options.dtype)

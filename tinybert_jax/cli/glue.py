@@ -21,7 +21,7 @@ from tinybert_jax.pipeline.task_run import Recipes, TaskRun
 from tinybert_jax.settings import check
 from tinybert_jax.tasks.glue import TASKS, GlueTask, find_task
 from tinybert_jax.tasks.glue_files import find_folder
-from tinybert_jax.training import hosts
+from tinybert_jax.training import hosts, precision
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import say
 
@@ -79,7 +79,7 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
   folder = options.out / row.name
   only_augments = set(options.stages) == {augment.STAGE}
   made_now = only_augments or "teacher" in options.stages
-  finished = None if made_now else stages.load(folder / "teacher", row.name)
+  finished = None if made_now else stages.load(folder / "teacher", row.name, precision.choose(options.dtype).dtype)
   tokenizer = load_tokenizer(folder / "teacher" if finished else options.teacher or options.pretrained)
   max_length = options.max_length or row.max_length
   data = glue_rows.load(
@@ -98,6 +98,7 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
     max_length,
     folder,
     options.seed,
+    dtype=precision.choose(options.dtype).dtype,
     origin=glue_rows.origin(row, options.teacher or options.pretrained, students.begins_with(options.student)),
   )
   announce(run, data)
@@ -107,7 +108,10 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
     return {}
   teacher = finished.pretrained() if finished else load_teacher(options, row, run)
   students.check_length("the teacher", teacher.config, max_length)
-  say(f"{'':13} teacher {count_parameters(teacher.params):,} parameters; on {hosts.describe()}")
+  say(
+    f"{'':13} teacher {count_parameters(teacher.params):,} parameters; on {hosts.describe()}, "
+    f"{precision.choose(options.dtype)}"
+  )
   student, layers = None, LayerMap()
   if {"intermediate", "labels"} & set(options.stages):
     # A student that does not go with the teacher is refused before anything trains.

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from tinybert_jax.augmentation.masked_words import Context
-from tinybert_jax.cli.options import HostOptions
+from tinybert_jax.cli.options import DtypeOption, HostOptions
 from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, POSITIVE, RATE, SEED
 from tinybert_jax.training.hosts import Hosts
 
@@ -66,6 +66,7 @@ class Options:
   """Take only this many training rows, for a trial."""
   seed: Annotated[int, SEED] = 0
   """Random seed for initialisation, order of rows, dropout and augmentation."""
+  dtype: DtypeOption = "auto"
   teacher_epochs: Annotated[int, AT_LEAST_1] = 3
   """Passes over the data in fine-tuning the teacher."""
   teacher_batch_size: Annotated[int, AT_LEAST_1] = 32

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from tinybert_jax.cli import command_line
-from tinybert_jax.cli.options import HostOptions
+from tinybert_jax.cli.options import DtypeOption, HostOptions
 from tinybert_jax.data.batches import row_length
 from tinybert_jax.data.masking import MASKED
 from tinybert_jax.errors import InputError
@@ -21,7 +21,7 @@ from tinybert_jax.pipeline import figures, mlm, stages
 from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.settings import AT_LEAST_1, LENGTH, RATE, SEED, check
-from tinybert_jax.training import hosts
+from tinybert_jax.training import hosts, precision
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import Hosts, say
 from tinybert_jax.training.run_log import read_log
@@ -64,6 +64,7 @@ class Options:
   """Peak learning rate; with --body 1e-4 suits better."""
   seed: Annotated[int, SEED] = 0
   """Random seed for initialisation, order of rows and masking."""
+  dtype: DtypeOption = "auto"
   hosts: HostOptions = dataclasses.field(default_factory=Hosts)
   debug: bool = False
   """Show the traceback of an error."""
@@ -95,7 +96,8 @@ def main(options: Options) -> None:
   if not number:
     raise InputError(f"{', '.join(map(str, options.text))}: {len(order)} rows of text; at least 10 are needed")
   held_out, training = rows.select(order[:number]), rows.select(order[number:])
-  model = MaskedLanguageModel(loaded.config)
+  chosen = precision.choose(options.dtype)
+  model = MaskedLanguageModel(loaded.config, chosen.dtype)
   params = dict(loaded.params)
   is_new = any(not path.startswith("encoder/") for path in loaded.initialized)
   if is_new:  # begins as what the frequencies of the tokens alone foretell
@@ -105,7 +107,7 @@ def main(options: Options) -> None:
   say(
     f"{len(training):,} rows of {tokens:,} tokens, {number} rows held out; {'a new head' if is_new else 'its head'}"
     f"{' and the encoder' if options.body else ''}, {count_parameters(params):,} parameters to train; "
-    f"on {', '.join(map(str, jax.devices()))}; writes {options.out}"
+    f"on {hosts.describe()}, {chosen}; writes {options.out}"
   )
   if short:
     say(f"{short:,} lines or ends of lines of fewer than {mlm.SHORTEST} tokens are left out")

@@ -7,7 +7,7 @@ from typing import Annotated
 import jax
 import tyro
 
-from tinybert_jax.cli.options import HostOptions
+from tinybert_jax.cli.options import DtypeOption, HostOptions
 from tinybert_jax.data.tables import AS_FOUND, Reading
 from tinybert_jax.pipeline import predictions
 from tinybert_jax.settings import AT_LEAST_1, LENGTH, check
@@ -39,6 +39,7 @@ class Options:
   tokenizer says, at most 512."""
   batch_size: Annotated[int, AT_LEAST_1] = 64
   """Rows in a batch."""
+  dtype: DtypeOption = "auto"
   hosts: HostOptions = dataclasses.field(default_factory=Hosts)
   debug: bool = False
   """Show the traceback of an error."""
@@ -60,6 +61,7 @@ def main(options: Options) -> None:
     reading=options.reading,
     max_length=options.max_length,
     batch_size=options.batch_size,
+    dtype=options.dtype,
   )
   print(f"{done.rows:,} rows in {done.seconds:.1f} s ({done.rows / done.seconds:,.0f} a second) are in {options.out}")
   for note in done.notes:

@@ -174,7 +174,7 @@ def project(
     return jnp.asarray(student_hidden, jnp.float32)
   if projection.shape != (width, teacher_width):
     raise ValueError(f"the projection has shape {projection.shape}, and ({width}, {teacher_width}) is needed")
-  # The product runs in the student's dtype, so that a bfloat16 student keeps to fast matrix units.
+  # In the dtype of the hidden states, so that bfloat16 ones keep to fast matrix units.
   projected = jnp.matmul(student_hidden, projection.astype(student_hidden.dtype), preferred_element_type=jnp.float32)
   return projected if bias is None else projected + bias
 

@@ -28,6 +28,7 @@ from tinybert_jax.distillation.losses import (
 )
 from tinybert_jax.distillation.terms import INTERMEDIATE
 from tinybert_jax.errors import InputError
+from tinybert_jax.models import products
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Batch, Classifier, MaskedLanguageModel, Model, apply, apply_head
 from tinybert_jax.models.layers import AttentionForm
@@ -90,23 +91,15 @@ def intermediate_distillation(
     weight = batch.get("example_weight")
     named = {}
     if "embedding" in terms:
+      hidden, projection = _projected(student, ours.hidden_states[0], student_params, "embedding")
       named["embedding"] = embedding_loss(
-        ours.hidden_states[0],
-        theirs.hidden_states[0],
-        mask,
-        weight,
-        averaging=averaging,
-        **_projection(student_params, "embedding"),
+        hidden, theirs.hidden_states[0], mask, weight, averaging=averaging, **projection
       )
     for m, n in zip(student_layers, layers, strict=True):
       if "hidden" in terms:
+        hidden, projection = _projected(student, ours.hidden_states[m], student_params, "hidden")
         named[f"hidden_{m}"] = hidden_loss(
-          ours.hidden_states[m],
-          theirs.hidden_states[n],
-          mask,
-          weight,
-          averaging=averaging,
-          **_projection(student_params, "hidden"),
+          hidden, theirs.hidden_states[n], mask, weight, averaging=averaging, **projection
         )
       if with_scores and attention == "fused":
         heads = student.config.num_attention_heads
@@ -260,10 +253,16 @@ def _label_loss(config: EncoderConfig) -> LabelLoss:
   return loss
 
 
-def _projection(params: Params, name: str) -> dict[str, Array | None]:
+def _projected(student: Model, hidden: Array, params: Params, name: str) -> tuple[Array, dict[str, Array | None]]:
+  """Returns hidden states and the projection that the loss is to apply; none where it is applied here."""
   projections = params.get("projections", {})
   chosen = projections.get("shared") or projections.get(name) or {}
-  return {"projection": chosen.get("kernel"), "bias": chosen.get("bias")}
+  kernel, bias = chosen.get("kernel"), chosen.get("bias")
+  dtype = getattr(student, "dtype", jnp.float32)
+  if kernel is None or not products.is_rounded(dtype):
+    return hidden, {"projection": kernel, "bias": bias}
+  projected = products.dense(hidden, kernel, dtype)
+  return projected if bias is None else projected + bias, {}
 
 
 def _logits(model: Classifier, params: Params, batch: Batch, key: Array | None) -> Array:

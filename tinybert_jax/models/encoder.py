@@ -14,6 +14,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from tinybert_jax.models import products
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.layers import (
   ACTIVATIONS,
@@ -62,15 +63,14 @@ class Encoder(nn.Module):
 
   Attributes:
     config: the shape.
-    dtype: of the matrix products and activations; parameters, LayerNorm statistics, scores and softmax
-      stay float32.
+    dtype: of the inputs of matrix products, see `products`; everything else is float32.
   """
 
   config: EncoderConfig
   dtype: DTypeLike = jnp.float32
 
   def setup(self):
-    self.embeddings = Embeddings(self.config, self.dtype)
+    self.embeddings = Embeddings(self.config)
     self.layers = [Layer(self.config, self.dtype) for _ in range(self.config.num_hidden_layers)]
     self.pooler = dense(self.config, self.config.hidden_size, self.dtype)
 
@@ -137,7 +137,12 @@ class Encoder(nn.Module):
 
   def word_logits(self, x: Float[Array, "... D"]) -> Float[Array, "... V"]:
     """Returns the inner products of `x` with the word embeddings: the tied decoder of a masked LM."""
-    return self.embeddings.word_embeddings.attend(x)
+    table = self.embeddings.word_embeddings
+    if not products.is_rounded(self.dtype):
+      return table.attend(x)
+    return products.einsum("nd,vd->nv", x.reshape(-1, x.shape[-1]), table.embedding, self.dtype).reshape(
+      *x.shape[:-1], self.config.vocab_size
+    )
 
 
 class SequenceClassifier(nn.Module):
@@ -181,7 +186,7 @@ class MaskedLanguageModel(nn.Module):
   def setup(self):
     self.encoder = Encoder(self.config, self.dtype)
     self.transform = dense(self.config, self.config.hidden_size, self.dtype)
-    self.transform_norm = layer_norm(self.config, self.dtype)
+    self.transform_norm = layer_norm(self.config)
     self.bias = self.param("bias", nn.initializers.zeros, (self.config.vocab_size,))
 
   def __call__(
@@ -253,6 +258,22 @@ def apply_head(
   if logits is None:
     raise TypeError(f"{type(model).__name__} has no head, and logits are needed")
   return logits
+
+
+def rounded_once(model: Model | Classifier, params: Mapping[str, Any]) -> Mapping[str, Any]:
+  """Returns parameters that do not change, with the matrices rounded that the model would round in each of its calls.
+
+  The classifier's own matrix is not; it multiplies float32.
+  """
+  dtype = getattr(model, "dtype", jnp.float32)
+  if not products.is_rounded(dtype):
+    return params
+
+  def rounded(path: tuple[Any, ...], leaf: Any) -> Any:
+    names = [key.key for key in path]
+    return jnp.asarray(leaf, dtype) if names[-1] == "kernel" and names[0] != "classifier" else leaf
+
+  return jax.tree.map_with_path(rounded, params)
 
 
 def _draw(name: str, shape: tuple[int, ...], key: Array, scale: float, glorot: bool) -> Array:

@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 
 from tinybert_jax.errors import InputError
+from tinybert_jax.models import products
 from tinybert_jax.models.config import EncoderConfig
 
 # "plain": by array operations. "fused": by the kernels of `fused_attention`, for TPU; the same numbers up to rounding,
@@ -93,33 +94,36 @@ class Dropout(nn.Module):
 
 
 def dense(config: EncoderConfig, features: int, dtype: DTypeLike) -> nn.Dense:
-  return nn.Dense(features, dtype=dtype, kernel_init=nn.initializers.normal(config.initializer_range))
+  """Returns a dense layer from float32 to float32, whose product has inputs of `dtype`."""
+  return nn.Dense(
+    features,
+    dtype=jnp.float32,
+    kernel_init=nn.initializers.normal(config.initializer_range),
+    dot_general=products.dot_general(dtype),
+  )
 
 
-def layer_norm(config: EncoderConfig, dtype: DTypeLike) -> nn.LayerNorm:
-  # Flax keeps the statistics in float32 whatever the dtype. The one-pass variance it uses by default
-  # loses digits where the mean is large, so the two-pass form.
-  return nn.LayerNorm(epsilon=config.layer_norm_eps, dtype=dtype, use_fast_variance=False)
+def layer_norm(config: EncoderConfig) -> nn.LayerNorm:
+  # The one-pass variance that Flax uses by default loses digits where the mean is large, so the two-pass form.
+  return nn.LayerNorm(epsilon=config.layer_norm_eps, use_fast_variance=False)
 
 
 class Embeddings(nn.Module):
   """Word, position and token-type embeddings, summed and normalised."""
 
   config: EncoderConfig
-  dtype: DTypeLike
 
   def setup(self):
     config = self.config
     embed = functools.partial(
       nn.Embed,
       features=config.hidden_size,
-      dtype=self.dtype,
       embedding_init=nn.initializers.normal(config.initializer_range),
     )
     self.word_embeddings = embed(config.vocab_size)
     self.position_embeddings = embed(config.max_position_embeddings)
     self.token_type_embeddings = embed(config.type_vocab_size)
-    self.layer_norm = layer_norm(config, self.dtype)
+    self.layer_norm = layer_norm(config)
     self.dropout = Dropout(config.hidden_dropout_prob)
 
   def __call__(
@@ -153,9 +157,10 @@ class HeadsDense(nn.Module):
     width, heads = self.config.hidden_size, (self.config.num_attention_heads, self.config.head_size)
     kernel = self.param("kernel", nn.initializers.normal(self.config.initializer_range), (width, width))
     bias = self.param("bias", nn.initializers.zeros, (width,))
-    x_BxLxD, kernel, bias = (array.astype(self.dtype) for array in (x_BxLxD, kernel, bias))
     if merged:
-      return x_BxLxD @ kernel + bias
+      return products.dense(x_BxLxD, kernel, self.dtype) + bias
+    if products.is_rounded(self.dtype):
+      return (products.dense(x_BxLxD, kernel, self.dtype) + bias).reshape(*x_BxLxD.shape[:-1], *heads)
     return jnp.einsum("bld,dhk->blhk", x_BxLxD, kernel.reshape(width, *heads)) + bias.reshape(heads)
 
 
@@ -192,13 +197,12 @@ class SelfAttention(nn.Module):
     q_BxQxHxK, k_BxLxHxK, v_BxLxHxK = self.query(x_BxQxD), self.key(x_BxLxD), self.value(x_BxLxD)
     mask_Bx1x1xL = mask_BxL[:, None, None, :]
     drops = config.attention_probs_dropout_prob > 0 and not deterministic
-    if with_scores or drops:  # dot_product_attention gives no scores, and has no dropout
-      scores_BxHxQxL = jnp.einsum(
-        "bqhk,bmhk->bhqm", q_BxQxHxK, k_BxLxHxK, preferred_element_type=jnp.float32
-      ) / jnp.sqrt(config.head_size)
+    # dot_product_attention gives no scores, has no dropout, and multiplies a float32 cotangent.
+    if with_scores or drops or products.is_rounded(self.dtype):
+      scores_BxHxQxL = products.einsum("bqhk,bmhk->bhqm", q_BxQxHxK, k_BxLxHxK, self.dtype) / jnp.sqrt(config.head_size)
       masked_BxHxQxL = jnp.where(mask_Bx1x1xL, scores_BxHxQxL, jnp.finfo(jnp.float32).min)
-      probs_BxHxQxL = self.dropout(jax.nn.softmax(masked_BxHxQxL).astype(self.dtype), deterministic)
-      context_BxQxHxK = jnp.einsum("bhqm,bmhk->bqhk", probs_BxHxQxL, v_BxLxHxK)
+      probs_BxHxQxL = self.dropout(jax.nn.softmax(masked_BxHxQxL), deterministic)
+      context_BxQxHxK = products.einsum("bhqm,bmhk->bqhk", probs_BxHxQxL, v_BxLxHxK, self.dtype)
     else:
       scores_BxHxQxL = None
       context_BxQxHxK = jax.nn.dot_product_attention(q_BxQxHxK, k_BxLxHxK, v_BxLxHxK, mask=mask_Bx1x1xL)
@@ -215,7 +219,8 @@ class SelfAttention(nn.Module):
     from tinybert_jax.models.fused_attention import attend, attend_and_compare  # loads Pallas
 
     config = self.config
-    query, key, value = (layer(x_BxLxD, merged=True) for layer in (self.query, self.key, self.value))
+    merged = (layer(x_BxLxD, merged=True) for layer in (self.query, self.key, self.value))
+    query, key, value = (each.astype(self.dtype) for each in merged)
     options = {
       "heads": config.num_attention_heads,
       "seed": self.dropout.seeds(x_BxLxD.shape[0], deterministic),
@@ -247,10 +252,10 @@ class Layer(nn.Module):
     if config.hidden_act not in ACTIVATIONS:
       raise InputError(f"hidden_act {config.hidden_act!r} is not supported; there are {', '.join(ACTIVATIONS)}")
     self.attention = SelfAttention(config, self.dtype)
-    self.attention_norm = layer_norm(config, self.dtype)
+    self.attention_norm = layer_norm(config)
     self.intermediate = dense(config, config.intermediate_size, self.dtype)
     self.output = dense(config, config.hidden_size, self.dtype)
-    self.output_norm = layer_norm(config, self.dtype)
+    self.output_norm = layer_norm(config)
     self.dropout = Dropout(config.hidden_dropout_prob)
 
   def __call__(

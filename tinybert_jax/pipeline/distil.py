@@ -93,6 +93,7 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
     settings.seed,
     evaluations=_EVALUATIONS,
     standardizes=data.task.kind == "regression",
+    dtype=prepared.dtype,
     origin=_origin(settings),
   )
   distilled = _augmented(settings.augmentation, run)
@@ -118,8 +119,8 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
 
 def _learners(settings: Settings, prepared: Prepared) -> Learners:
   trains_teacher = not settings.teachers.teacher and bool(prepared.teachers)
-  teacher = SequenceClassifier(prepared.teachers[0].config) if prepared.teachers else None
-  student = SequenceClassifier(prepared.student.config)
+  teacher = SequenceClassifier(prepared.teachers[0].config, prepared.dtype) if prepared.teachers else None
+  student = SequenceClassifier(prepared.student.config, prepared.dtype)
   return Learners(teacher, trains_teacher, student, prepared.has_weights, "labels" in settings.stages)
 
 
@@ -138,7 +139,7 @@ def _teachers(settings: Settings, prepared: Prepared, run: TaskRun, recipes: Rec
   for number, model in enumerate(prepared.teachers, start=1):
     name = "teacher" if number == 1 else f"teacher-{number}"
     if "teacher" not in settings.stages:
-      made.append(stages.load(run.folder / name, run.task.name))
+      made.append(stages.load(run.folder / name, run.task.name, run.dtype))
       continue
     given = settings.teachers.teacher
     where = Path(given[number - 1] if given else str(settings.teachers.pretrained)).name

@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Encoder, count_parameters
 from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained, load_tokenizer
@@ -16,6 +18,7 @@ from tinybert_jax.tasks.own_task import kind_of_model
 from tinybert_jax.tasks.task import Task
 from tinybert_jax.training import hosts
 from tinybert_jax.training.hosts import say
+from tinybert_jax.training.precision import choose
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Prepared:
     student: to begin with.
     layers: the teacher's that the student's learn from.
     has_weights: whether the student begins with trained weights.
+    dtype: of the inputs of matrix products.
   """
 
   data: OwnData
@@ -41,11 +45,12 @@ class Prepared:
   student: Pretrained
   layers: tuple[int, ...]
   has_weights: bool
+  dtype: np.dtype
 
 
 def prepare(settings: Settings) -> Prepared:
   """Returns data and models that go together; prints what was found."""
-  options, shape = settings.teachers, settings.shape
+  options, shape, products = settings.teachers, settings.shape, choose(settings.dtype)
   given = teachers.load_given(options)
   known = _known(settings, given)
   data = own_data.load(settings.data, name=_name(settings), known=known, seed=settings.seed)
@@ -63,7 +68,7 @@ def prepare(settings: Settings) -> Prepared:
   for name, model in zip(options.teacher or ["the teacher"], models, strict=False):
     students.check_length(name, model.config, length)
   _say_data(data, chosen_length)
-  chosen = choose_student(shape, like, tokenizer, length, out=settings.out, seed=settings.seed)
+  chosen = choose_student(shape, like, tokenizer, length, out=settings.out, seed=settings.seed, dtype=products.dtype)
   students.check_length("the student", chosen.config, length)
   if "pair" in data.transfer.column_names:
     shapes = dict(zip(options.teacher or ["the teacher"], (model.config for model in models), strict=False))
@@ -76,8 +81,11 @@ def prepare(settings: Settings) -> Prepared:
     sizes = ", ".join(f"{count_parameters(model.params):,}" for model in models)
     say(f"teacher  {', '.join(options.teacher or [str(options.pretrained)])}: {sizes} parameters")
   say(f"student  {chosen.reason}; {count_parameters(student.params):,} parameters")
-  say(f"devices  {hosts.describe()}\nwrites   {settings.out}")
-  return Prepared(data, tokenizer, length, chosen_length.share_cut, models, student, layers, chosen.params is not None)
+  say(f"devices  {hosts.describe()}, {products}\nwrites   {settings.out}")
+  has_weights = chosen.params is not None
+  return Prepared(
+    data, tokenizer, length, chosen_length.share_cut, models, student, layers, has_weights, products.dtype
+  )
 
 
 def _name(settings: Settings) -> str:

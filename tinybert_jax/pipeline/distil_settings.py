@@ -14,6 +14,7 @@ from tinybert_jax.pipeline.recipes import TrainingOptions
 from tinybert_jax.pipeline.student_choice import StudentOptions
 from tinybert_jax.pipeline.teachers import TeacherOptions
 from tinybert_jax.settings import AT_LEAST_1, LENGTH, SEED
+from tinybert_jax.training.precision import Precision
 
 Stage = Literal["augmented", "teacher", "intermediate", "prediction", "labels", "evaluate"]
 
@@ -59,6 +60,10 @@ class Settings:
   class on dev. It is built into the saved student, for which 0.5 is right then."""
   seed: Annotated[int, SEED] = 0
   """Random seed for the dev split, initialisation, order of rows, dropout and augmentation."""
+  dtype: Precision = "auto"
+  """Type of the inputs of matrix products; sums, and all else, are float32. auto: bfloat16 on TPUs, on GPUs of compute
+  capability 8.0 or more, and on CPUs with avx512_bf16 or amx_bf16, which multiply it about twice as fast; float32
+  elsewhere."""
 
 
 def check(chosen: Settings) -> None:

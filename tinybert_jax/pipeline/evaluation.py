@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import jax.numpy as jnp
 
 from tinybert_jax.data import fingerprint
 from tinybert_jax.errors import InputError
@@ -18,7 +19,7 @@ from tinybert_jax.pipeline.attention import attention_maps
 from tinybert_jax.pipeline.environment import environment
 from tinybert_jax.pipeline.measurement import Models, compare, measure, teacher_logits
 from tinybert_jax.pipeline.task_run import TaskRun
-from tinybert_jax.training import hosts
+from tinybert_jax.training import hosts, precision
 from tinybert_jax.training.evaluate import predict
 
 __all__ = ["METRICS", "About", "Models", "evaluate"]
@@ -72,6 +73,7 @@ def evaluate(
     **{f"{split}_rows": fingerprint.of_rows(rows) for split, rows in splits.items()},
     **{name: finished.fingerprint for name, finished in by_name.items()},
     "cost_tokens": min(128, *limits),
+    **precision.as_inputs(run.dtype),
     **(inputs or {}),
   }
   path, student_folder = run.folder / METRICS, run.folder / "student"
@@ -90,6 +92,7 @@ def evaluate(
     "data": {"max_length": run.max_length, **about.data},
     "stages": stage_records.stage_rows(run.folder, about.stages),
     "environment": environment(),
+    "dtype": jnp.dtype(run.dtype).name,
     "paths": {"student": str(student_folder), "out": str(run.folder)},
     "cost_tokens": made_from["cost_tokens"],
     "inputs": made_from,

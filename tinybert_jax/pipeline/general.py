@@ -18,7 +18,7 @@ from tinybert_jax.distillation import objectives
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.distillation.losses import WeightedSum
 from tinybert_jax.distillation.terms import HELD_OUT, keys_by_term
-from tinybert_jax.models.encoder import Encoder
+from tinybert_jax.models.encoder import Encoder, rounded_once
 from tinybert_jax.models.layers import AttentionForm
 from tinybert_jax.models.model_card import ModelCard
 from tinybert_jax.models.pretrained import Pretrained
@@ -51,7 +51,7 @@ class Settings:
     recipe: of the training.
     max_length: tokens in a sequence.
     seed: random seed for projections, order of sequences and dropout.
-    dtype: of matrix products and activations.
+    dtype: of the inputs of matrix products.
     attention: how attention is computed.
     log_every: steps between two rows of the log.
     evaluate_every: steps between measuring the held-out losses; by default a twentieth of the run, at most 5,000.
@@ -154,7 +154,7 @@ def _fit(
     seed=settings.seed,
     pad_id=student.config.pad_token_id,
     lengths=buckets(sequences.training, settings.max_length, recipe.batch_size),
-    teacher_params=teacher.params,
+    teacher_params=rounded_once(teacher_model, teacher.params),
     evaluate=evaluate,
     every=Every(
       log=settings.log_every,

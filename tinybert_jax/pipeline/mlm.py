@@ -17,13 +17,14 @@ from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.data.masking import MASKED, MaskedBatches
 from tinybert_jax.distillation import objectives
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, apply_head
+from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, apply_head, rounded_once
 from tinybert_jax.models.model_card import ModelCard
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline import cards, stages
 from tinybert_jax.pipeline.cards import Origin
 from tinybert_jax.pipeline.stages import Made
 from tinybert_jax.training import fit as training
+from tinybert_jax.training import precision
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.loop import Every, TrainResult
 
@@ -136,6 +137,7 @@ def make_model(
     "max_length": masks.max_length,
     "seed": seed,
     **recipe.as_inputs(),
+    **precision.as_inputs(model.dtype),
   }
 
   def card(kept: Mapping[str, Any], seconds: float) -> ModelCard:
@@ -186,7 +188,7 @@ def _fit(
     pad_id=masks.tokenizer.pad_token_id,
     lengths=lengths,
     as_source=mask,
-    teacher_params=frozen,
+    teacher_params=rounded_once(model, frozen),
     evaluate=evaluate,
     best_metric="score",
     every=Every(evaluate=quarter, checkpoint=min(1000, quarter)),

@@ -18,13 +18,14 @@ from tinybert_jax.data.tables import AS_FOUND, Reading, iterate_tables
 from tinybert_jax.data.text_lines import is_blank
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import SequenceClassifier
+from tinybert_jax.models.encoder import SequenceClassifier, rounded_once
 from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer
 from tinybert_jax.pipeline.segments import with_segments
 from tinybert_jax.pipeline.table_writer import check_out, write_pieces
 from tinybert_jax.tasks.own_task import check_class_names, kind_of_model, make_task
 from tinybert_jax.tasks.task import Task
 from tinybert_jax.training.evaluate import predict
+from tinybert_jax.training.precision import Precision, choose
 
 _PIECE = 8192  # rows that are in memory
 _LONGEST = 512
@@ -49,6 +50,7 @@ def predict_table(
   reading: Reading = AS_FOUND,
   max_length: int | None = None,
   batch_size: int = 64,
+  dtype: Precision = "auto",
 ) -> Done:
   """Returns what was done, after writing `out`: the table's columns, and a prediction for each row.
 
@@ -66,6 +68,7 @@ def predict_table(
     max_length: tokens that a text is cut to; by default what the model was trained on, as its tokenizer says, at most
       512.
     batch_size: rows in a batch.
+    dtype: of the inputs of matrix products, see `precision`.
 
   Raises:
     InputError: no classifier, data that cannot be read, or another format for `out`.
@@ -74,8 +77,8 @@ def predict_table(
   sources = [data] if isinstance(data, str | Path) else list(data)
   check_out(out, [Path(source) for source in sources])
   loaded = load_pretrained(model, SequenceClassifier, finished=True)
-  tokenizer, module = load_tokenizer(model), SequenceClassifier(loaded.config)
-  params = jax.device_put(loaded.params)  # once, and not for each piece
+  tokenizer, module = load_tokenizer(model), SequenceClassifier(loaded.config, choose(dtype).dtype)
+  params = jax.device_put(rounded_once(module, loaded.params))  # once, and not for each piece
   positions = loaded.config.max_position_embeddings
   max_length = max_length or min(_LONGEST, positions, tokenizer.model_max_length)
   if max_length > positions:

@@ -16,6 +16,7 @@ from tinybert_jax.pipeline.task_run import Recipes, TaskRows
 from tinybert_jax.settings import AT_LEAST_1, POSITIVE, RATE
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import say
+from tinybert_jax.training.precision import as_inputs
 
 SWEEP_BATCHES, SWEEP_RATES = (16, 32), (1 / 3, 2 / 3, 1)  # the paper's, as shares of the rate of this run
 _EPS = 1e-8  # Adam's; BERT's damps the smallest gradients for most of a short run
@@ -157,5 +158,12 @@ def _speed(learners: Learners, batch_size: int, rows: TaskRows, out: Path) -> Sp
   length = int(np.quantile(row_length(rows.transfer), 0.7))
   length = max(8, -(-length // 8) * 8)
   teacher, student = learners.teacher, learners.student
-  key = ["speed", repr(student.config), repr(teacher and teacher.config), batch_size, length]
+  key = [
+    "speed",
+    repr(student.config),
+    repr(teacher and teacher.config),
+    batch_size,
+    length,
+    *as_inputs(student.dtype).values(),
+  ]
   return Speed(**planned(out, key, lambda: budget.measure(teacher, student, batch_size, length)._asdict()))

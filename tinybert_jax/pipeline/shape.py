@@ -5,6 +5,9 @@ import functools
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
 
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import SequenceClassifier, initialize, parameter_shapes
@@ -21,7 +24,9 @@ class Choice(NamedTuple):
   reason: str
 
 
-def choose_shape(teacher: EncoderConfig, smaller: float, faster: float, length: int) -> Choice:
+def choose_shape(
+  teacher: EncoderConfig, smaller: float, faster: float, length: int, dtype: DTypeLike = jnp.float32
+) -> Choice:
   """Returns the widest student of the paper's layer ratio, or of fewer layers, that is so much smaller and faster.
 
   It has the teacher's heads, vocabulary and labels, feed-forward layers of four times its width, and no dropout: so
@@ -33,6 +38,7 @@ def choose_shape(teacher: EncoderConfig, smaller: float, faster: float, length: 
     smaller: the least ratio of the teacher's parameters to the student's.
     faster: the least ratio of the teacher's latency to the student's.
     length: of a sequence, in tokens.
+    dtype: of the inputs of matrix products.
   """
   layers = teacher.num_hidden_layers
   divisors = [number for number in range(layers, 0, -1) if layers % number == 0 and number <= max(1, layers // 3)]
@@ -42,7 +48,7 @@ def choose_shape(teacher: EncoderConfig, smaller: float, faster: float, length: 
     widths = [width for width in _widths(teacher) if size(_student(teacher, number, width)) <= most]
     while widths:
       config = _student(teacher, number, widths[0])
-      ratio = _times_faster(teacher, config, length)
+      ratio = _times_faster(teacher, config, length, jnp.dtype(dtype))
       tried.append((ratio, config))
       if ratio >= faster:
         return Choice(config, _reason(teacher, config, ratio, length, ""))
@@ -50,7 +56,7 @@ def choose_shape(teacher: EncoderConfig, smaller: float, faster: float, length: 
       widths = [width for width in widths[1:] if width <= widths[0] * max(0.5, min(0.95, ratio / faster))]
   if not tried:
     config = _student(teacher, divisors[-1], teacher.num_attention_heads)
-    tried = [(_times_faster(teacher, config, length), config)]
+    tried = [(_times_faster(teacher, config, length, jnp.dtype(dtype)), config)]
   ratio, config = max(tried, key=lambda one: one[0])
   return Choice(config, _reason(teacher, config, ratio, length, f"; no shape reaches {smaller:g} and {faster:g}"))
 
@@ -78,9 +84,9 @@ def _student(teacher: EncoderConfig, layers: int, width: int) -> EncoderConfig:
 
 
 @functools.cache
-def _times_faster(teacher: EncoderConfig, student: EncoderConfig, length: int) -> float:
+def _times_faster(teacher: EncoderConfig, student: EncoderConfig, length: int, dtype: np.dtype) -> float:
   models = {
-    name: (SequenceClassifier(config), initialize(SequenceClassifier(config), jax.random.key(0)))
+    name: (SequenceClassifier(config, dtype), initialize(SequenceClassifier(config), jax.random.key(0)))
     for name, config in (("teacher", teacher), ("student", student))
   }
   costs = compare_costs(models, length=length, repeats=_TURNS)

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from tinybert_jax.data import fingerprint
 from tinybert_jax.distillation.objectives import Params
@@ -72,13 +74,14 @@ def run(
   tokenizer: Tokenizer,
   description: str,
   card: Card | None = None,
+  dtype: DTypeLike = jnp.float32,
 ) -> Finished:
   """Returns the classifier's stage in `folder`, made now if it is not there or was made from other inputs.
 
-  The arguments and errors are those of `build_model`.
+  The arguments and errors are those of `build_model`; the stage computes in `dtype` from then on.
   """
   build_model(folder, inputs, make, tokenizer, description, card)
-  return load(folder, inputs["task"])
+  return load(folder, inputs["task"], dtype)
 
 
 def build_model(
@@ -186,11 +189,11 @@ def refuse_older_run(directory: Path) -> None:
     )
 
 
-def load(folder: Path, task: str) -> Finished:
-  """Returns the finished stage in `folder`; InputError where there is none, or one of another task."""
+def load(folder: Path, task: str, dtype: DTypeLike = jnp.float32) -> Finished:
+  """Returns the finished stage in `folder`, to compute in `dtype`; InputError where there is none of this task."""
   record = read_record(folder, task)
   loaded = load_pretrained(folder, SequenceClassifier, finished=True)
-  return Finished(SequenceClassifier(loaded.config), loaded.params, fingerprint.of_model(*loaded[:2]), record)
+  return Finished(SequenceClassifier(loaded.config, dtype), loaded.params, fingerprint.of_model(*loaded[:2]), record)
 
 
 def read_record(folder: Path, task: str) -> dict[str, Any]:
@@ -275,6 +278,7 @@ def _work_directory(folder: Path, inputs: Mapping[str, Any]) -> Path:
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+  before, now = ({"dtype": "float32", **inputs} for inputs in (before, now))
   names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
   return ", ".join(_change(name.replace("_", " "), before.get(name), now.get(name)) for name in names)
 

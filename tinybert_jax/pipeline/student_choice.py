@@ -4,6 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.tokenizer_type import Tokenizer
@@ -11,6 +14,7 @@ from tinybert_jax.pipeline import shape, students
 from tinybert_jax.pipeline.plan import planned
 from tinybert_jax.settings import AT_LEAST_1, DROPOUT, Bound
 from tinybert_jax.training.hosts import say
+from tinybert_jax.training.precision import as_inputs
 
 _RATIO = Bound(least=1)
 _MEASURED_LENGTH = 128  # tokens at most
@@ -54,7 +58,14 @@ def check(options: StudentOptions) -> None:
 
 
 def choose_student(
-  options: StudentOptions, like: EncoderConfig, tokenizer: Tokenizer, length: int, *, out: Path, seed: int
+  options: StudentOptions,
+  like: EncoderConfig,
+  tokenizer: Tokenizer,
+  length: int,
+  *,
+  out: Path,
+  seed: int,
+  dtype: DTypeLike = jnp.float32,
 ) -> Student:
   """Returns the student that the options name, or else one of the shape that they ask for.
 
@@ -65,6 +76,7 @@ def choose_student(
     length: of a row, in tokens.
     out: folder of the run, which keeps what timings decided.
     seed: of parameters that a student's file lacks.
+    dtype: of the inputs of matrix products, in which shapes are measured.
   """
   if options.student:
     config, params = students.load_student(
@@ -74,7 +86,7 @@ def choose_student(
   if options.student_width or options.student_layers:
     config, reason = _asked_shape(options, like)
   else:
-    config, reason = _measured_shape(options, like, length, out)
+    config, reason = _measured_shape(options, like, length, out, dtype)
   rate = options.student_dropout or 0.0
   config = dataclasses.replace(config, hidden_dropout_prob=rate, attention_probs_dropout_prob=rate)
   return Student(config, None, reason)
@@ -95,7 +107,9 @@ def _asked_shape(options: StudentOptions, like: EncoderConfig) -> tuple[EncoderC
   return config, config.shape
 
 
-def _measured_shape(options: StudentOptions, like: EncoderConfig, length: int, out: Path) -> tuple[EncoderConfig, str]:
+def _measured_shape(
+  options: StudentOptions, like: EncoderConfig, length: int, out: Path, dtype: DTypeLike
+) -> tuple[EncoderConfig, str]:
   """Returns the shape that is small and fast enough; the one that an earlier run in `out` chose, as timings vary."""
   is_default = options.smaller is None and options.faster is None
   smaller = options.smaller or (shape.SMALLER if is_default else 1.0)
@@ -103,10 +117,10 @@ def _measured_shape(options: StudentOptions, like: EncoderConfig, length: int, o
 
   def choose() -> dict[str, Any]:
     say("student  is chosen by measuring shapes on this machine")
-    choice = shape.choose_shape(like, smaller, faster, min(_MEASURED_LENGTH, length))
+    choice = shape.choose_shape(like, smaller, faster, min(_MEASURED_LENGTH, length), dtype)
     names = ("num_hidden_layers", "hidden_size", "intermediate_size")
     return {name: getattr(choice.config, name) for name in names} | {"reason": choice.reason}
 
-  found = planned(out, ["shape", repr(like), smaller, faster, length], choose)
+  found = planned(out, ["shape", repr(like), smaller, faster, length, *as_inputs(dtype).values()], choose)
   reason = found.pop("reason")
   return dataclasses.replace(like, **found, classifier_dropout=None), reason

@@ -10,7 +10,7 @@ from tinybert_jax.data import fingerprint
 from tinybert_jax.pipeline import stages
 from tinybert_jax.pipeline.stages import Finished
 from tinybert_jax.pipeline.task_run import TaskRun
-from tinybert_jax.training import hosts
+from tinybert_jax.training import hosts, precision
 from tinybert_jax.training.evaluate import predict
 
 _FILE, _OLD_FILE = "teacher_targets.npz", "teacher_logits.npz"  # the second is of version 0.1
@@ -42,7 +42,7 @@ class Targets:
     hosts.on_first(lambda: _rename(self._run.folder / _OLD_FILE, path))
     return stages.stored_logits(
       path,
-      f"{self.fingerprint} {self._run.rows.of_transfer}",
+      " ".join([self.fingerprint, self._run.rows.of_transfer, *precision.as_inputs(self._run.dtype).values()]),
       lambda: self.of(rows),
     )
 

@@ -12,7 +12,7 @@ from tinybert_jax.data.batches import with_teacher_targets
 from tinybert_jax.distillation import objectives
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.encoder import SequenceClassifier
+from tinybert_jax.models.encoder import SequenceClassifier, rounded_once
 from tinybert_jax.models.pretrained import Pretrained
 from tinybert_jax.pipeline import stage_records
 from tinybert_jax.pipeline.scale import UNSCALED, scale_of
@@ -39,7 +39,7 @@ def make_teacher(
   """
   inputs = {"start": fingerprint.of_model(start.config, start.params)}
   if recipe is None:
-    model = SequenceClassifier(start.config)
+    model = SequenceClassifier(start.config, run.dtype)
     return run.stage(
       name,
       run.rows.of_labelled,
@@ -63,7 +63,7 @@ def make_intermediate(
     recipe: how it trains.
     about: a sentence for the model card.
   """
-  model = SequenceClassifier(student.config)
+  model = SequenceClassifier(student.config, run.dtype)
 
   def make(work: Path) -> Made:
     key = jax.random.key(run.seed + 1)
@@ -71,8 +71,9 @@ def make_intermediate(
     start = {**student.params, "projections": projections}
     loss_fn = objectives.intermediate_distillation(model, teacher.model, layers)
     rows = without_labels(run.rows.transfer)
+    teacher_params = rounded_once(teacher.model, teacher.params)
     result = fit_stage(
-      run, work, model, start, loss_fn, rows, recipe, "intermediate", teacher_params=teacher.params, has_logits=False
+      run, work, model, start, loss_fn, rows, recipe, "intermediate", teacher_params=teacher_params, has_logits=False
     )
     return Made(student.config, {name: result.params[name] for name in student.params}, {})
 
@@ -107,7 +108,7 @@ def make_prediction(
     temperature: of the loss.
   """
   config, params = (student.model.config, student.params) if isinstance(student, Finished) else student[:2]
-  model = SequenceClassifier(config)
+  model = SequenceClassifier(config, run.dtype)
   loss_fn = objectives.prediction_distillation(
     model, target_loss=functools.partial(run.task.target_loss, temperature=temperature)
   )
@@ -156,7 +157,7 @@ def _from_labels(
   run: TaskRun, start: Pretrained, recipe: Recipe, inputs: Mapping[str, Any], about: str, name: str
 ) -> Finished:
   """Returns the stage `name`: a classifier or regression that is trained on the labels."""
-  model, labelled = SequenceClassifier(start.config), run.rows.labelled
+  model, labelled = SequenceClassifier(start.config, run.dtype), run.rows.labelled
   if labelled is None:
     raise InputError(f"the stage {name} trains on labels, and there are none")
   loss_fn = objectives.fine_tuning(model, label_loss=run.task.label_loss)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from tinybert_jax.data import fingerprint
 from tinybert_jax.models.model_card import ModelCard
@@ -16,6 +18,7 @@ from tinybert_jax.pipeline import cards, stages, students
 from tinybert_jax.pipeline.cards import Origin
 from tinybert_jax.pipeline.stages import Finished, Made
 from tinybert_jax.tasks.task import Task
+from tinybert_jax.training import precision
 from tinybert_jax.training.fit import Recipe
 
 
@@ -77,6 +80,7 @@ class TaskRun:
     log_every: steps between two rows of a stage's log.
     standardizes: whether the numbers of a regression are learnt standardised, see `scale.Scale`.
     origin: what models and data are called where they came from, for the model cards.
+    dtype: of the inputs of matrix products, see `models.products`.
   """
 
   task: Task
@@ -89,6 +93,7 @@ class TaskRun:
   log_every: int = 20
   standardizes: bool = False
   origin: Origin = dataclasses.field(default_factory=Origin)
+  dtype: DTypeLike = jnp.float32
 
   @functools.cached_property
   def saved_tokenizer(self) -> Tokenizer:
@@ -116,6 +121,7 @@ class TaskRun:
       "seed": self.seed,
       "training_rows": training_rows,
       **self.rows.of_dev,
+      **precision.as_inputs(self.dtype),
       **inputs,
     }
     rows = self.rows.transfer if training_rows == self.rows.of_transfer else self.rows.labelled
@@ -128,10 +134,12 @@ class TaskRun:
       split = next(iter(self.rows.dev), "dev")
       return cards.of_stage(self.folder, everything, about, seconds, self.origin, before=before, split=split)
 
-    return stages.run(self.folder / name, everything, make_with_rows, self.saved_tokenizer, description, card)
+    return stages.run(
+      self.folder / name, everything, make_with_rows, self.saved_tokenizer, description, card, self.dtype
+    )
 
   def finished(self, name: str) -> Finished:
     """Returns the stage `name` as it stands; InputError where it is not there, or rows are too long for its model."""
-    finished = stages.load(self.folder / name, self.task.name)
+    finished = stages.load(self.folder / name, self.task.name, self.dtype)
     students.check_length(f"{self.folder / name}", finished.model.config, self.max_length)
     return finished

@@ -16,7 +16,7 @@ from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.data.token_columns import Tables, check_columns, check_fit
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.encoder import Batch, SequenceClassifier, apply_head
+from tinybert_jax.models.encoder import Batch, SequenceClassifier, apply_head, rounded_once
 from tinybert_jax.settings import AT_LEAST_1, check_number
 from tinybert_jax.training.parallel import local
 
@@ -52,7 +52,7 @@ def predict(
   check_fit(rows, Tables(config.vocab_size, config.type_vocab_size, config.max_position_embeddings), name)
   lengths = lengths or bucket_lengths(row_length(rows), at_most=model.config.max_position_embeddings)
   source = BatchSource(rows, batch_size=batch_size, lengths=lengths, shuffle=False, pad_id=model.config.pad_token_id)
-  params = jax.device_put(local(params))  # of several processes each predicts by itself
+  params = jax.device_put(rounded_once(model, local(params)))  # of several processes each predicts by itself
   result = np.empty((len(rows), model.config.num_labels), np.float32)
   under_way: collections.deque[tuple[np.ndarray, Array]] = collections.deque()
 
@@ -113,7 +113,7 @@ def compare_costs(
   runs: dict[int, dict[str, Callable[[], Array]]] = {1: {}, 32: {}}
   flops = {}
   for name, (model, params) in models.items():
-    params = jax.device_put(params)
+    params = jax.device_put(rounded_once(model, params))
     for size, by_name in runs.items():
       ones = jnp.ones((size, length), jnp.int32)
       batch = {"input_ids": ones, "attention_mask": ones}
