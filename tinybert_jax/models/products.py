@@ -121,14 +121,16 @@ def _einsum_in_rows(spec: str, a: Array, b: Array) -> Array:
   batch = [letter for letter in of_result if letter in of_a and letter in of_b]
   summed = [letter for letter in of_a if letter in of_b and letter not in of_result]
   rows, columns = ([letter for letter in of_result if letter not in other] for other in (of_b, of_a))
+  if rows and columns and of_result.index(columns[0]) < of_result.index(rows[0]):
+    return _einsum_in_rows(f"{of_b},{of_a}->{of_result}", b, a)
   size = dict(zip(of_a + of_b, a.shape + b.shape, strict=True))
 
   def sizes(letters: list[str]) -> list[int]:
     return [size[letter] for letter in letters]
 
   transposed = list(of_b) == [*batch, *columns, *summed]  # which the right matrix may be
-  left = _in_rows(a, of_a, [*batch, *rows, *summed])
-  right = b if transposed else _in_rows(b, of_b, [*batch, *summed, *columns])
+  left = _in_order(a, of_a, [*batch, *rows, *summed])
+  right = b if transposed else _in_order(b, of_b, [*batch, *summed, *columns])
   stacked = [math.prod(sizes(batch))] if batch else []
   height, depth, width = (math.prod(sizes(letters)) for letters in (rows, summed, columns))
   left = left.reshape(*stacked, height, depth)
@@ -137,10 +139,11 @@ def _einsum_in_rows(spec: str, a: Array, b: Array) -> Array:
   contracted = (left.ndim - 1,), (right.ndim - 1 if transposed else right.ndim - 2,)
   product = jax.lax.dot_general(left, right, (contracted, (axes, axes)), preferred_element_type=jnp.float32)
   order = [*batch, *rows, *columns]
-  return product.reshape(sizes(order)).transpose([order.index(letter) for letter in of_result])
+  return _in_order(product.reshape(sizes(order)), "".join(order), list(of_result))
 
 
-def _in_rows(array: Array, letters: str, order: list[str]) -> Array:
+def _in_order(array: Array, letters: str, order: list[str]) -> Array:
+  """Returns the array with its axes, named by letters, in that order; moved in memory, which a transpose may not do."""
   if list(letters) == order:
     return array
   array = array.transpose([letters.index(letter) for letter in order])
