@@ -19,7 +19,7 @@ SHAPE = {"student_layers": 1, "student_width": 12}
 SHORT = {
   "teacher_epochs": 1, "intermediate_epochs": 1, "prediction_epochs": 1, "teacher_batch_size": 8,
   "intermediate_batch_size": 8, "prediction_batch_size": 8, "teacher_learning_rate": 1e-2,
-  "intermediate_learning_rate": 1e-2, "prediction_learning_rate": 1e-2,
+  "intermediate_learning_rate": 1e-2, "prediction_learning_rate": 1e-2, "dtype": "float32",
 }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ def made(tmp_path_factory):
     pretrained=write_encoder(root / "encoder", TEACHER),
     student=write_config(root / "student.json", STUDENT),
     no_augment=True,
+    dtype="float32",
     teacher_epochs=4,
     teacher_batch_size=8,
     teacher_learning_rate=1e-2,

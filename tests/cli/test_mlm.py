@@ -33,7 +33,7 @@ def options(tmp_path, monkeypatch):
   save_pretrained(directory, CONFIG, params, tokenizer=make_tokenizer())
   return Options(
     text=(text,), pretrained=str(directory), out=tmp_path / "out", max_length=32, epochs=4, batch_size=8,
-    learning_rate=1e-2,
+    learning_rate=1e-2, dtype="float32",
   )  # fmt: skip
 
 
