@@ -107,7 +107,7 @@ def test_other_kinds_of_task(made, tmp_path, kind, label, problem_type):
 def test_predictions_are_those_of_transformers(made, tmp_path):
   rows = [(text, "x") for text in texts(20, 3)] + [("", "y")]
   data = write(tmp_path / "data.csv", rows)
-  done = predict_table(made.out / "student", data, tmp_path / "out.parquet", text="review")
+  done = predict_table(made.out / "student", data, tmp_path / "out.parquet", text="review", dtype="float32")
   assert done.rows == 21 and any("1 rows without a text" in note for note in done.notes)
   table = pq.read_table(tmp_path / "out.parquet").to_pylist()
   assert [row["topic"] for row in table] == [topic for _, topic in rows] and table[-1]["prediction"] is None

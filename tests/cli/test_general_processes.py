@@ -38,7 +38,8 @@ def start(root, out, *more, processes, devices, signals=(), caches=("cache", "ca
   options = [
     "--cpu", "--corpus", "text.txt", "--held-out", "0.1", "--pretrained", "teacher",
     "--student", "student.json", "--out", out, "--max-length", "32", "--batch-size", "16", "--steps", STEPS,
-    "--learning-rate", "1e-2", "--dtype", "float32", "--log-every", "5", "--evaluate-every", "25", "--checkpoint-every", "20", *more,
+    "--learning-rate", "1e-2", "--dtype", "float32", "--log-every", "5",
+    "--evaluate-every", "25", "--checkpoint-every", "20", *more,
   ]  # fmt: skip
   started = []
   for number in range(processes):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.stats
 import sklearn.metrics
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float, Num, Shaped
 
 from tinybert_jax.errors import InputError
 
@@ -81,7 +81,7 @@ def multi_label_score(
 
 
 def per_class(
-  names: Sequence[str], labels: Num[np.ndarray, "..."], given: Num[np.ndarray, "..."]
+  names: Sequence[str], labels: Shaped[np.ndarray, "..."], given: Shaped[np.ndarray, "..."]
 ) -> dict[str, dict[str, float | None]]:
   """Returns precision, recall, F1 and the number of rows of each class.
 
