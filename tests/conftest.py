@@ -37,7 +37,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 
 def pytest_collection_modifyitems(items):
   """Whole programs first: the long files begin early, and the short ones fill up the end."""
-  items.sort(key=lambda item: item.path.parent.name not in ("cli", "experiments"))
+  first = ("cli", "experiments", "training", "tests", "docs")
+  items.sort(key=lambda item: first.index(item.path.parent.name) if item.path.parent.name in first else len(first))
 
 
 @pytest.fixture

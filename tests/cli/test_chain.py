@@ -55,7 +55,7 @@ def test_from_text_to_a_task_student_that_other_tools_open(tmp_path, monkeypatch
     task="cola", data=tmp_path / "glue", out=tmp_path / "out", pretrained=str(tmp_path / "bert"),
     student=str(tmp_path / "general" / "model"), copies=2, max_length=32, teacher_epochs=6,
     teacher_learning_rate=1e-2, intermediate_epochs=1, intermediate_learning_rate=3e-3, prediction_epochs=4,
-    prediction_learning_rate=1e-2,
+    prediction_learning_rate=1e-2, dtype="float32",
   )  # fmt: skip
   distil_task(task)
 

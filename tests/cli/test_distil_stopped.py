@@ -76,7 +76,7 @@ def full(where, name, when=lambda *args: True):
 PLACES = {
   "checkpoint": full(Checkpoints, "save_latest"),
   "targets": full(np, "savez"),
-  "metrics": full(Path, "write_text", lambda path, *_: path.name.startswith("metrics")),
+  "metrics": full(Path, "write_text", lambda path, *_: "metrics" in path.name),
 }
 
 

@@ -38,8 +38,10 @@ def demo(tmp_path, monkeypatch):
   splits = {"train": texts(90), "test": texts(40)}
   monkeypatch.setattr(demo_data, "encoder_directory", lambda: encoder)
   monkeypatch.setattr(demo_data, "reuters_r8", splits.__getitem__)
+  monkeypatch.setattr(jax, "device_count", lambda: 1)  # which compiles faster than eight
   return quickstart.Options(
     out=tmp_path / "out",
+    dtype="float32",
     student_layers=1,
     student_width=12,
     labelled_share=0.5,
