@@ -138,4 +138,7 @@ def _options(module: str) -> type | Callable[..., Any]:
     return nothing
   if module == "experiments.benchmark":
     module = "experiments.benchmark.options"
+  command = module.rpartition(".")[2]
+  if command in COMMANDS:
+    module = f"tinybert_jax.cli.{command}_options"
   return importlib.import_module(module).Options

@@ -78,10 +78,10 @@ def test_all_three_products_of_a_layer_multiply_bfloat16():
 
 
 def test_the_choice_is_the_devices(monkeypatch):
-  monkeypatch.setattr(precision, "_cpu_flags", lambda: frozenset({"avx2"}))
+  monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset({"avx2"}))
   precision._of_device.cache_clear()
   assert precision.choose("auto").dtype == jnp.float32
-  monkeypatch.setattr(precision, "_cpu_flags", lambda: frozenset({"avx2", "avx512_bf16"}))
+  monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset({"avx2", "avx512_bf16"}))
   precision._of_device.cache_clear()
   assert str(precision.choose("auto")) == "bfloat16 products (the CPU has avx512_bf16)"
   precision._of_device.cache_clear()

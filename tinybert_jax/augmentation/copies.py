@@ -12,10 +12,10 @@ import numpy as np
 from tinybert_jax.augmentation.masked_words import CANDIDATES, Done, MaskedWords
 from tinybert_jax.augmentation.word_vectors import WordVectors, nearest_words, of_words
 from tinybert_jax.augmentation.words import Text, as_candidates, find_words
+from tinybert_jax.choices import REPLACED
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import Tokenizer
 
-REPLACED = 0.4  # the paper's p_t
 Candidates = tuple[tuple[str, ...], ...]  # of each word of a text, the best first
 
 

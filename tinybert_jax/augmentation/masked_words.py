@@ -5,7 +5,7 @@ import functools
 import itertools
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from tinybert_jax.augmentation.words import SCRIPTS, Text, Word, as_candidates, script_of
+from tinybert_jax.choices import CANDIDATES, Context
 from tinybert_jax.data.batches import pad_batch
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
@@ -21,8 +22,6 @@ from tinybert_jax.models.tokenizer_type import Tokenizer, tokens_by_id
 from tinybert_jax.models.tokenizers import check_fits
 from tinybert_jax.training import steps
 
-CANDIDATES = 15  # the paper's K
-Context = Literal["masked", "pair"]
 Done = Callable[[float], None]
 
 # The lengths that a batch may be padded to, that of its longest sentence or the next.

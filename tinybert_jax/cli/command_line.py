@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import dataclasses
 import errno
+import importlib
 import json
 import logging
 import os
@@ -17,9 +18,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
-import jax
 import tyro
-from jax.errors import JaxRuntimeError
 
 from tinybert_jax.cli import help_text
 from tinybert_jax.errors import InputError, RunStopped, WorkerKilled
@@ -79,15 +78,35 @@ def run(
   try:
     with quiet_when_unread():
       main(options)
-  except (InputError, RunStopped, WorkerKilled, OSError, MemoryError, KeyboardInterrupt, JaxRuntimeError) as error:
+  except (InputError, RunStopped, WorkerKilled, OSError, MemoryError, KeyboardInterrupt, RuntimeError) as error:
     if options.debug or not (sentence := _sentence(error)):
       raise
     print(sentence, file=sys.stderr, flush=True)
     # All processes of a run stop together; an error may be one's own, and an ordinary exit would wait for the others.
-    if jax.distributed.is_initialized() and not isinstance(error, RunStopped):
+    if _is_one_of_several() and not isinstance(error, RunStopped):
       time.sleep(_SAME_ERROR_SECONDS)
       os._exit(2)
     sys.exit(2)
+
+
+def run_command(name: str, prog: str, arguments: Sequence[str] | None = None) -> None:
+  """Runs a command of `tinybert_jax.cli`: its options are parsed before anything is loaded that takes time.
+
+  Args:
+    name: of its module; that of its options is `<name>_options`.
+    prog: how it is called, for the help.
+    arguments: of the command; by default the process's.
+  """
+
+  def main(options: Any) -> None:
+    importlib.import_module(f"tinybert_jax.cli.{name}").main(options)
+
+  run(main, importlib.import_module(f"tinybert_jax.cli.{name}_options").Options, prog, arguments)
+
+
+def _is_one_of_several() -> bool:
+  """Returns whether this process is one of several that JAX has joined; without loading JAX to find out."""
+  return "jax" in sys.modules and sys.modules["jax"].distributed.is_initialized()
 
 
 @contextlib.contextmanager
@@ -177,14 +196,23 @@ def _sentence(error: BaseException) -> str | None:
     where = f" {error.filename}" if error.filename else ""
     full = "; free some space and run the same command again" if error.errno == errno.ENOSPC else ""
     return f"cannot read or write{where}: {os.strerror(error.errno) if error.errno else error}{full}"
-  if isinstance(error, JaxRuntimeError):
-    reason = str(error).splitlines()[0]
-    if "RESOURCE_EXHAUSTED" in reason:
-      return f"the device's memory does not suffice; smaller batches need less ({reason})"
-    if jax.process_count() == 1:
-      return None
-    return f"stopped, likely because another process of this run has ended ({reason}); {_GOES_ON}"
-  return str(error)
+  if isinstance(error, InputError | RunStopped | WorkerKilled):
+    return str(error)
+  return _sentence_of_jax(error)
+
+
+def _sentence_of_jax(error: BaseException) -> str | None:
+  """Returns the message for an error of JAX's own; None for others, and where only a traceback tells."""
+  import jax
+
+  if not isinstance(error, jax.errors.JaxRuntimeError):
+    return None
+  reason = str(error).splitlines()[0]
+  if "RESOURCE_EXHAUSTED" in reason:
+    return f"the device's memory does not suffice; smaller batches need less ({reason})"
+  if jax.process_count() == 1:
+    return None
+  return f"stopped, likely because another process of this run has ended ({reason}); {_GOES_ON}"
 
 
 def command() -> str:

@@ -1,41 +1,20 @@
 """`tinybert-jax distil`, `python -m experiments.distil`: a student of your own classifier, on your own data."""
 
-import dataclasses
 import json
-from typing import Annotated, Any
+from typing import Any
 
 import datasets
-import tyro
 
 from tinybert_jax.cli import command_line
-from tinybert_jax.cli.options import HostOptions
+from tinybert_jax.cli.distil_options import Options
 from tinybert_jax.pipeline import distil, report
 from tinybert_jax.pipeline.distil_settings import Settings, check
 from tinybert_jax.pipeline.evaluation import METRICS
 from tinybert_jax.settings import as_flat
 from tinybert_jax.training import hosts
-from tinybert_jax.training.hosts import Hosts, say
+from tinybert_jax.training.hosts import say
 
 _CHANGES_NO_RESULT = ("out",)
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """Distil a classifier or a regression into a small, fast student, on your own data.
-
-  tinybert-jax distil --teacher ./my-bert --train train.csv --unlabelled more.txt --test test.csv
-
-  A table is CSV, TSV, JSON, JSON lines, Parquet, Arrow or text (a text a line), also compressed; a glob or a folder of
-  such files; or a data set of the hub, as name:config:split. Finished stages are reused when their inputs and options
-  are the same; the same command goes on where it stopped.
-  """
-
-  run: Annotated[Settings, tyro.conf.arg(name=""), tyro.conf.OmitArgPrefixes] = dataclasses.field(
-    default_factory=Settings
-  )
-  hosts: HostOptions = dataclasses.field(default_factory=Hosts)
-  debug: bool = False
-  """Show the traceback of an error."""
 
 
 def main(options: Options) -> None:

@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tinybert_jax.augmentation.masked_words import Context
+from tinybert_jax.choices import Context, Hosts
 from tinybert_jax.cli.options import DtypeOption, HostOptions
 from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, POSITIVE, RATE, SEED
-from tinybert_jax.training.hosts import Hosts
 
 PRETRAINED = "pretrained"  # as --mlm: the model of --pretrained
 Stage = Literal["augmented", "teacher", "intermediate", "prediction", "labels", "evaluate"]

@@ -1,6 +1,5 @@
 """The program `tinybert-jax`: one command a module."""
 
-import importlib
 import sys
 
 from tinybert_jax.cli import command_line
@@ -31,8 +30,7 @@ def main() -> None:
   if name not in COMMANDS:
     print(f"{name}: no such command; there are {', '.join(COMMANDS)}", file=sys.stderr)
     sys.exit(2)
-  module = importlib.import_module(f"tinybert_jax.cli.{name}")
-  command_line.run(module.main, module.Options, f"tinybert-jax {name}", arguments[1:])
+  command_line.run_command(name, f"tinybert-jax {name}", arguments[1:])
 
 
 def _help() -> str:

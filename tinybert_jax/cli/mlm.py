@@ -1,73 +1,29 @@
 """`tinybert-jax mlm`, `python -m experiments.mlm --text FILE`: a masked language model from an encoder."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import datasets
 import jax
 import numpy as np
 
 from tinybert_jax.cli import command_line
-from tinybert_jax.cli.options import DtypeOption, HostOptions
+from tinybert_jax.cli.mlm_options import Options
 from tinybert_jax.data.batches import row_length
-from tinybert_jax.data.masking import MASKED
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import MaskedLanguageModel, count_parameters
 from tinybert_jax.models.pretrained import check_fits, load_pretrained, load_tokenizer
 from tinybert_jax.pipeline import figures, mlm, stages
 from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.lock import only_run
-from tinybert_jax.settings import AT_LEAST_1, LENGTH, RATE, SEED, check
+from tinybert_jax.settings import check
 from tinybert_jax.training import hosts, precision
 from tinybert_jax.training.fit import Recipe
-from tinybert_jax.training.hosts import Hosts, say
+from tinybert_jax.training.hosts import say
 from tinybert_jax.training.run_log import read_log
 
 MODEL = "model"  # folder of the model
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """Train a masked language model's head on raw text from a pretrained encoder, and if asked the encoder with it: what
-  the command augment takes where no model with that head is at hand.
-
-  The same command again goes on where it stopped.
-  """
-
-  text: tuple[Path, ...]
-  """Text files or folders of .txt files, compressed or not, with one text per line. Texts longer than --max-length are
-  cut into several rows. Pieces of fewer than 6 tokens are left out, and counted."""
-  pretrained: str = "bert-base-uncased"
-  """Model directory or hub id of the encoder; a head that it has is trained further."""
-  out: Path = Path("runs/mlm")
-  """Folder for everything that the run writes; the model is in its folder model."""
-  body: bool = False
-  """Train the encoder as well."""
-  whole_words: bool = False
-  """Mask all pieces of a word, or none. Words of more pieces than may be masked in a row are never masked."""
-  masked: Annotated[float, RATE] = MASKED
-  """Share of the tokens (0 to 1) that is masked."""
-  max_length: Annotated[int, LENGTH] = 128
-  """Tokens in a row."""
-  max_train_examples: Annotated[int | None, AT_LEAST_1] = None
-  """Take only this many rows, drawn by the seed."""
-  held_out: Annotated[int, AT_LEAST_1] = 500
-  """Rows that are kept to measure the loss on; at most a tenth of all."""
-  epochs: Annotated[int, AT_LEAST_1] = 3
-  """Passes over the rows."""
-  batch_size: Annotated[int, AT_LEAST_1] = 32
-  """Rows in a batch."""
-  learning_rate: Annotated[float, RATE] = 5e-4
-  """Peak learning rate; with --body 1e-4 suits better."""
-  seed: Annotated[int, SEED] = 0
-  """Random seed for initialisation, order of rows and masking."""
-  dtype: DtypeOption = "auto"
-  hosts: HostOptions = dataclasses.field(default_factory=Hosts)
-  debug: bool = False
-  """Show the traceback of an error."""
 
 
 def main(options: Options) -> None:

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import tyro
 
-from tinybert_jax.training.hosts import Hosts
-from tinybert_jax.training.precision import Precision
+from tinybert_jax.choices import Hosts, Precision
 
 HostOptions = Annotated[Hosts, tyro.conf.arg(name=""), tyro.conf.FlagCreatePairsOff]
 DtypeOption = Annotated[

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from tinybert_jax.choices import Reading
 from tinybert_jax.data.decoding import Utf8
-from tinybert_jax.data.sources import Reading, join_names, note_skipped
+from tinybert_jax.data.sources import join_names, note_skipped
 from tinybert_jax.errors import InputError
 
 _USUAL = {".csv": ",", ".tsv": "\t"}

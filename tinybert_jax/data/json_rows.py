@@ -9,8 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from tinybert_jax.choices import Reading
 from tinybert_jax.data.decoding import Utf8
-from tinybert_jax.data.sources import Reading, one_line
+from tinybert_jax.data.sources import one_line
 from tinybert_jax.data.text_lines import is_blank
 from tinybert_jax.errors import InputError
 

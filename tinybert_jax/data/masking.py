@@ -5,11 +5,10 @@ import grain
 import numpy as np
 from jaxtyping import Bool, Int
 
+from tinybert_jax.choices import MASKED
 from tinybert_jax.data.batches import BatchSource, NumpyBatch, read_ahead
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import Tokenizer, tokens_by_id
-
-MASKED = 0.15  # BERT's share of the tokens
 
 
 class MaskedBatches:

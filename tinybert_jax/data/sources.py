@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tinybert_jax.data.compression import COMPRESSED, DAMAGED, decompressed, reason_of, split_name
 from tinybert_jax.data.folders import Wanted, find_files
@@ -14,22 +14,6 @@ TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".arrow", ".
 FORMATS = f"{', '.join(TABLES)}, each alone or with {', '.join(COMPRESSED)} after it"
 # What datasets writes beside the tables of `save_to_disk`, and hub repositories hold.
 _NO_TABLES = {"state.json", "dataset_info.json", "dataset_dict.json", "dataset_infos.json"}
-
-
-class Reading(NamedTuple):
-  """How text files are read; None is found out."""
-
-  delimiter: str | None = None
-  """Character between the cells of CSV and TSV files. Default: found."""
-  quote: str | None = None
-  """Character around cells that contain delimiters; '' if quotes are part of the text. Default: found."""
-  encoding: str | None = None
-  """Encoding of text files, such as cp1252. Default: UTF-8, or what a byte order mark says."""
-  header: bool = True
-  """The first row of CSV and TSV files has the names of the columns; else they are called 0, 1, …."""
-
-
-AS_FOUND = Reading()
 
 
 def kind_of(path: Path) -> tuple[str, str]:

@@ -13,14 +13,13 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tinybert_jax.choices import AS_FOUND, Reading
 from tinybert_jax.data import hub
 from tinybert_jax.data.delimited import read_delimited
 from tinybert_jax.data.folders import without_repeats
 from tinybert_jax.data.json_rows import read_json, read_json_lines
 from tinybert_jax.data.sources import (
-  AS_FOUND,
   FORMATS,
-  Reading,
   find_tables,
   join_names,
   kind_of,

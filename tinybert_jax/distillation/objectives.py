@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
+from tinybert_jax.choices import AttentionForm
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.distillation.losses import (
   Averaging,
@@ -31,7 +32,6 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.models import products
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Batch, Classifier, MaskedLanguageModel, Model, apply, apply_head
-from tinybert_jax.models.layers import AttentionForm
 from tinybert_jax.settings import POSITIVE, SHARE, check_number
 
 Params = Mapping[str, Any]

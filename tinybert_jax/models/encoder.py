@@ -14,11 +14,11 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from tinybert_jax.choices import AttentionForm
 from tinybert_jax.models import products
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.layers import (
   ACTIVATIONS,
-  AttentionForm,
   Dropout,
   Embeddings,
   Layer,

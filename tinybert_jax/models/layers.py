@@ -6,7 +6,7 @@ Shapes: B batch, L length, Q tokens that are computed, D hidden size, F feed-for
 import functools
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -17,10 +17,6 @@ from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 from tinybert_jax.errors import InputError
 from tinybert_jax.models import products
 from tinybert_jax.models.config import EncoderConfig
-
-# "plain": by array operations. "fused": by the kernels of `fused_attention`, for TPU; the same numbers up to rounding,
-# but for the random bits of dropout.
-AttentionForm = Literal["plain", "fused"]
 
 # The names of Hugging Face's ACT2FN that BERT configurations use.
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {

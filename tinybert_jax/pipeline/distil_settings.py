@@ -6,17 +6,116 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from tinybert_jax import settings
-from tinybert_jax.augmentation.masked_words import Context
+from tinybert_jax.choices import AS_FOUND, Context, Kind, Precision, Reading
 from tinybert_jax.errors import InputError
-from tinybert_jax.pipeline import student_choice, teachers
-from tinybert_jax.pipeline.own_tables import Sources
-from tinybert_jax.pipeline.recipes import TrainingOptions
-from tinybert_jax.pipeline.student_choice import StudentOptions
-from tinybert_jax.pipeline.teachers import TeacherOptions
-from tinybert_jax.settings import AT_LEAST_1, LENGTH, SEED
-from tinybert_jax.training.precision import Precision
+from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, POSITIVE, RATE, SEED, Bound
 
 Stage = Literal["augmented", "teacher", "intermediate", "prediction", "labels", "evaluate"]
+
+
+_RATIO = Bound(least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class TeacherOptions:
+  """Who teaches."""
+
+  teacher: tuple[str, ...] = ()
+  """Model directories or hub ids of classifiers that are fine-tuned already. They need no labels. The
+  probabilities of several are averaged."""
+  teacher_weights: Annotated[tuple[float, ...], POSITIVE] = ()
+  """Weight of each --teacher in that average. Default: equal."""
+  teacher_labels: tuple[str, ...] = ()
+  """Class names in the order of the teacher's logits, if its configuration does not name them."""
+  pretrained: str | None = None
+  """Model directory or hub id of an encoder. It is fine-tuned on --train first; then it is the teacher."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+  """Where the data is, and how it is read."""
+
+  train: tuple[str, ...] = ()
+  """Tables of texts with labels, to train on."""
+  unlabelled: tuple[str, ...] = ()
+  """Tables of more texts to distil over. Labels in them are not read."""
+  dev: tuple[str, ...] = ()
+  """Tables of texts with labels, to choose the best step by. Default: a share of --train (see --dev-share)."""
+  test: tuple[str, ...] = ()
+  """Tables of texts with labels, to measure teacher and student on. Default: the rows that chose the best step."""
+  text: str | None = None
+  """Column of the texts. Default: found by name or content."""
+  pair: str | None = None
+  """Column of second texts, where a row has two."""
+  label: tuple[str, ...] = ()
+  """Column of the label, or several columns of 0 and 1. Default: found by name."""
+  target_columns: tuple[str, ...] = ()
+  """Columns of probabilities or scores, one per class, in place of a teacher: from a large language model, say."""
+  kind: Kind | None = None
+  """Kind of task. Default: found from the labels, or from --teacher."""
+  separator: str | None = None
+  """Text between several labels in one cell, with --kind multi_label. Default: found."""
+  reading: Reading = AS_FOUND
+  """How text files are read."""
+  dev_share: Annotated[float, Bound(above=0, below=1)] = 0.1
+  """Share of --train (0 to 1) that is kept to choose the best step, if there is no --dev; at most 2,000 rows."""
+  max_train_examples: Annotated[int | None, AT_LEAST_1] = None
+  """Take only this many rows of --train and of --unlabelled, for a trial."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StudentOptions:
+  """The student, and the teacher's layers that it learns from."""
+
+  student: str | None = None
+  """Student to begin with: preset (tinybert-4l-312d, tinybert-6l-768d), config.json, model directory or hub id."""
+  student_layers: Annotated[int | None, AT_LEAST_1] = None
+  """Number of layers of the student. Default: a third of the teacher's."""
+  student_width: Annotated[int | None, AT_LEAST_1] = None
+  """Hidden size of the student, a multiple of the teacher's attention heads."""
+  student_dropout: Annotated[float | None, DROPOUT] = None
+  """Dropout rate of the student. Default: 0 for a new shape, else what its configuration says."""
+  smaller: Annotated[float | None, _RATIO] = None
+  """Choose a shape with this many times fewer parameters than the teacher. Default, if no option names a student:
+  7.5, with --faster 9.4, as in the paper."""
+  faster: Annotated[float | None, _RATIO] = None
+  """Choose a shape that is this many times faster than the teacher on this machine."""
+  layer_map: str = "uniform"
+  """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+  """How long and how fast the stages train."""
+
+  minutes: Annotated[float, POSITIVE] = 30.0
+  """Minutes for all stages together. They bound the passes that no option gives, at most the paper's."""
+  teacher_epochs: Annotated[int | None, AT_LEAST_1] = None
+  """Passes of fine-tuning --pretrained. Default: 3; more for few rows, fewer if --minutes are too short."""
+  teacher_batch_size: Annotated[int, AT_LEAST_1] = 32
+  """Rows in a batch of fine-tuning the teacher."""
+  teacher_learning_rate: Annotated[float | None, RATE] = None
+  """Peak learning rate of the teacher. Default: 3e-5 if it is 512 or more wide, else 1e-4."""
+  intermediate_epochs: Annotated[int | None, AT_LEAST_1] = None
+  """Passes of intermediate distillation. Default: 20; more for few rows, fewer if --minutes are too short."""
+  intermediate_batch_size: Annotated[int, AT_LEAST_1] = 32
+  """Rows in a batch of intermediate distillation."""
+  intermediate_learning_rate: Annotated[float | None, RATE] = None
+  """Peak learning rate of intermediate distillation. Default: 5e-5 for a student with weights. For a new
+  one 5e-4, or 1e-3 if it is at most 128 wide."""
+  prediction_epochs: Annotated[int | None, AT_LEAST_1] = None
+  """Passes of prediction distillation. Default: 3 for a student with weights, 10 for a new one;
+  fewer if --minutes are too short."""
+  prediction_batch_size: Annotated[int, AT_LEAST_1] = 32
+  """Rows in a batch of prediction distillation."""
+  prediction_learning_rate: Annotated[float | None, RATE] = None
+  """Peak learning rate of prediction distillation. Default: 3e-5 for a student with weights, else that of
+  intermediate distillation."""
+  sweep: bool = False
+  """Run prediction distillation six times: batches of 16 and 32 rows, each with a third, two thirds and all of its
+  learning rate. Keep the best on dev."""
+  temperature: Annotated[float, POSITIVE] = 1.0
+  """Temperature of the softmax or sigmoid in prediction distillation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +168,8 @@ class Settings:
 def check(chosen: Settings) -> None:
   """Raises InputError for settings that are outside their bounds or contradict each other."""
   settings.check(chosen)
-  teachers.check(chosen.teachers)
-  student_choice.check(chosen.shape)
+  _check_teachers(chosen.teachers)
+  _check_student(chosen.shape)
   given, sources = chosen.teachers, chosen.data
   if given.teacher and sources.target_columns:
     raise InputError("--target-columns take a teacher's place; give them or --teacher, not both")
@@ -98,3 +197,21 @@ def _check_out(out: Path) -> None:
     raise InputError(f"--out {out}: {there} is a file, and a folder is needed")
   if not os.access(there, os.W_OK | os.X_OK):
     raise InputError(f"--out {out}: {there} cannot be written to")
+
+
+def _check_teachers(options: TeacherOptions) -> None:
+  """Raises InputError for options that contradict each other."""
+  if options.teacher and options.pretrained:
+    raise InputError("--teacher is fine-tuned already, and --pretrained is fine-tuned here; give one of them")
+  if options.teacher_weights and len(options.teacher_weights) != len(options.teacher):
+    raise InputError(f"--teacher-weights: {len(options.teacher_weights)} weights for {len(options.teacher)} teachers")
+  if options.teacher_labels and not options.teacher:
+    raise InputError("--teacher-labels names the classes of --teacher, which is not given")
+
+
+def _check_student(options: StudentOptions) -> None:
+  """Raises InputError for options that contradict each other."""
+  if options.student and (options.smaller or options.faster or options.student_width):
+    raise InputError("--student names a shape; --smaller, --faster and --student-width choose one: give either")
+  if (options.smaller or options.faster) and (options.student_layers or options.student_width):
+    raise InputError("--student-layers and --student-width are a shape; --smaller and --faster choose one: give either")

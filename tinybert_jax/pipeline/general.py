@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tinybert_jax.choices import AttentionForm
 from tinybert_jax.data import fingerprint
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.distillation import objectives
@@ -19,7 +20,6 @@ from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.distillation.losses import WeightedSum
 from tinybert_jax.distillation.terms import HELD_OUT, keys_by_term
 from tinybert_jax.models.encoder import Encoder, rounded_once
-from tinybert_jax.models.layers import AttentionForm
 from tinybert_jax.models.model_card import ModelCard
 from tinybert_jax.models.pretrained import Pretrained
 from tinybert_jax.models.tokenizer_type import Tokenizer
@@ -31,6 +31,7 @@ from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import say
 from tinybert_jax.training.loop import Every, TrainResult
 
+_SELDOM = 50  # steps at least between two evaluations or checkpoints by default, which take longer than a step
 HELD_OUT_ROWS = 2048  # that the losses are measured on, at most
 
 
@@ -54,8 +55,8 @@ class Settings:
     dtype: of the inputs of matrix products.
     attention: how attention is computed.
     log_every: steps between two rows of the log.
-    evaluate_every: steps between measuring the held-out losses; by default a twentieth of the run, at most 5,000.
-    checkpoint_every: steps between checkpoints; by default a twentieth of the run, at most 1,000.
+    evaluate_every: steps between measuring the held-out losses; by default a twentieth of the run, from 50 to 5,000.
+    checkpoint_every: steps between checkpoints; by default a twentieth of the run, from 50 to 1,000.
   """
 
   recipe: Recipe
@@ -158,8 +159,8 @@ def _fit(
     evaluate=evaluate,
     every=Every(
       log=settings.log_every,
-      evaluate=settings.evaluate_every or min(twentieth, 5000),
-      checkpoint=settings.checkpoint_every or min(twentieth, 1000),
+      evaluate=settings.evaluate_every or min(max(twentieth, _SELDOM), 5000),
+      checkpoint=settings.checkpoint_every or min(max(twentieth, _SELDOM), 1000),
     ),
     title="general",
   )

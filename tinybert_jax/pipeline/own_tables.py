@@ -1,52 +1,18 @@
 """People's own tables as rows of a task: columns chosen, labels read, and what is left out counted and noted."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import datasets
 
 from tinybert_jax.data.columns import Columns, TextRows, choose_columns, text_rows
-from tinybert_jax.data.tables import AS_FOUND, Reading, read_table
+from tinybert_jax.data.tables import read_table
 from tinybert_jax.errors import InputError
+from tinybert_jax.pipeline.distil_settings import Sources
 from tinybert_jax.pipeline.given_targets import read_targets
 from tinybert_jax.pipeline.own_rows import OwnRows
-from tinybert_jax.settings import AT_LEAST_1, Bound
 from tinybert_jax.tasks.own_labels import Labels, read_labels
-from tinybert_jax.tasks.own_task import Kind
 from tinybert_jax.tasks.task import Task
-
-
-@dataclasses.dataclass(frozen=True)
-class Sources:
-  """Where the data is, and how it is read."""
-
-  train: tuple[str, ...] = ()
-  """Tables of texts with labels, to train on."""
-  unlabelled: tuple[str, ...] = ()
-  """Tables of more texts to distil over. Labels in them are not read."""
-  dev: tuple[str, ...] = ()
-  """Tables of texts with labels, to choose the best step by. Default: a share of --train (see --dev-share)."""
-  test: tuple[str, ...] = ()
-  """Tables of texts with labels, to measure teacher and student on. Default: the rows that chose the best step."""
-  text: str | None = None
-  """Column of the texts. Default: found by name or content."""
-  pair: str | None = None
-  """Column of second texts, where a row has two."""
-  label: tuple[str, ...] = ()
-  """Column of the label, or several columns of 0 and 1. Default: found by name."""
-  target_columns: tuple[str, ...] = ()
-  """Columns of probabilities or scores, one per class, in place of a teacher: from a large language model, say."""
-  kind: Kind | None = None
-  """Kind of task. Default: found from the labels, or from --teacher."""
-  separator: str | None = None
-  """Text between several labels in one cell, with --kind multi_label. Default: found."""
-  reading: Reading = AS_FOUND
-  """How text files are read."""
-  dev_share: Annotated[float, Bound(above=0, below=1)] = 0.1
-  """Share of --train (0 to 1) that is kept to choose the best step, if there is no --dev; at most 2,000 rows."""
-  max_train_examples: Annotated[int | None, AT_LEAST_1] = None
-  """Take only this many rows of --train and of --unlabelled, for a trial."""
 
 
 class Known(NamedTuple):

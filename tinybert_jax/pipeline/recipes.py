@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 
@@ -11,49 +10,15 @@ from tinybert_jax.data.batches import row_length
 from tinybert_jax.models.encoder import SequenceClassifier
 from tinybert_jax.pipeline import budget
 from tinybert_jax.pipeline.budget import Batches, Passes, Speed
+from tinybert_jax.pipeline.distil_settings import TrainingOptions
 from tinybert_jax.pipeline.plan import planned
 from tinybert_jax.pipeline.task_run import Recipes, TaskRows
-from tinybert_jax.settings import AT_LEAST_1, POSITIVE, RATE
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import say
 from tinybert_jax.training.precision import as_inputs
 
 SWEEP_BATCHES, SWEEP_RATES = (16, 32), (1 / 3, 2 / 3, 1)  # the paper's, as shares of the rate of this run
 _EPS = 1e-8  # Adam's; BERT's damps the smallest gradients for most of a short run
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingOptions:
-  """How long and how fast the stages train."""
-
-  minutes: Annotated[float, POSITIVE] = 30.0
-  """Minutes for all stages together. They bound the passes that no option gives, at most the paper's."""
-  teacher_epochs: Annotated[int | None, AT_LEAST_1] = None
-  """Passes of fine-tuning --pretrained. Default: 3; more for few rows, fewer if --minutes are too short."""
-  teacher_batch_size: Annotated[int, AT_LEAST_1] = 32
-  """Rows in a batch of fine-tuning the teacher."""
-  teacher_learning_rate: Annotated[float | None, RATE] = None
-  """Peak learning rate of the teacher. Default: 3e-5 if it is 512 or more wide, else 1e-4."""
-  intermediate_epochs: Annotated[int | None, AT_LEAST_1] = None
-  """Passes of intermediate distillation. Default: 20; more for few rows, fewer if --minutes are too short."""
-  intermediate_batch_size: Annotated[int, AT_LEAST_1] = 32
-  """Rows in a batch of intermediate distillation."""
-  intermediate_learning_rate: Annotated[float | None, RATE] = None
-  """Peak learning rate of intermediate distillation. Default: 5e-5 for a student with weights. For a new
-  one 5e-4, or 1e-3 if it is at most 128 wide."""
-  prediction_epochs: Annotated[int | None, AT_LEAST_1] = None
-  """Passes of prediction distillation. Default: 3 for a student with weights, 10 for a new one;
-  fewer if --minutes are too short."""
-  prediction_batch_size: Annotated[int, AT_LEAST_1] = 32
-  """Rows in a batch of prediction distillation."""
-  prediction_learning_rate: Annotated[float | None, RATE] = None
-  """Peak learning rate of prediction distillation. Default: 3e-5 for a student with weights, else that of
-  intermediate distillation."""
-  sweep: bool = False
-  """Run prediction distillation six times: batches of 16 and 32 rows, each with a third, two thirds and all of its
-  learning rate. Keep the best on dev."""
-  temperature: Annotated[float, POSITIVE] = 1.0
-  """Temperature of the softmax or sigmoid in prediction distillation."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -11,34 +11,12 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline import shape, students
+from tinybert_jax.pipeline.distil_settings import StudentOptions
 from tinybert_jax.pipeline.plan import planned
-from tinybert_jax.settings import AT_LEAST_1, DROPOUT, Bound
 from tinybert_jax.training.hosts import say
 from tinybert_jax.training.precision import as_inputs
 
-_RATIO = Bound(least=1)
 _MEASURED_LENGTH = 128  # tokens at most
-
-
-@dataclasses.dataclass(frozen=True)
-class StudentOptions:
-  """The student, and the teacher's layers that it learns from."""
-
-  student: str | None = None
-  """Student to begin with: preset (tinybert-4l-312d, tinybert-6l-768d), config.json, model directory or hub id."""
-  student_layers: Annotated[int | None, AT_LEAST_1] = None
-  """Number of layers of the student. Default: a third of the teacher's."""
-  student_width: Annotated[int | None, AT_LEAST_1] = None
-  """Hidden size of the student, a multiple of the teacher's attention heads."""
-  student_dropout: Annotated[float | None, DROPOUT] = None
-  """Dropout rate of the student. Default: 0 for a new shape, else what its configuration says."""
-  smaller: Annotated[float | None, _RATIO] = None
-  """Choose a shape with this many times fewer parameters than the teacher. Default, if no option names a student:
-  7.5, with --faster 9.4, as in the paper."""
-  faster: Annotated[float | None, _RATIO] = None
-  """Choose a shape that is this many times faster than the teacher on this machine."""
-  layer_map: str = "uniform"
-  """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
 
 
 class Student(NamedTuple):
@@ -47,14 +25,6 @@ class Student(NamedTuple):
   config: EncoderConfig
   params: dict[str, Any] | None
   reason: str
-
-
-def check(options: StudentOptions) -> None:
-  """Raises InputError for options that contradict each other."""
-  if options.student and (options.smaller or options.faster or options.student_width):
-    raise InputError("--student names a shape; --smaller, --faster and --student-width choose one: give either")
-  if (options.smaller or options.faster) and (options.student_layers or options.student_width):
-    raise InputError("--student-layers and --student-width are a shape; --smaller and --faster choose one: give either")
 
 
 def choose_student(

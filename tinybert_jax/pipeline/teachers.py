@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Annotated
 
 import jax
 
@@ -11,35 +10,10 @@ from tinybert_jax.models.config import EncoderConfig, ProblemType
 from tinybert_jax.models.encoder import Encoder, SequenceClassifier, initialize
 from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained
 from tinybert_jax.models.tokenizer_type import Tokenizer
-from tinybert_jax.settings import POSITIVE
+from tinybert_jax.pipeline.distil_settings import TeacherOptions
 from tinybert_jax.tasks.labels import match_labels, order_classes
 from tinybert_jax.tasks.own_task import check_class_names
 from tinybert_jax.tasks.task import Task
-
-
-@dataclasses.dataclass(frozen=True)
-class TeacherOptions:
-  """Who teaches."""
-
-  teacher: tuple[str, ...] = ()
-  """Model directories or hub ids of classifiers that are fine-tuned already. They need no labels. The
-  probabilities of several are averaged."""
-  teacher_weights: Annotated[tuple[float, ...], POSITIVE] = ()
-  """Weight of each --teacher in that average. Default: equal."""
-  teacher_labels: tuple[str, ...] = ()
-  """Class names in the order of the teacher's logits, if its configuration does not name them."""
-  pretrained: str | None = None
-  """Model directory or hub id of an encoder. It is fine-tuned on --train first; then it is the teacher."""
-
-
-def check(options: TeacherOptions) -> None:
-  """Raises InputError for options that contradict each other."""
-  if options.teacher and options.pretrained:
-    raise InputError("--teacher is fine-tuned already, and --pretrained is fine-tuned here; give one of them")
-  if options.teacher_weights and len(options.teacher_weights) != len(options.teacher):
-    raise InputError(f"--teacher-weights: {len(options.teacher_weights)} weights for {len(options.teacher)} teachers")
-  if options.teacher_labels and not options.teacher:
-    raise InputError("--teacher-labels names the classes of --teacher, which is not given")
 
 
 def load_given(options: TeacherOptions) -> list[Pretrained]:

@@ -2,15 +2,13 @@
 
 import collections
 from collections.abc import Sequence
-from typing import Literal
 
+from tinybert_jax.choices import Kind
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.tasks.classification import Classification, MultiLabel
 from tinybert_jax.tasks.regression import Regression
 from tinybert_jax.tasks.task import Task
-
-Kind = Literal["classification", "multi_label", "regression"]
 
 
 def make_task(kind: str, name: str, labels: Sequence[str]) -> Task:

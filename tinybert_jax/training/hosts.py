@@ -1,7 +1,7 @@
 """The devices and processes of a run: the backend that is asked for, and hosts that find each other."""
 
-import dataclasses
 import functools
+import hashlib
 import os
 import re
 import secrets
@@ -14,30 +14,13 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from tinybert_jax.choices import Hosts
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.directories import make_directory
+from tinybert_jax.training import precision
 
+_WORTH_KEEPING_SECONDS = 0.3  # of compiling
 _SILENT_SECONDS = 30  # after which a process that gives no sign of life counts as dead, and the others end
-
-
-@dataclasses.dataclass(frozen=True)
-class Hosts:
-  """Where a run computes. Under TPU pods, SLURM and the other launchers that JAX knows, processes find each other; on
-  GPUs they are to start a process for each.
-  """
-
-  tpu: bool = False
-  """Run on TPUs, and end where there are none."""
-  gpu: bool = False
-  """Run on GPUs, and end where there are none."""
-  cpu: bool = False
-  """Run on the CPU."""
-  coordinator: str | None = None
-  """HOST:PORT of the first process, if several run without a launcher. Needs --process-id and --num-processes."""
-  process_id: int | None = None
-  """Number of this process, from 0."""
-  num_processes: int | None = None
-  """Number of processes of the run."""
 
 
 def join(hosts: Hosts) -> None:
@@ -50,6 +33,8 @@ def join(hosts: Hosts) -> None:
   if len(asked) > 1:
     raise InputError(f"{' and '.join(f'--{name}' for name in asked)}: one of them at most")
   _check_flags(os.environ.get("XLA_FLAGS", ""))
+  if hosts.compile_cache:
+    keep_programs()
   if hosts.cpu:
     jax.config.update("jax_platforms", "cpu")
   _find_others(hosts)
@@ -69,6 +54,23 @@ def join(hosts: Hosts) -> None:
       f"--{asked[0]}: there is none that JAX can use; it found {describe()} (is {install} installed, and the device "
       "free?)"
     )
+
+
+def keep_programs() -> None:
+  """Has JAX keep compiled programs in the user's cache folder, unless it is told of another by its own settings.
+
+  Those of CPUs with other instruction sets, which may share the folder, are kept apart.
+  """
+  if jax.config.jax_compilation_cache_dir is not None:
+    return
+  root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+  folder = root / "tinybert_jax" / hashlib.sha256(" ".join(sorted(precision.cpu_flags())).encode()).hexdigest()[:8]
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError:  # as where there is no home; the programs are compiled each time
+    return
+  jax.config.update("jax_compilation_cache_dir", str(folder))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING_SECONDS)
 
 
 @functools.cache

@@ -152,7 +152,9 @@ def train(
 
     with RunLog(directory, history, title, total, step) as log, stop_signals() as stop:
       while step < total:
-        state, metrics = update(state, teacher_params, place(next(batches)))
+        batch = place(next(batches))
+        with log.compiling(batch, source):
+          state, metrics = update(state, teacher_params, batch)
         step += 1
         log.add(metrics)
         if step % every.log == 0 or step == total:

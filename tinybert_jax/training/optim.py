@@ -1,15 +1,14 @@
 """Learning-rate schedules and the optimizer, from optax."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from tinybert_jax.choices import Decay
 from tinybert_jax.errors import InputError
 from tinybert_jax.settings import AT_LEAST_1, DROPOUT, NOT_NEGATIVE, POSITIVE, SHARE, check_number
-
-Decay = Literal["linear", "cosine", "constant"]
 
 
 def schedule(learning_rate: float, steps: int, *, warmup: float = 0.1, decay: Decay = "linear") -> optax.Schedule:

@@ -2,21 +2,18 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from tinybert_jax.choices import Form
 from tinybert_jax.data.batches import NumpyBatch
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.models.encoder import Batch
 from tinybert_jax.training import steps
 from tinybert_jax.training.steps import AXIS, TrainState, Update
-
-# "mesh": rows over the devices, everything else on each. "sharded": parameters and optimizer state spread as well.
-# "pmap": as "mesh", by `jax.pmap`. All give the same numbers up to the order of sums, but for dropout's bits in pmap.
-Form = Literal["mesh", "sharded", "pmap"]
 
 
 def data_parallel(

@@ -1,14 +1,14 @@
 """Which numbers a device multiplies fast: the dtype of the inputs of matrix products."""
 
 import functools
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-Precision = Literal["auto", "float32", "bfloat16"]
+from tinybert_jax.choices import Precision
 
 _CPU_FLAGS = ("amx_bf16", "avx512_bf16")
 _FIRST_GPU = 8.0  # NVIDIA's compute capability with products of bfloat16
@@ -49,14 +49,14 @@ def _of_device(device: jax.Device) -> Choice:
     except ValueError:  # AMD's are names; all that JAX supports have these products
       has = capability.startswith("gfx")
     return Choice(low if has else full, f"compute capability {capability or 'unknown'}")
-  flags = _cpu_flags()
+  flags = cpu_flags()
   found = [flag for flag in _CPU_FLAGS if flag in flags]
   return (
     Choice(low, f"the CPU has {found[0]}") if found else Choice(full, f"the CPU has neither {' nor '.join(_CPU_FLAGS)}")
   )
 
 
-def _cpu_flags() -> frozenset[str]:
+def cpu_flags() -> frozenset[str]:
   """Returns the instruction sets that Linux reports for the CPU; none elsewhere."""
   try:
     with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:

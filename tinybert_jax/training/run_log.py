@@ -1,9 +1,10 @@
 """The log of a training run: means of the metrics to a file, TensorBoard and a progress bar."""
 
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class RunLog:
     """
     self._path, self._history = directory / _FILE, history
     self._pending: list[Mapping[str, Any]] = []
+    self._compiled: set[tuple[int, ...]] = set()
     self._writes = jax.process_index() == 0
     if self._writes:
       new = self._path.with_suffix(".new")
@@ -56,6 +58,29 @@ class RunLog:
     self._bar.close()
     if self._writes:
       self._events.close()
+
+  @contextlib.contextmanager
+  def compiling(self, batch: Mapping[str, Any], source: Any) -> Iterator[None]:
+    """Says that a program is compiled, around the first step on batches of a shape, and keeps that out of the rate.
+
+    Args:
+      batch: of the step.
+      source: of the batches, whose `lengths` tell how many programs there are, if it has them.
+    """
+    shape = tuple(np.shape(batch["input_ids"])) if "input_ids" in batch else ()
+    if shape in self._compiled:
+      yield
+      return
+    self._compiled.add(shape)
+    number = len(getattr(source, "lengths", ()))
+    which = f" length {shape[-1]}" if shape else ""
+    self._bar.set_postfix_str(f"compiling{which}" + (f" ({len(self._compiled)} of {number})" if number > 1 else ""))
+    start = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - start
+    self._bar.set_postfix_str("", refresh=False)
+    self._bar.start_t += seconds
+    self._bar.last_print_t += seconds
 
   def add(self, metrics: Mapping[str, Any]) -> None:
     """Takes the metrics of a step, arrays on the device."""
