@@ -79,7 +79,8 @@ class Options:
   log_every: Annotated[int, AT_LEAST_1] = 20
   """Steps between two rows of the log."""
   evaluate_every: Annotated[int | None, AT_LEAST_1] = None
-  """Steps between two measurements of the losses on held-out text; by default a twentieth of the run, from 50 to 5,000."""
+  """Steps between two measurements of the losses on held-out text; by default a twentieth of the run, from 50 to
+  5,000."""
   checkpoint_every: Annotated[int | None, AT_LEAST_1] = None
   """Steps between checkpoints; by default a twentieth of the run, from 50 to 1,000."""
   seed: Annotated[int, SEED] = 0

@@ -61,7 +61,7 @@ def keep_programs() -> None:
 
   Those of CPUs with other instruction sets, which may share the folder, are kept apart.
   """
-  if jax.config.jax_compilation_cache_dir is not None:
+  if getattr(jax.config, "jax_compilation_cache_dir", None) is not None:
     return
   root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
   folder = root / "tinybert_jax" / hashlib.sha256(" ".join(sorted(precision.cpu_flags())).encode()).hexdigest()[:8]
