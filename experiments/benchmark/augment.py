@@ -21,6 +21,7 @@ from tinybert_jax.models.pretrained import load_tokenizer
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.tasks.glue import find_task
 from tinybert_jax.tasks.glue_files import load_rows
+from tinybert_jax.training import precision
 
 if TYPE_CHECKING:
   import torch
@@ -43,7 +44,8 @@ def measure(options: Options, config: EncoderConfig = PRESETS["bert-base"]) -> f
   rng = np.random.default_rng(0)
   ours = [sentences[i] for i in rng.permutation(len(sentences))[: options.sentences]]
   theirs = [ours[i] for i in _evenly(ours, options.original_sentences)]
-  model = MaskedLanguageModel(config)
+  chosen = precision.choose(options.dtype)
+  model = MaskedLanguageModel(config, chosen.dtype)
   masked = MaskedWords(model, initialize(model, jax.random.key(0)), tokenizer)
 
   def run_ours():
@@ -60,7 +62,8 @@ def measure(options: Options, config: EncoderConfig = PRESETS["bert-base"]) -> f
   ratio = our_rate / their_rate
   print(
     f"Data augmentation, {name}: {len(ours)} sentences, {np.mean(masks):.1f} words masked in each; the original takes "
-    f"{len(theirs)} of them\n{jax.devices()[0].device_kind}, {cores()} cores; PyTorch on {device.type}; float32, "
+    f"{len(theirs)} of them\n{jax.devices()[0].device_kind}, {cores()} cores; {chosen}; the "
+    f"original in PyTorch on {device.type}, float32; "
     f"medians of {repeats} turns; load {load:.1f} before\nCompilation is left out: a run compiles once.\n"
     f"sentences a second: ours {our_rate:.2f}, original {their_rate:.2f}, ratio {ratio:.1f}x"
   )

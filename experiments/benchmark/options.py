@@ -47,8 +47,8 @@ class Options:
   steps: int | None = None
   """(general) Steps in a turn. Default: 2 on a CPU, else 20."""
   dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-  """(general) Number format of matrix products and activations, ours and the best PyTorch's. auto: bfloat16 on TPUs and
-  GPUs, float32 on CPUs. The original's is float32."""
+  """(general, task, augment) Type of the inputs of matrix products. auto: both for general, where the fastest of each
+  side counts; else what the programs choose for this device. The original's is float32."""
   compile: bool = True
   """(general) Compile the best PyTorch by torch.compile."""
   out: Path = Path("lengths.png")

@@ -1,5 +1,6 @@
 """What a step of general distillation computes in matrix products, and how fast the device computes these."""
 
+import functools
 import time
 
 import jax
@@ -29,9 +30,12 @@ def _forward_flops(config: EncoderConfig, tokens: int, length: int) -> float:
 
 
 def matmul_rate(dtype: jnp.dtype, size: int) -> float:
-  """Returns the floating-point operations a second in the product of two matrices of `size` × `size`, at their best."""
+  """Returns the floating-point operations a second in the product of two matrices of `size` × `size`, at their best.
+
+  The matrices are of `dtype`, their product float32.
+  """
   x = jax.random.normal(jax.random.key(0), (size, size), jnp.float32).astype(dtype)
-  product = jax.jit(jnp.matmul)
+  product = jax.jit(functools.partial(jnp.matmul, preferred_element_type=jnp.float32))
   seconds = []
   for _ in range(_REPEATS + 1):  # the first, which compiles, is never the best
     start = time.perf_counter()

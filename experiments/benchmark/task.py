@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import datasets
 import jax
 import numpy as np
+from jax.typing import DTypeLike
 
 from experiments.benchmark.options import Options
 from experiments.benchmark.turns import OURS, Stages, cores, median_rates, torch_device, wait
@@ -22,8 +23,8 @@ from tinybert_jax.distillation.objectives import (
 )
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import PRESETS, EncoderConfig
-from tinybert_jax.models.encoder import SequenceClassifier, initialize
-from tinybert_jax.training import steps
+from tinybert_jax.models.encoder import SequenceClassifier, initialize, rounded_once
+from tinybert_jax.training import precision, steps
 from tinybert_jax.training.evaluate import predict
 from tinybert_jax.training.optim import adamw, schedule
 
@@ -39,10 +40,10 @@ def measure(
 ) -> dict[str, float]:
   """Prints and returns how many times as many sequences a second task distillation does as the original program.
 
-  Both sides train the same shapes from random weights in float32 and load their data as they would in a run. Neither
+  Both sides train the same shapes from random weights and load their data as they would in a run. Neither
   side's first batch of a shape is timed: ours is compiled there, which a run does once for each length.
   """
-  device = torch_device("task")
+  device, chosen = torch_device("task"), precision.choose(options.dtype)
   batch_size, repeats = options.batch_size or 32, options.repeats or 3
   name, all_lengths, max_length = read_lengths(options.lengths, options.max_length, options.data, options.tokenizer)
   if max_length > teacher.max_position_embeddings:
@@ -65,12 +66,15 @@ def measure(
     f"ours: {len(rows)} of them, mean {sample.mean():.1f}; padded to {', '.join(map(str, buckets))}, mean {padded:.1f} "
     f"({full:.1f} if each had a full batch of its own length)\n"
     f"original: {len(original_rows)} of them, padded to {max_length}\n"
-    f"{jax.devices()[0].device_kind}, {cores()} cores, PyTorch on {device.type}, float32, batches of {batch_size}, "
+    f"{jax.devices()[0].device_kind}, {cores()} cores, {chosen}; the original in PyTorch on "
+    f"{device.type}, float32; batches of {batch_size}, "
     f"medians of {repeats} turns; load {load:.1f} before (other work slows the original down more)\n"
     "Compilation is left out: a run compiles once."
   )
   original = functools.partial(_original, original_rows, max_length, batch_size, teacher, student, device)
-  rates = median_rates(_ours(rows, buckets, batch_size, teacher, student), {"original": original}, repeats)
+  rates = median_rates(
+    _ours(rows, buckets, batch_size, teacher, student, chosen.dtype), {"original": original}, repeats
+  )
   ratios = {}
   print(f"{'sequences a second':32}{'ours':>10}{'original':>10}{'ratio':>8}")
   for stage in STAGES:
@@ -81,11 +85,16 @@ def measure(
 
 
 def _ours(
-  rows: datasets.Dataset, buckets: tuple[int, ...], batch_size: int, teacher: EncoderConfig, student: EncoderConfig
+  rows: datasets.Dataset,
+  buckets: tuple[int, ...],
+  batch_size: int,
+  teacher: EncoderConfig,
+  student: EncoderConfig,
+  dtype: DTypeLike,
 ) -> Stages:
   """Returns each stage, warmed up, and the sequences that it trains on."""
-  teacher_model, student_model = SequenceClassifier(teacher), SequenceClassifier(student)
-  teacher_params = initialize(teacher_model, jax.random.key(0))
+  teacher_model, student_model = SequenceClassifier(teacher, dtype), SequenceClassifier(student, dtype)
+  teacher_params = jax.device_put(rounded_once(teacher_model, initialize(teacher_model, jax.random.key(0))))
   params = initialize(student_model, jax.random.key(1))
   projections = initialize_projections(student, teacher, jax.random.key(2))
   layers = layer_map("uniform", student.num_hidden_layers, teacher.num_hidden_layers)

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib.util
+import itertools
 import multiprocessing
 import os
 import time
@@ -36,7 +37,8 @@ def median_rates(ours: Stages, others: Mapping[str, Callable[[], Stages]], repea
 
   Args:
     ours: what we do.
-    others: functions that return what each alternative does, stage for stage like ours; called in its process.
+    others: functions that return what each alternative does, called in its process; its stages take turns with ours,
+      the first with the first, and may be fewer.
     repeats: turns of each.
 
   Raises:
@@ -51,8 +53,10 @@ def median_rates(ours: Stages, others: Mapping[str, Callable[[], Stages]], repea
       run[name] = functools.partial(_in_process, name, pool, _run)
     seconds = {name: {stage: [] for stage in stages} for name, stages in sequences.items()}
     for _ in range(repeats):
-      for stages in zip(*sequences.values(), strict=True):
+      for stages in itertools.zip_longest(*sequences.values()):
         for name, stage in zip(sequences, stages, strict=True):
+          if stage is None:
+            continue
           start = time.perf_counter()
           run[name](stage)
           seconds[name][stage].append(time.perf_counter() - start)

@@ -17,7 +17,8 @@ from tinybert_jax.choices import CANDIDATES, Context
 from tinybert_jax.data.batches import pad_batch
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, apply_head
+from tinybert_jax.models import products
+from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, apply_head, rounded_once
 from tinybert_jax.models.tokenizer_type import Tokenizer, tokens_by_id
 from tinybert_jax.models.tokenizers import check_fits
 from tinybert_jax.training import steps
@@ -27,8 +28,9 @@ Done = Callable[[float], None]
 # The lengths that a batch may be padded to, that of its longest sentence or the next.
 _LENGTHS = (*range(6, 24), *range(24, 40, 2), *range(40, 64, 4), *range(64, 128, 8), *range(128, 513, 32))
 # Logits of the last candidate and the first that is none, relatively nearer than this: rounding could exchange them.
-# Other batches changed their distance by up to 1e-5 (MiniLM, 4,000 words on a CPU).
-_NEAR_TIE = 5e-5
+# Other batches changed their distance by up to 1e-5, and with rounded products by up to TODO (MiniLM, 4,000 words on a
+# CPU).
+_NEAR_TIE, _NEAR_TIE_ROUNDED = 5e-5, 2e-3
 _AGAIN_SIZE, _AGAIN_MULTIPLE = 8, 16  # rows of a batch of near ties, and what its length is a multiple of
 _SHORTEST = 8  # tokens that the model reads: [CLS], [SEP] and a few words, or twice two
 _UNDER_WAY = 16  # batches on the device or on the way there; more would cost memory and gain nothing
@@ -93,17 +95,18 @@ class MaskedWords:
     self._script_V[: len(self._tokens)] = [
       0 if i in special else _script_number(token) for i, token in enumerate(self._tokens)
     ]
+    frozen = rounded_once(model, params)
     devices = jax.local_devices()
     batch_size = batch_size or (48 if devices[0].platform == "cpu" else 1024)
     self._batch_size = -(-batch_size // len(devices)) * len(devices)
     if len(devices) == 1:
       self._place = jax.device_put
-      self._params = self._params_on_one = jax.device_put((params, self._script_V))
+      self._params = self._params_on_one = jax.device_put((frozen, self._script_V))
     else:
       mesh = steps.data_mesh(devices)
       self._place = functools.partial(jax.device_put, device=steps.batch_sharding(mesh))
-      self._params = jax.device_put((params, self._script_V), steps.replicated(mesh))
-      self._params_on_one = jax.device_put((params, self._script_V), devices[0])
+      self._params = jax.device_put((frozen, self._script_V), steps.replicated(mesh))
+      self._params_on_one = jax.device_put((frozen, self._script_V), devices[0])
 
   def __call__(self, texts: Sequence[Text], done: Done = lambda share: None) -> list[dict[int, tuple[str, ...]]]:
     """Returns the candidates of each text's words of one piece, by the number of the word, the most probable first.
@@ -120,7 +123,7 @@ class MaskedWords:
 
     def finish(part: list[tuple[int, int]], rows: list[dict], outputs: tuple[Array, Array]) -> None:
       for (t, w), row, logits, ids in zip(part, rows, *jax.device_get(outputs), strict=False):
-        if _is_near_tie(*logits[-2:]):
+        if self._is_near_tie(*logits[-2:]):
           near_ties.append(((t, w), row))
         else:
           result[t][w] = self._words(texts[t], texts[t].words[w], logits[:-1], ids[:-1])
@@ -144,6 +147,11 @@ class MaskedWords:
     for (t, w), logits, ids in self._again(near_ties):
       result[t][w] = self._words(texts[t], texts[t].words[w], logits[:-1], ids[:-1])
     return result
+
+  def _is_near_tie(self, last: float | np.floating, next_one: float | np.floating) -> bool:
+    size: Any = abs(last)
+    least = _NEAR_TIE_ROUNDED if products.is_rounded(self.model.dtype) else _NEAR_TIE
+    return bool(np.isfinite(next_one) and last - next_one < least * max(1.0, size))
 
   @property
   def _room(self) -> int:
@@ -197,11 +205,6 @@ class MaskedWords:
 def _script_number(word: str) -> int:
   script = script_of(word)
   return 0 if script is None else 1 + SCRIPTS.index(script)
-
-
-def _is_near_tie(last: float | np.floating, next_one: float | np.floating) -> bool:
-  size: Any = abs(last)
-  return bool(np.isfinite(next_one) and last - next_one < _NEAR_TIE * max(1.0, size))
 
 
 def _batch(rows: Sequence[dict], length: int, batch_size: int) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.settings import check
 from tinybert_jax.tasks.glue import TASKS, find_task, spelling
 from tinybert_jax.tasks.glue_files import Rows, load_rows, write_augmented
-from tinybert_jax.training import hosts
+from tinybert_jax.training import hosts, precision
 from tinybert_jax.training.hosts import Hosts, say
 
 TSV = "train.tsv"
@@ -82,7 +82,8 @@ def join(where: Hosts) -> tuple[int, int]:
 def settings(options: Options) -> augment.Settings:
   """Returns what finds candidates, as the options have it."""
   names = (field.name for field in dataclasses.fields(augment.Settings))
-  return augment.Settings(**{name: getattr(options, name) for name in names})
+  values = {name: getattr(options, name) for name in names}
+  return augment.Settings(**{**values, "dtype": precision.choose(options.dtype).dtype})
 
 
 def check_same_text(folder: Path, name: str, rows: datasets.Dataset, path: Path) -> None:

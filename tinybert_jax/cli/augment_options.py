@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from tinybert_jax.choices import CANDIDATES, REPLACED, Context, Hosts
-from tinybert_jax.cli.options import HostOptions
+from tinybert_jax.cli.options import DtypeOption, HostOptions
 from tinybert_jax.settings import AT_LEAST_1, LENGTH, SEED, SHARE
 
 
@@ -60,6 +60,7 @@ class Options:
   """Print the words and candidates of this many rows, drawn by the seed, and write nothing."""
   tsv: bool = False
   """Write train.tsv in the official layout too."""
+  dtype: DtypeOption = "auto"
   hosts: HostOptions = dataclasses.field(default_factory=Hosts)
   debug: bool = False
   """Show the traceback of an error."""

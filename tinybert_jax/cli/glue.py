@@ -263,7 +263,8 @@ def augmentation_source(options: Options) -> augment.Source:
   """Returns what finds candidates: --mlm, or --pretrained where that has a head, or --glove alone."""
   is_pretrained = options.mlm == PRETRAINED
   mlm = options.pretrained if is_pretrained else options.mlm
-  chosen = augment.Settings(mlm=mlm, glove=options.glove, context=options.context)
+  dtype = precision.choose(options.dtype).dtype
+  chosen = augment.Settings(mlm=mlm, glove=options.glove, context=options.context, dtype=dtype)
   without = "--no-augment distils over the data as it is"
   return augment.load_with_default(chosen, is_pretrained, without)
 

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import datasets
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from tinybert_jax.augmentation import rows as augmented
 from tinybert_jax.augmentation.copies import REPLACED, Augmenter
@@ -23,6 +25,7 @@ from tinybert_jax.models.encoder import MaskedLanguageModel, count_parameters
 from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer
 from tinybert_jax.pipeline import stages
 from tinybert_jax.pipeline.task_run import TaskRun
+from tinybert_jax.training import precision
 from tinybert_jax.training.hosts import say
 
 STAGE = "augmented"
@@ -42,6 +45,7 @@ class Settings:
     context: what the masked language model reads.
     max_length: tokens that it reads; by default 128, or as many as it has positions for.
     batch_size: masked sentences in a batch, over all devices.
+    dtype: of the inputs of the masked language model's matrix products.
   """
 
   mlm: str | None = None
@@ -51,6 +55,7 @@ class Settings:
   context: Context = "masked"
   max_length: int | None = None
   batch_size: int | None = None
+  dtype: DTypeLike = jnp.float32
 
 
 class ModelError(InputError):
@@ -100,6 +105,7 @@ def load_source(settings: Settings) -> Source:
       "tokenizer": fingerprint.of_tokenizer(tokenizer),
       "context": settings.context,
       "max_length": masked.max_length,
+      **precision.as_inputs(settings.dtype),
     }
     print(f"{'':13} words of one piece by {settings.mlm}, {count_parameters(masked.params):,} parameters", end="")
     print(f", on {', '.join(map(str, jax.local_devices()))}")
@@ -155,7 +161,7 @@ def load_masked_words(settings: Settings) -> MaskedWords:
   if settings.max_length and settings.max_length > positions:
     raise InputError(f"--max-length {settings.max_length}: {settings.mlm} has positions for {positions} tokens only")
   return MaskedWords(
-    MaskedLanguageModel(loaded.config),
+    MaskedLanguageModel(loaded.config, settings.dtype),
     loaded.params,
     tokenizer,
     number=settings.candidates,

@@ -128,7 +128,7 @@ def _augmented(options: AugmentOptions, run: TaskRun) -> TaskRun:
   """Returns the run whose transfer rows are the augmented ones, where the options ask for them."""
   if not options.augment:
     return run
-  chosen = augment.Settings(mlm=options.mlm, glove=options.glove, context=options.context)
+  chosen = augment.Settings(mlm=options.mlm, glove=options.glove, context=options.context, dtype=run.dtype)
   augment.make_for_run(run, options.copies, augment.load_with_default(chosen, False, "leave out --augment"))
   return augment.with_augmented(run)
 
