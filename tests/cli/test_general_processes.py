@@ -1,4 +1,4 @@
-"""`experiments.general` on two processes of four devices, against one process of one device."""
+"""`experiments.general` on two processes of two devices, against one process of one device."""
 
 import json
 import signal
@@ -71,10 +71,10 @@ def assert_same_losses(ours, theirs):
 
 
 def test_two_processes_give_the_run_of_one(root, alone):
-  processes = start(root, root / "two", "--parallel", "pmap", processes=2, devices=4)
+  processes = start(root, root / "two", "--parallel", "pmap", processes=2, devices=2)
   results = [finish(process) for process in processes]
   assert [code for code, _, _ in results] == [0, 0], results
-  assert "8 cpu devices (cpu, 2 processes)" in results[0][1]
+  assert "4 cpu devices (cpu, 2 processes)" in results[0][1]
   assert "student" in results[0][1] and "student" not in results[1][1]  # the first alone reports
   assert_same_student(root / "two", alone)
   for row, reference in zip(history(root / "two"), history(alone), strict=True):
@@ -83,7 +83,7 @@ def test_two_processes_give_the_run_of_one(root, alone):
 
 def test_where_one_process_is_told_to_stop_all_do_and_another_number_of_them_goes_on(root, alone):
   out = root / "stopped"
-  processes = start(root, out, "--shard-params", processes=2, devices=4, signals={1: ("SIGTERM", 30)})
+  processes = start(root, out, "--shard-params", processes=2, devices=2, signals={1: ("SIGTERM", 30)})
   results = [finish(process) for process in processes]
   for code, _, error in results:
     assert code == 2
@@ -98,7 +98,7 @@ def test_where_one_process_is_told_to_stop_all_do_and_another_number_of_them_goe
 
 def test_a_process_that_is_killed_ends_the_others_and_the_run_goes_on(root, alone):
   out = root / "killed"
-  killed, other = reversed(start(root, out, processes=2, devices=4, signals={1: ("SIGKILL", 30)}))
+  killed, other = reversed(start(root, out, processes=2, devices=2, signals={1: ("SIGKILL", 30)}))
   assert finish(killed)[0] == -signal.SIGKILL
   code, _, error = finish(other)
   assert code, error

@@ -63,6 +63,7 @@ class Checkpoints:
     with _full_disk():
       self._need_space(state)
       self._delete_unneeded(record)
+      _finish_among_several(self._best)
       _save(
         self._latest,
         step,
@@ -75,6 +76,7 @@ class Checkpoints:
     """Saves parameters that are better than the best before."""
     with _full_disk():
       self._need_space(params)
+      _finish_among_several(self._latest)
       _save(self._best, step, params=ocp.args.StandardSave(params))
 
   def restore(
@@ -200,6 +202,15 @@ def _full_disk() -> Iterator[None]:
 
 def _without_key_type(state: TrainState) -> TrainState:
   return state.replace(key=jax.random.key_data(state.key))  # Orbax saves plain arrays
+
+
+def _finish_among_several(manager: ocp.CheckpointManager) -> None:
+  """Returns when what the manager saves in the background is on disk, where there are several processes.
+
+  In the background they wait for each other at barriers whose names two managers have in common.
+  """
+  if jax.process_count() > 1:
+    manager.wait_until_finished()
 
 
 def _save(manager: ocp.CheckpointManager, step: int, **items: Any) -> None:

@@ -68,7 +68,7 @@ class RunLog:
       source: of the batches, whose `lengths` tell how many programs there are, if it has them.
     """
     shape = tuple(np.shape(batch["input_ids"])) if "input_ids" in batch else ()
-    if shape in self._compiled:
+    if shape in self._compiled or not self._writes:
       yield
       return
     self._compiled.add(shape)
