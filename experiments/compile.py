@@ -1,6 +1,7 @@
 """The step of general distillation compiled for TPUs that are not there: `python -m experiments.compile`."""
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import os
@@ -19,7 +20,7 @@ from tinybert_jax.distillation import objectives
 from tinybert_jax.distillation.layer_map import layer_map
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig, load_config
-from tinybert_jax.models.encoder import Encoder, parameter_shapes
+from tinybert_jax.models.encoder import Encoder, parameter_shapes, rounded_once
 from tinybert_jax.models.fused_attention import MAX_LENGTH
 from tinybert_jax.models.layers import AttentionForm
 from tinybert_jax.training import optim, steps
@@ -76,7 +77,7 @@ class Options:
   max_length: int = 128
   """Tokens in a sequence."""
   dtype: Literal["bfloat16", "float32"] = "bfloat16"
-  """Number format of matrix products and activations."""
+  """Type of the inputs of matrix products."""
   dropout: bool = True
   """Compile the student with dropout, as in a run."""
   attention: AttentionForm = "plain"
@@ -174,12 +175,13 @@ def lower(options: Options, devices: list[jax.Device]) -> jax.stages.Lowered:
   sharding = steps.state_sharding(state, mesh, "sharded" if options.shard_params else "replicated")
   loss_fn = objectives.intermediate_distillation(student, teacher, layers, attention=options.attention)
   update = steps.make_update(loss_fn, optimizer, dropout=options.dropout, accumulate=options.accumulate)
+  frozen = jax.eval_shape(functools.partial(rounded_once, teacher), parameter_shapes(teacher))
   tokens = jax.ShapeDtypeStruct((rows, options.max_length), jnp.int32)
   batch = dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), tokens)
   batch["example_weight"] = jax.ShapeDtypeStruct((rows,), jnp.float32)
   return steps.mesh_update(update, mesh, sharding).lower(
     jax.tree.map(_placed, state, sharding),
-    jax.tree.map(lambda leaf: _placed(leaf, steps.replicated(mesh)), parameter_shapes(teacher)),
+    jax.tree.map(lambda leaf: _placed(leaf, steps.replicated(mesh)), frozen),
     jax.tree.map(lambda leaf: _placed(leaf, steps.batch_sharding(mesh)), batch),
   )
 
