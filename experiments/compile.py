@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import Sharding
 
+from tinybert_jax.choices import AttentionForm
 from tinybert_jax.cli import command_line
 from tinybert_jax.distillation import objectives
 from tinybert_jax.distillation.layer_map import layer_map
@@ -22,7 +23,6 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig, load_config
 from tinybert_jax.models.encoder import Encoder, parameter_shapes, rounded_once
 from tinybert_jax.models.fused_attention import MAX_LENGTH
-from tinybert_jax.models.layers import AttentionForm
 from tinybert_jax.training import optim, steps
 
 

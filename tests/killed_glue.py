@@ -9,6 +9,7 @@ import jax
 from tinybert_jax.cli import command_line
 from tinybert_jax.cli.glue import main
 from tinybert_jax.cli.glue_options import Options
+from tinybert_jax.pipeline import stage_fit
 from tinybert_jax.training.checkpoints import Checkpoints
 
 stage = sys.argv.pop(1)
@@ -29,6 +30,7 @@ def save(self, *args):
 
 
 if __name__ == "__main__":
+  stage_fit.SAVE_SECONDS = 0  # at every evaluation
   jax.device_count = lambda: 1  # as the run that it is compared with
   Checkpoints.__init__, Checkpoints.save_latest = remember, save
   command_line.run(main, Options, "python -m experiments.glue")

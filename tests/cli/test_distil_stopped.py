@@ -13,6 +13,7 @@ from small_distil import SHAPE, SHORT, greetings, write
 from small_glue import TEACHER, write_encoder
 
 from tinybert_jax.cli import command_line, distil
+from tinybert_jax.pipeline import stage_fit
 from tinybert_jax.training.checkpoints import Checkpoints
 
 
@@ -23,6 +24,7 @@ class Killed(BaseException):
 @pytest.fixture
 def given(tmp_path, monkeypatch):
   monkeypatch.setattr(jax, "device_count", lambda: 1)
+  monkeypatch.setattr(stage_fit, "SAVE_SECONDS", 0)  # at every evaluation
   return {
     "pretrained": write_encoder(tmp_path / "encoder", TEACHER),
     "train": write(tmp_path / "train.csv", greetings(40)),

@@ -39,6 +39,8 @@ def made(tmp_path_factory):
     batch_size=16,
     learning_rate=1e-2,
     log_every=4,
+    evaluate_every=2,
+    checkpoint_every=2,
     dtype="float32",
   )
   program.main(options)

@@ -14,6 +14,7 @@ from tinybert_jax.training.evaluate import predict
 from tinybert_jax.training.fit import Recipe, fit
 from tinybert_jax.training.loop import Every, TrainResult
 
+SAVE_SECONDS = 30  # between two saves; what a kill loses at most, but for what a step and an evaluation take
 AnyTargets = Targets | GivenTargets
 
 
@@ -105,7 +106,7 @@ def fit_stage(
     teacher_params=teacher_params,
     evaluate=judge if has_logits else None,
     best_metric="score" if has_logits else None,
-    every=Every(log=run.log_every, evaluate=evaluate_every, checkpoint=min(evaluate_every, 1000)),
+    every=Every(log=run.log_every, evaluate=evaluate_every, checkpoint=min(evaluate_every, 1000), seconds=SAVE_SECONDS),
     title=f"{run.task.name} {title}",
   )
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -19,6 +20,7 @@ from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError, RunStopped
 from tinybert_jax.models.directories import make_directory
 from tinybert_jax.models.encoder import Batch
+from tinybert_jax.training import hosts
 from tinybert_jax.training.checkpoints import Checkpoints
 from tinybert_jax.training.hosts import say
 from tinybert_jax.training.run_log import RunLog, read_log
@@ -59,11 +61,13 @@ class Every:
     log: average the metrics since the last time, to the progress bar, `log.jsonl` and TensorBoard.
     evaluate: evaluate; None for once an epoch. The end of the run always does.
     checkpoint: save the latest state; None for at every evaluation.
+    seconds: that pass at least between two saves of the latest state; a stop and the end of the run always save.
   """
 
   log: int = 20
   evaluate: int | None = None
   checkpoint: int | None = None
+  seconds: float = 0.0
 
 
 class TrainResult(NamedTuple):
@@ -150,6 +154,11 @@ def train(
       record = {"config": config, "best": best, "log_rows": len(history), "batches": batches.get_state()}
       checkpoints.save_latest(step, state, record)
 
+    saved = time.monotonic()
+
+    def is_due() -> bool:
+      return not every.seconds or hosts.first_says(lambda: time.monotonic() - saved >= every.seconds)
+
     with RunLog(directory, history, title, total, step) as log, stop_signals() as stop:
       while step < total:
         batch = place(next(batches))
@@ -174,8 +183,9 @@ def train(
             best = {"step": step, "metrics": scores}
             checkpoints.save_best(step, state.params)
         stopped = stop()
-        if stopped or step % checkpoint_every == 0 or step == total:
+        if stopped or step == total or (step % checkpoint_every == 0 and is_due()):
           save()
+          saved = time.monotonic()
         if stopped and step < total:
           checkpoints.wait()
           raise RunStopped(
