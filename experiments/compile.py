@@ -159,7 +159,7 @@ def find_devices(options: Options) -> tuple[list[jax.Device], Chip]:
 def lower(options: Options, devices: list[jax.Device]) -> jax.stages.Lowered:
   """Returns the step that `experiments.general` runs, traced for those devices; nothing is allocated."""
   dtype = jnp.dtype(options.dtype)
-  student, teacher = (Encoder(_config(name, options), dtype) for name in (options.student, options.teacher))
+  student, teacher = (Encoder(_config(name, options), dtype, dtype) for name in (options.student, options.teacher))
   try:
     layers = layer_map("uniform", student.config.num_hidden_layers, teacher.config.num_hidden_layers)
   except ValueError as error:

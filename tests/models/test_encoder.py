@@ -107,6 +107,12 @@ def test_bfloat16_is_of_the_products_inputs_alone(model_class):
   again = model_class(CONFIG, jnp.bfloat16)
   once = again.apply({"params": rounded_once(again, params)}, batch(), score_layers=(1,))
   jax.tree.map(np.testing.assert_array_equal, once, low)
+  between = model_class(CONFIG, jnp.bfloat16, jnp.bfloat16).apply({"params": params}, batch(), score_layers=(1,))
+  assert between.hidden_states[-1].dtype == jnp.bfloat16
+  assert between.attention_scores[0].dtype == between.logits.dtype == jnp.float32
+  np.testing.assert_allclose(
+    between.hidden_states[-1][valid].astype(np.float32), high.hidden_states[-1][valid], atol=0.06, rtol=0.05
+  )
 
 
 def test_dropout_only_when_told_and_by_its_key():

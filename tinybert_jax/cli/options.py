@@ -10,7 +10,7 @@ HostOptions = Annotated[Hosts, tyro.conf.arg(name=""), tyro.conf.FlagCreatePairs
 DtypeOption = Annotated[
   Precision,
   tyro.conf.arg(
-    help="Type of the inputs of matrix products; sums, and all else, are float32. auto: bfloat16 on TPUs, on GPUs of "
+    help="Type of the inputs of matrix products; sums are float32. auto: bfloat16 on TPUs, on GPUs of "
     "compute capability 8.0 or more, and on CPUs with avx512_bf16 or amx_bf16, which multiply it about twice as fast; "
     "float32 elsewhere."
   ),

@@ -22,12 +22,20 @@ from tinybert_jax.models.layers import (
   Dropout,
   Embeddings,
   Layer,
+  Precisions,
   QueryAndKey,
   dense,
   layer_norm,
 )
 
 Batch = Mapping[str, Array | np.ndarray]
+
+
+def choose_precisions(dtype: DTypeLike, activations: DTypeLike | None) -> Precisions:
+  """Returns in which dtypes a model of these attributes computes, see `Encoder`."""
+  if activations is None:
+    activations = dtype if jax.default_backend() != "cpu" else jnp.float32
+  return Precisions(jnp.dtype(dtype), jnp.dtype(activations))
 
 
 class Outputs(NamedTuple):
@@ -63,16 +71,20 @@ class Encoder(nn.Module):
 
   Attributes:
     config: the shape.
-    dtype: of the inputs of matrix products, see `products`; everything else is float32.
+    dtype: of the inputs of matrix products, see `products`.
+    activations: dtype of what passes between them. By default float32 on a CPU; on other devices, whose memory bounds
+      them, that of the products. Parameters, LayerNorm statistics, scores, softmax and logits are float32.
   """
 
   config: EncoderConfig
   dtype: DTypeLike = jnp.float32
+  activations: DTypeLike | None = None
 
   def setup(self):
-    self.embeddings = Embeddings(self.config)
-    self.layers = [Layer(self.config, self.dtype) for _ in range(self.config.num_hidden_layers)]
-    self.pooler = dense(self.config, self.config.hidden_size, self.dtype)
+    precisions = choose_precisions(self.dtype, self.activations)
+    self.embeddings = Embeddings(self.config, precisions)
+    self.layers = [Layer(self.config, precisions) for _ in range(self.config.num_hidden_layers)]
+    self.pooler = dense(self.config, self.config.hidden_size, precisions)
 
   def __call__(
     self,
@@ -150,13 +162,14 @@ class SequenceClassifier(nn.Module):
 
   config: EncoderConfig
   dtype: DTypeLike = jnp.float32
+  activations: DTypeLike | None = None
 
   def setup(self):
     config = self.config
-    self.encoder = Encoder(config, self.dtype)
+    self.encoder = Encoder(config, self.dtype, self.activations)
     rate = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
     self.dropout = Dropout(rate)
-    self.classifier = dense(config, config.num_labels, jnp.float32)
+    self.classifier = dense(config, config.num_labels, Precisions(jnp.float32, jnp.float32))
 
   def __call__(
     self,
@@ -182,11 +195,13 @@ class MaskedLanguageModel(nn.Module):
 
   config: EncoderConfig
   dtype: DTypeLike = jnp.float32
+  activations: DTypeLike | None = None
 
   def setup(self):
-    self.encoder = Encoder(self.config, self.dtype)
-    self.transform = dense(self.config, self.config.hidden_size, self.dtype)
-    self.transform_norm = layer_norm(self.config)
+    self.encoder = Encoder(self.config, self.dtype, self.activations)
+    precisions = choose_precisions(self.dtype, self.activations)
+    self.transform = dense(self.config, self.config.hidden_size, precisions)
+    self.transform_norm = layer_norm(self.config, precisions)
     self.bias = self.param("bias", nn.initializers.zeros, (self.config.vocab_size,))
 
   def __call__(

@@ -89,37 +89,65 @@ class Dropout(nn.Module):
     return jax.random.bits(self.make_rng("dropout"), (number, 2), jnp.uint32)
 
 
-def dense(config: EncoderConfig, features: int, dtype: DTypeLike) -> nn.Dense:
-  """Returns a dense layer from float32 to float32, whose product has inputs of `dtype`."""
-  return nn.Dense(
-    features,
-    dtype=jnp.float32,
-    kernel_init=nn.initializers.normal(config.initializer_range),
-    dot_general=products.dot_general(dtype),
-  )
+class Precisions(NamedTuple):
+  """In which dtypes a model computes.
+
+  Attributes:
+    products: of the inputs of matrix products, whose sums are float32.
+    activations: of what passes between them. Parameters, LayerNorm statistics, scores and softmax are float32.
+  """
+
+  products: DTypeLike
+  activations: DTypeLike
 
 
-def layer_norm(config: EncoderConfig) -> nn.LayerNorm:
-  # The one-pass variance that Flax uses by default loses digits where the mean is large, so the two-pass form.
-  return nn.LayerNorm(epsilon=config.layer_norm_eps, use_fast_variance=False)
+class Dense(nn.Module):
+  """`nn.Dense`, with a product of rounded inputs, and a float32 sum and bias."""
+
+  features: int
+  precisions: Precisions
+  scale: float  # standard deviation of fresh kernels
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B F"]:
+    layer = nn.Dense(
+      self.features,
+      dtype=jnp.float32,
+      kernel_init=nn.initializers.normal(self.scale),
+      dot_general=products.dot_general(self.precisions.products),
+    )
+    nn.share_scope(self, layer)
+    return layer(x).astype(self.precisions.activations)
+
+
+def dense(config: EncoderConfig, features: int, precisions: Precisions) -> Dense:
+  return Dense(features, precisions, config.initializer_range)
+
+
+def layer_norm(config: EncoderConfig, precisions: Precisions) -> nn.LayerNorm:
+  # Flax keeps the statistics in float32 whatever the dtype. The one-pass variance it uses by default
+  # loses digits where the mean is large, so the two-pass form.
+  return nn.LayerNorm(epsilon=config.layer_norm_eps, dtype=precisions.activations, use_fast_variance=False)
 
 
 class Embeddings(nn.Module):
   """Word, position and token-type embeddings, summed and normalised."""
 
   config: EncoderConfig
+  precisions: Precisions
 
   def setup(self):
     config = self.config
     embed = functools.partial(
       nn.Embed,
       features=config.hidden_size,
+      dtype=self.precisions.activations,
       embedding_init=nn.initializers.normal(config.initializer_range),
     )
     self.word_embeddings = embed(config.vocab_size)
     self.position_embeddings = embed(config.max_position_embeddings)
     self.token_type_embeddings = embed(config.type_vocab_size)
-    self.layer_norm = layer_norm(config)
+    self.layer_norm = layer_norm(config, self.precisions)
     self.dropout = Dropout(config.hidden_dropout_prob)
 
   def __call__(
@@ -143,7 +171,7 @@ class HeadsDense(nn.Module):
   """
 
   config: EncoderConfig
-  dtype: DTypeLike
+  precisions: Precisions
 
   @nn.compact
   def __call__(
@@ -153,11 +181,14 @@ class HeadsDense(nn.Module):
     width, heads = self.config.hidden_size, (self.config.num_attention_heads, self.config.head_size)
     kernel = self.param("kernel", nn.initializers.normal(self.config.initializer_range), (width, width))
     bias = self.param("bias", nn.initializers.zeros, (width,))
+    dtype, activations = self.precisions
     if merged:
-      return products.dense(x_BxLxD, kernel, self.dtype) + bias
-    if products.is_rounded(self.dtype):
-      return (products.dense(x_BxLxD, kernel, self.dtype) + bias).reshape(*x_BxLxD.shape[:-1], *heads)
-    return jnp.einsum("bld,dhk->blhk", x_BxLxD, kernel.reshape(width, *heads)) + bias.reshape(heads)
+      return (products.dense(x_BxLxD, kernel, dtype) + bias).astype(activations)
+    if products.is_rounded(dtype):
+      result_BxLxHxK = products.dense(x_BxLxD, kernel, dtype).reshape(*x_BxLxD.shape[:-1], *heads)
+    else:
+      result_BxLxHxK = jnp.einsum("bld,dhk->blhk", x_BxLxD, kernel.reshape(width, *heads))
+    return (result_BxLxHxK + bias.reshape(heads)).astype(activations)
 
 
 class QueryAndKey(NamedTuple):
@@ -171,13 +202,13 @@ class SelfAttention(nn.Module):
   """Multi-head self-attention, without the residual; gives its scores only where they are asked for."""
 
   config: EncoderConfig
-  dtype: DTypeLike
+  precisions: Precisions
 
   def setup(self):
-    self.query = HeadsDense(self.config, self.dtype)
-    self.key = HeadsDense(self.config, self.dtype)
-    self.value = HeadsDense(self.config, self.dtype)
-    self.output = dense(self.config, self.config.hidden_size, self.dtype)
+    self.query = HeadsDense(self.config, self.precisions)
+    self.key = HeadsDense(self.config, self.precisions)
+    self.value = HeadsDense(self.config, self.precisions)
+    self.output = dense(self.config, self.config.hidden_size, self.precisions)
     self.dropout = Dropout(self.config.attention_probs_dropout_prob)
 
   def __call__(
@@ -188,17 +219,17 @@ class SelfAttention(nn.Module):
     deterministic: bool,
     positions_BxQ: Int[Array, "B Q"] | None = None,
   ) -> tuple[Float[Array, "B Q D"], Float[Array, "B H Q L"] | None]:
-    config = self.config
+    config, (dtype, activations) = self.config, self.precisions
     x_BxQxD = _at(x_BxLxD, positions_BxQ)
     q_BxQxHxK, k_BxLxHxK, v_BxLxHxK = self.query(x_BxQxD), self.key(x_BxLxD), self.value(x_BxLxD)
     mask_Bx1x1xL = mask_BxL[:, None, None, :]
     drops = config.attention_probs_dropout_prob > 0 and not deterministic
     # dot_product_attention gives no scores, has no dropout, and multiplies a float32 cotangent.
-    if with_scores or drops or products.is_rounded(self.dtype):
-      scores_BxHxQxL = products.einsum("bqhk,bmhk->bhqm", q_BxQxHxK, k_BxLxHxK, self.dtype) / jnp.sqrt(config.head_size)
+    if with_scores or drops or products.is_rounded(dtype):
+      scores_BxHxQxL = products.einsum("bqhk,bmhk->bhqm", q_BxQxHxK, k_BxLxHxK, dtype) / jnp.sqrt(config.head_size)
       masked_BxHxQxL = jnp.where(mask_Bx1x1xL, scores_BxHxQxL, jnp.finfo(jnp.float32).min)
-      probs_BxHxQxL = self.dropout(jax.nn.softmax(masked_BxHxQxL), deterministic)
-      context_BxQxHxK = products.einsum("bhqm,bmhk->bqhk", probs_BxHxQxL, v_BxLxHxK, self.dtype)
+      probs_BxHxQxL = self.dropout(jax.nn.softmax(masked_BxHxQxL).astype(activations), deterministic)
+      context_BxQxHxK = products.einsum("bhqm,bmhk->bqhk", probs_BxHxQxL, v_BxLxHxK, dtype).astype(activations)
     else:
       scores_BxHxQxL = None
       context_BxQxHxK = jax.nn.dot_product_attention(q_BxQxHxK, k_BxLxHxK, v_BxLxHxK, mask=mask_Bx1x1xL)
@@ -216,7 +247,7 @@ class SelfAttention(nn.Module):
 
     config = self.config
     merged = (layer(x_BxLxD, merged=True) for layer in (self.query, self.key, self.value))
-    query, key, value = (each.astype(self.dtype) for each in merged)
+    query, key, value = (each.astype(self.precisions.products) for each in merged)
     options = {
       "heads": config.num_attention_heads,
       "seed": self.dropout.seeds(x_BxLxD.shape[0], deterministic),
@@ -241,17 +272,17 @@ class Layer(nn.Module):
   """One post-LayerNorm transformer layer: attention, then feed-forward, each with a residual."""
 
   config: EncoderConfig
-  dtype: DTypeLike
+  precisions: Precisions
 
   def setup(self):
     config = self.config
     if config.hidden_act not in ACTIVATIONS:
       raise InputError(f"hidden_act {config.hidden_act!r} is not supported; there are {', '.join(ACTIVATIONS)}")
-    self.attention = SelfAttention(config, self.dtype)
-    self.attention_norm = layer_norm(config)
-    self.intermediate = dense(config, config.intermediate_size, self.dtype)
-    self.output = dense(config, config.hidden_size, self.dtype)
-    self.output_norm = layer_norm(config)
+    self.attention = SelfAttention(config, self.precisions)
+    self.attention_norm = layer_norm(config, self.precisions)
+    self.intermediate = dense(config, config.intermediate_size, self.precisions)
+    self.output = dense(config, config.hidden_size, self.precisions)
+    self.output_norm = layer_norm(config, self.precisions)
     self.dropout = Dropout(config.hidden_dropout_prob)
 
   def __call__(

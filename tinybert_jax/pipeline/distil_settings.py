@@ -160,7 +160,7 @@ class Settings:
   seed: Annotated[int, SEED] = 0
   """Random seed for the dev split, initialisation, order of rows, dropout and augmentation."""
   dtype: Precision = "auto"
-  """Type of the inputs of matrix products; sums, and all else, are float32. auto: bfloat16 on TPUs, on GPUs of compute
+  """Type of the inputs of matrix products; sums are float32. auto: bfloat16 on TPUs, on GPUs of compute
   capability 8.0 or more, and on CPUs with avx512_bf16 or amx_bf16, which multiply it about twice as fast; float32
   elsewhere."""
 
