@@ -28,8 +28,8 @@ Done = Callable[[float], None]
 # The lengths that a batch may be padded to, that of its longest sentence or the next.
 _LENGTHS = (*range(6, 24), *range(24, 40, 2), *range(40, 64, 4), *range(64, 128, 8), *range(128, 513, 32))
 # Logits of the last candidate and the first that is none, relatively nearer than this: rounding could exchange them.
-# Other batches changed their distance by up to 1e-5 (MiniLM, 4,000 words on a CPU), and with rounded products, where they
-# do at all, by up to 7e-4 (587 words).
+# Other batches changed their distance by up to 1e-5 (MiniLM, 4,000 words on a CPU), and with rounded products by up to
+# 7e-4 (587 words).
 _NEAR_TIE, _NEAR_TIE_ROUNDED = 5e-5, 2e-3
 _AGAIN_SIZE, _AGAIN_MULTIPLE = 8, 16  # rows of a batch of near ties, and what its length is a multiple of
 _SHORTEST = 8  # tokens that the model reads: [CLS], [SEP] and a few words, or twice two
