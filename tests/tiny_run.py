@@ -48,7 +48,7 @@ def run(
     source,
     evaluate=evaluate or (lambda params: score(["accuracy"], predict(model, params, dev), np.array(dev["labels"]))),
     best_metric="accuracy",
-    every=Every(log=2, evaluate=5, checkpoint=3),
+    every=Every(log=2, evaluate=5, checkpoint=7),
     config={"learning_rate": learning_rate},
     place=place,
     **options,

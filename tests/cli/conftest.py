@@ -9,6 +9,7 @@ from small_glue import STUDENT, TEACHER, changed, write_config, write_encoder
 
 from tinybert_jax.cli import glue as program
 from tinybert_jax.cli.glue_options import Options
+from tinybert_jax.pipeline import evaluation, report
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,13 @@ def made(tmp_path_factory):
     patch.setattr(jax, "device_count", lambda: 1)
     program.main(options)
   return options
+
+
+@pytest.fixture(autouse=True)
+def no_page(monkeypatch):
+  """Leaves out the report of a test's own runs, whose pictures take seconds; the runs that files share have it."""
+  monkeypatch.setattr(report, "write", lambda *_: None)
+  monkeypatch.setattr(evaluation, "attention_maps", lambda *_: None)
 
 
 @pytest.fixture
