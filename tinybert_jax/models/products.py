@@ -46,28 +46,7 @@ def dense(x: Float[Array, "*B D"], kernel: Float[Array, "D F"], dtype: DTypeLike
   if not is_rounded(dtype):
     return jnp.matmul(x, kernel)
   rows = x.reshape(-1, x.shape[-1])
-  return _dense(rows, kernel, jnp.dtype(dtype)).reshape(*x.shape[:-1], kernel.shape[-1])
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _dense(x_NxD: Array, kernel_DxF: Array, dtype: np.dtype) -> Array:
-  return _low_einsum("nd,df->nf", x_NxD.astype(dtype), kernel_DxF.astype(dtype))
-
-
-def _dense_forward(x_NxD: Array, kernel_DxF: Array, dtype: np.dtype) -> tuple[Array, tuple]:
-  low = x_NxD.astype(dtype), kernel_DxF.astype(dtype)
-  return _low_einsum("nd,df->nf", *low), (*low, _like(x_NxD), _like(kernel_DxF))
-
-
-def _dense_backward(dtype: np.dtype, kept: tuple, cotangent_NxF: Array) -> tuple[Array, Array]:
-  x_NxD, kernel_DxF, like_x, like_kernel = kept
-  cotangent_NxF = cotangent_NxF.astype(dtype)
-  x_gradient = _low_einsum("nf,df->nd", cotangent_NxF, kernel_DxF)
-  kernel_gradient = _low_einsum("nd,nf->df", x_NxD, cotangent_NxF)
-  return x_gradient.astype(like_x.dtype), kernel_gradient.astype(like_kernel.dtype)
-
-
-_dense.defvjp(_dense_forward, _dense_backward)
+  return einsum("nd,df->nf", rows, kernel, dtype).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 def einsum(spec: str, a: Float[Array, "..."], b: Float[Array, "..."], dtype: DTypeLike) -> Float[Array, "..."]:
