@@ -1,14 +1,19 @@
+import functools
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+import transformers
 from transformers.activations import ACT2FN
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, SequenceClassifier, initialize, rounded_once
 from tinybert_jax.models.layers import ACTIVATIONS, dropout
+from tinybert_jax.models.pretrained import load_pretrained
 
 CONFIG = EncoderConfig(vocab_size=50, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20)
 
@@ -49,6 +54,34 @@ def test_a_layer_not_asked_for_never_makes_its_scores(monkeypatch):
     calls.clear()
     model.apply({"params": params}, batch(), score_layers=score_layers)
     assert len(calls) == expected
+
+
+def test_queries_keys_and_values_are_those_of_pytorch_and_change_nothing_else(tmp_path):
+  config = transformers.BertConfig(
+    vocab_size=50, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20
+  )
+  theirs = transformers.BertModel(config).eval()
+  theirs.save_pretrained(tmp_path)
+  params = load_pretrained(tmp_path).params
+  found = {}
+  for number, layer in enumerate(theirs.encoder.layer, start=1):
+    for name in ("query", "key", "value"):
+      linear = getattr(layer.attention.self, name)
+      linear.register_forward_hook(lambda *seen, where=(number, name): found.update({where: seen[2].detach().numpy()}))
+  with torch.no_grad():
+    theirs(**{name: torch.tensor(value) for name, value in batch().items()})
+  valid = batch()["attention_mask"].astype(bool)
+  plain, asked, fused = (
+    jax.jit(functools.partial(Encoder(CONFIG).apply, **options))({"params": params}, batch())
+    for options in ({}, {"qkv_layers": (2, 1)}, {"qkv_layers": (2, 1), "attention": "fused"})
+  )
+  assert (plain.queries, plain.keys, plain.values) == ((), (), ())
+  np.testing.assert_array_equal(plain.pooled, asked.pooled)
+  for outputs, (name, several) in itertools.product(
+    (asked, fused), (("query", "queries"), ("key", "keys"), ("value", "values"))
+  ):
+    for layer, ours in zip((2, 1), getattr(outputs, several), strict=True):
+      np.testing.assert_allclose(ours[valid], found[layer, name][valid], atol=1e-5)
 
 
 @pytest.mark.parametrize("score_layers", [(), (1, 2)])
@@ -149,6 +182,7 @@ def test_tied_decoder_and_gradient_through_both_uses():
   [
     ({"max_position_embeddings": 6}, {}, ValueError, "7 tokens do not fit max_position_embeddings 6"),
     ({}, {"score_layers": (3,)}, ValueError, r"\[3\] are not among layers 1 to 2"),
+    ({}, {"qkv_layers": (0, 2)}, ValueError, r"qkv_layers \[0\] are not among layers 1 to 2"),
     ({"hidden_act": "sine"}, {}, InputError, "'sine' is not supported"),
   ],
 )

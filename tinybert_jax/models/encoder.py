@@ -51,6 +51,9 @@ class Outputs(NamedTuple):
     queries_and_keys: with fused attention, what the scores of the layers asked for come from.
     score_errors: with fused attention and another model's queries and keys, the squared error of the scores to that
       model's, of the layers asked for; summed over heads and pairs of tokens.
+    queries: Q of `qkv_layers`, in that order, heads merged: head h stands at h·K to (h+1)·K of the last axis.
+    keys: K of the same layers, likewise.
+    values: V of the same layers, likewise.
   """
 
   hidden_states: tuple[Float[Array, "B L D"], ...]
@@ -59,6 +62,9 @@ class Outputs(NamedTuple):
   logits: Float[Array, "..."] | None = None
   queries_and_keys: tuple[QueryAndKey, ...] = ()
   score_errors: tuple[Float[Array, " B"], ...] = ()
+  queries: tuple[Float[Array, "B L D"], ...] = ()
+  keys: tuple[Float[Array, "B L D"], ...] = ()
+  values: tuple[Float[Array, "B L D"], ...] = ()
 
 
 class Encoder(nn.Module):
@@ -95,8 +101,9 @@ class Encoder(nn.Module):
     positions: Int[Array | np.ndarray, "B Q"] | None = None,
     attention: AttentionForm = "plain",
     compare_with: tuple[QueryAndKey, ...] = (),
+    qkv_layers: tuple[int, ...] = (),
   ) -> Outputs:
-    """Returns hidden states, pooled output and the scores of `score_layers`.
+    """Returns hidden states, pooled output, the scores of `score_layers`, and what `qkv_layers` asks for.
 
     Args:
       batch: see the class.
@@ -104,11 +111,11 @@ class Encoder(nn.Module):
         layers go through `jax.nn.dot_product_attention`, except under attention dropout, which that has not.
       deterministic: no dropout; else the caller gives `rngs={"dropout": key}`.
       positions: the last layer is computed for the tokens at these positions alone, Q in a row; that layer's hidden
-        state is then B×Q×D, its scores are B×H×Q×L, and the pooled output is of the first of them.
-
+        state and queries are then B×Q×D, its scores are B×H×Q×L, and the pooled output is of the first of them.
       attention: see `AttentionForm`; static. Fused, there are queries and keys of `score_layers` in place of scores.
       compare_with: with fused attention, another model's queries and keys for each of `score_layers`; there are then
         the squared errors of the scores as well.
+      qkv_layers: the layers (1…M) whose queries, keys and values are given, and no others; static.
 
     Raises:
       ValueError: a layer that is not there, sequences longer than the position embeddings, or positions with fused
@@ -118,33 +125,35 @@ class Encoder(nn.Module):
     length, longest = input_ids.shape[-1], self.config.max_position_embeddings
     if length > longest:
       raise ValueError(f"sequences of {length} tokens do not fit max_position_embeddings {longest}")
-    wrong = [layer for layer in score_layers if not 1 <= layer <= self.config.num_hidden_layers]
-    if wrong:
-      raise ValueError(f"score_layers {wrong} are not among layers 1 to {self.config.num_hidden_layers}")
-
+    for name, asked in (("score_layers", score_layers), ("qkv_layers", qkv_layers)):
+      wrong = [layer for layer in asked if not 1 <= layer <= self.config.num_hidden_layers]
+      if wrong:
+        raise ValueError(f"{name} {wrong} are not among layers 1 to {self.config.num_hidden_layers}")
     if attention == "fused" and positions is not None:
       raise ValueError("fused attention is computed for all positions")
 
     token_type_ids = jnp.asarray(batch.get("token_type_ids", jnp.zeros_like(input_ids)))
     mask_BxL = jnp.asarray(batch.get("attention_mask", jnp.ones_like(input_ids)), bool)
     x_BxLxD = self.embeddings(input_ids, token_type_ids, deterministic)
-    hidden_states, scores = [x_BxLxD], {}
+    hidden_states, scores, errors, qkv = [x_BxLxD], {}, {}, {}
     others = dict(zip(score_layers, compare_with, strict=True)) if compare_with else {}
     for m, layer in enumerate(self.layers, start=1):
       wanted = jnp.asarray(positions) if positions is not None and m == len(self.layers) else None
       if attention == "fused":
-        x_BxLxD, scores[m] = layer.fused(x_BxLxD, mask_BxL, others.get(m), deterministic)
+        x_BxLxD, (qkv[m], errors[m]) = layer.fused(x_BxLxD, mask_BxL, others.get(m), deterministic)
       else:
-        x_BxLxD, scores[m] = layer(x_BxLxD, mask_BxL, m in score_layers, deterministic, wanted)
+        x_BxLxD, scores[m], qkv[m] = layer(x_BxLxD, mask_BxL, m in score_layers, deterministic, wanted, m in qkv_layers)
       hidden_states.append(x_BxLxD)
-    asked = tuple(scores[m] for m in score_layers)
-    outputs = Outputs(tuple(hidden_states), asked, jnp.tanh(self.pooler(x_BxLxD[:, 0])))
-    if attention == "plain":
-      return outputs
-    return outputs._replace(
-      attention_scores=(),
-      queries_and_keys=tuple(one.query_and_key for one in asked),
-      score_errors=tuple(one.error for one in asked) if compare_with else (),
+    is_fused = attention == "fused"
+    return Outputs(
+      tuple(hidden_states),
+      () if is_fused else tuple(scores[m] for m in score_layers),
+      jnp.tanh(self.pooler(x_BxLxD[:, 0])),
+      queries_and_keys=tuple(QueryAndKey(*qkv[m][:2]) for m in score_layers) if is_fused else (),
+      score_errors=tuple(errors[m] for m in score_layers) if is_fused and compare_with else (),
+      queries=tuple(qkv[m].query for m in qkv_layers),
+      keys=tuple(qkv[m].key for m in qkv_layers),
+      values=tuple(qkv[m].value for m in qkv_layers),
     )
 
   def word_logits(self, x: Float[Array, "... D"]) -> Float[Array, "... V"]:

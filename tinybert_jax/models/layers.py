@@ -198,8 +198,19 @@ class QueryAndKey(NamedTuple):
   key: Float[Array, "B L D"]
 
 
+class QueryKeyValue(NamedTuple):
+  """The queries, keys and values of a layer as they enter its attention, heads merged."""
+
+  query: Float[Array, "B Q D"]
+  key: Float[Array, "B L D"]
+  value: Float[Array, "B L D"]
+
+
 class SelfAttention(nn.Module):
-  """Multi-head self-attention, without the residual; gives its scores only where they are asked for."""
+  """Multi-head self-attention, without the residual.
+
+  It gives its scores, and its queries, keys and values, only where they are asked for.
+  """
 
   config: EncoderConfig
   precisions: Precisions
@@ -218,7 +229,8 @@ class SelfAttention(nn.Module):
     with_scores: bool,
     deterministic: bool,
     positions_BxQ: Int[Array, "B Q"] | None = None,
-  ) -> tuple[Float[Array, "B Q D"], Float[Array, "B H Q L"] | None]:
+    with_qkv: bool = False,
+  ) -> tuple[Float[Array, "B Q D"], Float[Array, "B H Q L"] | None, QueryKeyValue | None]:
     config, (dtype, activations) = self.config, self.precisions
     x_BxQxD = _at(x_BxLxD, positions_BxQ)
     q_BxQxHxK, k_BxLxHxK, v_BxLxHxK = self.query(x_BxQxD), self.key(x_BxLxD), self.value(x_BxLxD)
@@ -233,7 +245,9 @@ class SelfAttention(nn.Module):
     else:
       scores_BxHxQxL = None
       context_BxQxHxK = jax.nn.dot_product_attention(q_BxQxHxK, k_BxLxHxK, v_BxLxHxK, mask=mask_Bx1x1xL)
-    return self.output(context_BxQxHxK.reshape(x_BxQxD.shape)), scores_BxHxQxL if with_scores else None
+    attended_BxQxD = self.output(context_BxQxHxK.reshape(x_BxQxD.shape))
+    merged = (each.reshape(*each.shape[:2], -1) for each in (q_BxQxHxK, k_BxLxHxK, v_BxLxHxK))
+    return attended_BxQxD, scores_BxHxQxL if with_scores else None, QueryKeyValue(*merged) if with_qkv else None
 
   def fused(
     self,
@@ -258,13 +272,13 @@ class SelfAttention(nn.Module):
       context_BxLxD = attend(query, key, value, mask_BxL, **options)
     else:
       context_BxLxD, error = attend_and_compare(query, key, value, mask_BxL, compare_with, **options)
-    return self.output(context_BxLxD), FusedScores(QueryAndKey(query, key), error)
+    return self.output(context_BxLxD), FusedScores(QueryKeyValue(query, key, value), error)
 
 
 class FusedScores(NamedTuple):
   """What fused attention gives in place of scores; the error where there is something to compare with."""
 
-  query_and_key: QueryAndKey
+  qkv: QueryKeyValue
   error: Float[Array, " B"] | None
 
 
@@ -292,10 +306,16 @@ class Layer(nn.Module):
     with_scores: bool,
     deterministic: bool,
     positions_BxQ: Int[Array, "B Q"] | None = None,
-  ) -> tuple[Float[Array, "B Q D"], Float[Array, "B H Q L"] | None]:
-    """Returns outputs and scores of the tokens at those positions, by default of all; all tokens are attended to."""
-    attended_BxQxD, scores_BxHxQxL = self.attention(x_BxLxD, mask_BxL, with_scores, deterministic, positions_BxQ)
-    return self._after_attention(_at(x_BxLxD, positions_BxQ), attended_BxQxD, deterministic), scores_BxHxQxL
+    with_qkv: bool = False,
+  ) -> tuple[Float[Array, "B Q D"], Float[Array, "B H Q L"] | None, QueryKeyValue | None]:
+    """Returns outputs, scores and queries of the tokens at those positions, by default of all; keys and values of all.
+
+    All tokens are attended to.
+    """
+    attended_BxQxD, scores_BxHxQxL, qkv = self.attention(
+      x_BxLxD, mask_BxL, with_scores, deterministic, positions_BxQ, with_qkv
+    )
+    return self._after_attention(_at(x_BxLxD, positions_BxQ), attended_BxQxD, deterministic), scores_BxHxQxL, qkv
 
   def fused(
     self,
