@@ -65,7 +65,7 @@ def attention_loss(
       )
     raise ValueError(f"attention scores differ in shape: {student_scores.shape} and {teacher_scores.shape}")
   heads, length = student_scores.shape[-3], student_scores.shape[-1]
-  mask, weight = _weights(mask, example_weight, (*student_scores.shape[:-3], length))
+  mask, weight = as_weights(mask, example_weight, (*student_scores.shape[:-3], length))
   keys = mask[..., None, None, :]
   pairs = keys * mask[..., None, :, None] if averaging == "valid" else keys
   # Per example first: the mask is broadcast over heads, and an example's weight counts once.
@@ -92,7 +92,7 @@ def summed_attention_loss(
   Raises:
     ValueError: shapes that do not fit.
   """
-  mask, weight = _weights(mask, example_weight, (*error.shape, mask.shape[-1]))
+  mask, weight = as_weights(mask, example_weight, (*error.shape, mask.shape[-1]))
   return WeightedSum(jnp.sum(error * weight), heads * jnp.sum(jnp.square(jnp.sum(mask, axis=-1)) * weight))
 
 
@@ -124,7 +124,7 @@ def hidden_loss(
   if projected.shape != teacher_hidden.shape:
     raise ValueError(f"hidden states differ in shape: {projected.shape} (projected) and {teacher_hidden.shape}")
   *batch, length, width = teacher_hidden.shape
-  mask, weight = _weights(mask, example_weight, (*batch, length))
+  mask, weight = as_weights(mask, example_weight, (*batch, length))
   if averaging == "original":
     mask = jnp.ones_like(mask)
   error = jnp.sum(_squared_error(projected, teacher_hidden), axis=-1)
@@ -202,7 +202,7 @@ def prediction_loss(
   _same_logits(student_logits, teacher_logits)
   target = jax.nn.softmax(teacher_logits.astype(jnp.float32) / temperature)
   log_probs = jax.nn.log_softmax(student_logits.astype(jnp.float32) / temperature)
-  _, weight = _weights(None, example_weight, student_logits.shape)
+  _, weight = as_weights(None, example_weight, student_logits.shape)
   classes = student_logits.shape[-1] if averaging == "original" else 1
   return WeightedSum(jnp.sum(-jnp.sum(target * log_probs, axis=-1) * weight), jnp.sum(weight) * classes)
 
@@ -222,7 +222,7 @@ def logit_loss(
     ValueError: shapes that differ.
   """
   _same_logits(student_logits, teacher_logits)
-  _, weight = _weights(None, example_weight, student_logits.shape)
+  _, weight = as_weights(None, example_weight, student_logits.shape)
   error = jnp.sum(_squared_error(student_logits, teacher_logits), axis=-1)
   return WeightedSum(jnp.sum(error * weight), jnp.sum(weight) * student_logits.shape[-1])
 
@@ -265,17 +265,19 @@ def weighted_sum(error: Float[AnyArray, "*B"], example_weight: Num[AnyArray, "*B
   return WeightedSum(jnp.sum(error * weight), jnp.sum(weight))
 
 
-def _squared_error(x: AnyArray, y: AnyArray) -> Array:
-  return jnp.square(x.astype(jnp.float32) - y.astype(jnp.float32))
+def as_weights(
+  mask: AnyArray | None, example_weight: AnyArray | None, shape: tuple[int, ...]
+) -> tuple[Float[Array, "*B L"], Float[Array, "*B"]]:
+  """Returns mask and example weight in float32, by default ones, for losses of one's own.
 
+  Args:
+    mask: 1 for a token, 0 for padding.
+    example_weight: the weight of each example.
+    shape: that of the mask: batch axes, and the length.
 
-def _same_logits(student_logits: AnyArray, teacher_logits: AnyArray) -> None:
-  if student_logits.shape != teacher_logits.shape:
-    raise ValueError(f"logits differ in shape: student {student_logits.shape}, teacher {teacher_logits.shape}")
-
-
-def _weights(mask: AnyArray | None, example_weight: AnyArray | None, shape: tuple[int, ...]) -> tuple[Array, Array]:
-  """Returns mask and example weight in float32, checked against `shape`, batch axes and one more."""
+  Raises:
+    ValueError: shapes that do not fit.
+  """
   if mask is None:
     mask = jnp.ones(shape)
   if mask.shape != shape:
@@ -285,3 +287,12 @@ def _weights(mask: AnyArray | None, example_weight: AnyArray | None, shape: tupl
   if example_weight.shape != shape[:-1]:
     raise ValueError(f"example_weight has shape {example_weight.shape}, and {shape[:-1]} is needed")
   return jnp.asarray(mask, jnp.float32), jnp.asarray(example_weight, jnp.float32)
+
+
+def _squared_error(x: AnyArray, y: AnyArray) -> Array:
+  return jnp.square(x.astype(jnp.float32) - y.astype(jnp.float32))
+
+
+def _same_logits(student_logits: AnyArray, teacher_logits: AnyArray) -> None:
+  if student_logits.shape != teacher_logits.shape:
+    raise ValueError(f"logits differ in shape: student {student_logits.shape}, teacher {teacher_logits.shape}")
