@@ -10,9 +10,10 @@ import transformers
 from transformers.activations import ACT2FN
 
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.activations import ACTIVATIONS, activate
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, SequenceClassifier, initialize, rounded_once
-from tinybert_jax.models.layers import ACTIVATIONS, dropout
+from tinybert_jax.models.layers import dropout
 from tinybert_jax.models.pretrained import load_pretrained
 
 CONFIG = EncoderConfig(vocab_size=50, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20)
@@ -32,6 +33,16 @@ def batch(rows=3, length=7, seed=0):
 def test_activations_are_those_of_transformers(name):
   x = np.linspace(-4, 4, 41, dtype=np.float32)
   np.testing.assert_allclose(ACTIVATIONS[name](jnp.asarray(x)), ACT2FN[name](torch.tensor(x)).numpy(), atol=2e-6)
+
+
+def test_the_gelu_of_rounded_products_is_the_exact_one_and_its_gradient():
+  x = np.linspace(-12, 12, 97, dtype=np.float32)
+  value, slope = jax.jit(jax.vmap(jax.value_and_grad(lambda x: activate("gelu", x, jnp.bfloat16))))(x)
+  exact = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+  expected = torch.nn.functional.gelu(exact)
+  expected.sum().backward()
+  np.testing.assert_allclose(value, expected.detach(), atol=2e-6)
+  np.testing.assert_allclose(slope, exact.grad, atol=2e-6)
 
 
 def test_only_the_scores_asked_for_are_given_and_they_change_nothing_else():

@@ -30,6 +30,8 @@ def product(spec, a, b):
   [
     ("nd,df->nf", (3, 5), (5, 7)),
     ("nd,df->nf", (1, 8), (8, 1)),
+    ("nd,df->nf", (1, 9), (9, 6)),
+    ("bqhk,bmhk->bhqm", (2, 1, 3, 4), (2, 1, 3, 4)),
     ("nd,df->nf", (64, 32), (32, 48)),
     ("nd,vd->nv", (6, 16), (31, 16)),
     ("bqhk,bmhk->bhqm", (2, 1, 3, 4), (2, 7, 3, 4)),
@@ -75,6 +77,13 @@ def test_all_three_products_of_a_layer_multiply_bfloat16():
   inputs = [line for line in program.splitlines() if "parameter(0)" in line and "_fusion" not in line]
   assert program.count(" dot(") == 3
   assert sum("bf16[" in line for line in inputs) >= 3, program
+
+
+@pytest.mark.skipif(precision.choose("auto").dtype != LOW, reason="the CPU has no products of bfloat16")
+def test_a_single_row_has_no_float32_copy_of_the_matrix():
+  a, b = draw((1, 32), (32, 48))
+  step = jax.jit(lambda a, b: products.dense(a, b, LOW))
+  assert "f32[32,48]" not in step.lower(a, b.astype(LOW)).compile().as_text()
 
 
 def test_the_choice_is_the_devices(monkeypatch):

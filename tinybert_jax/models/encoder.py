@@ -16,9 +16,9 @@ from jaxtyping import Array, Float, Int
 
 from tinybert_jax.choices import AttentionForm
 from tinybert_jax.models import products
+from tinybert_jax.models.activations import activate
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.layers import (
-  ACTIVATIONS,
   Dropout,
   Embeddings,
   Layer,
@@ -229,7 +229,7 @@ class MaskedLanguageModel(nn.Module):
     outputs = self.encoder(
       batch, score_layers=score_layers, deterministic=deterministic, positions=positions, **options
     )
-    x_BxQxD = ACTIVATIONS[self.config.hidden_act](self.transform(outputs.hidden_states[-1]))
+    x_BxQxD = activate(self.config.hidden_act, self.transform(outputs.hidden_states[-1]), self.dtype)
     logits_BxQxV = self.encoder.word_logits(self.transform_norm(x_BxQxD)).astype(jnp.float32) + self.bias
     return outputs._replace(logits=logits_BxQxV)
 

@@ -5,7 +5,6 @@ Shapes: B batch, L length, Q tokens that are computed, D hidden size, F feed-for
 
 import functools
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -16,27 +15,8 @@ from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.models import products
+from tinybert_jax.models.activations import ACTIVATIONS, activate
 from tinybert_jax.models.config import EncoderConfig
-
-# The names of Hugging Face's ACT2FN that BERT configurations use.
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-  "gelu": functools.partial(jax.nn.gelu, approximate=False),
-  "gelu_python": functools.partial(jax.nn.gelu, approximate=False),
-  "gelu_new": functools.partial(jax.nn.gelu, approximate=True),
-  "gelu_fast": functools.partial(jax.nn.gelu, approximate=True),
-  "gelu_pytorch_tanh": functools.partial(jax.nn.gelu, approximate=True),
-  "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
-  "relu": jax.nn.relu,
-  "relu2": lambda x: jnp.square(jax.nn.relu(x)),
-  "relu6": jax.nn.relu6,
-  "leaky_relu": jax.nn.leaky_relu,
-  "silu": jax.nn.silu,
-  "swish": jax.nn.silu,
-  "mish": jax.nn.mish,
-  "sigmoid": jax.nn.sigmoid,
-  "tanh": jnp.tanh,
-  "linear": lambda x: x,
-}
 
 
 def dropout(x: Array, rate: float, key: Array) -> Array:
@@ -330,5 +310,5 @@ class Layer(nn.Module):
 
   def _after_attention(self, x_BxQxD: Array, attended_BxQxD: Array, deterministic: bool) -> Array:
     x_BxQxD = self.attention_norm(x_BxQxD + self.dropout(attended_BxQxD, deterministic))
-    inner_BxQxF = ACTIVATIONS[self.config.hidden_act](self.intermediate(x_BxQxD))
+    inner_BxQxF = activate(self.config.hidden_act, self.intermediate(x_BxQxD), self.precisions.products)
     return self.output_norm(x_BxQxD + self.dropout(self.output(inner_BxQxF), deterministic))

@@ -16,6 +16,8 @@ from jax.experimental.layout import Layout, with_layout_constraint
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+_LEAST_ROWS = 4  # of the left matrix on a CPU
+
 
 def is_rounded(dtype: DTypeLike) -> bool:
   """Returns whether products of this dtype round their float32 inputs."""
@@ -94,7 +96,8 @@ def _einsum_in_rows(spec: str, a: Array, b: Array) -> Array:
   """Returns the einsum by a product of matrices that lie in memory row by row.
 
   On a CPU, XLA (of JAX 0.10) multiplies bfloat16 fast only so. It would fold a plain transpose into the product, and
-  then compute in float32, or end in an error.
+  then compute in float32, or end in an error. A single row would have the right matrix made float32 in each call, a
+  matrix that does not change too; so there are more, of zeros.
   """
   of_a, of_b, of_result = spec.replace("->", ",").split(",")
   batch = [letter for letter in of_result if letter in of_a and letter in of_b]
@@ -113,10 +116,14 @@ def _einsum_in_rows(spec: str, a: Array, b: Array) -> Array:
   stacked = [math.prod(sizes(batch))] if batch else []
   height, depth, width = (math.prod(sizes(letters)) for letters in (rows, summed, columns))
   left = left.reshape(*stacked, height, depth)
+  if height == 1:
+    left = jnp.pad(left, [(0, 0)] * (left.ndim - 2) + [(0, _LEAST_ROWS - 1), (0, 0)])
   right = right.reshape(*stacked, *((width, depth) if transposed else (depth, width)))
   axes = tuple(range(len(stacked)))
   contracted = (left.ndim - 1,), (right.ndim - 1 if transposed else right.ndim - 2,)
   product = jax.lax.dot_general(left, right, (contracted, (axes, axes)), preferred_element_type=jnp.float32)
+  if height == 1:
+    product = product[..., :1, :]
   order = [*batch, *rows, *columns]
   return _in_order(product.reshape(sizes(order)), "".join(order), list(of_result))
 
