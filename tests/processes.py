@@ -10,7 +10,14 @@ import tempfile
 from pathlib import Path
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tinybert_jax.cli.distil", "tinybert_jax.cli.general", "tinybert_jax.cli.glue"])
+_context.set_forkserver_preload(
+  [
+    *("tinybert_jax.cli.distil", "tinybert_jax.cli.general", "tinybert_jax.cli.glue"),
+    # What those load when they first need it.
+    *("transformers.models.auto.tokenization_auto", "sklearn.metrics", "scipy.stats", "tensorboardX"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg"),
+  ]
+)
 
 
 class Started:

@@ -310,6 +310,12 @@ def _draw(name: str, shape: tuple[int, ...], key: Array, scale: float, glorot: b
 
 def parameter_shapes(model: Model) -> dict:
   """Returns the tree of the model's parameters as shapes, without computing any."""
+  return jax.tree.map(lambda shape: shape, _parameter_shapes(model))  # a tree of the caller's own
+
+
+@functools.lru_cache(maxsize=64)
+def _parameter_shapes(model: Model) -> dict:
+  """See `parameter_shapes`. Tracing a model takes longer than most of what needs its shapes."""
   example = {"input_ids": jax.ShapeDtypeStruct((1, 2), jnp.int32)}
   return jax.eval_shape(model.init, jax.random.key(0), example)["params"]
 
