@@ -100,8 +100,8 @@ CASES = [
 
 @pytest.mark.parametrize(("loss", "by_hand", "of"), CASES)
 def test_value_and_gradient_agree_with_float64(arrays, loss, by_hand, of):
-  np.testing.assert_allclose(loss(arrays), by_hand(arrays), rtol=1e-5)
-  gradient = jax.grad(lambda x: loss(arrays | {of: x}))(jnp.asarray(arrays[of]))
+  value, gradient = jax.jit(jax.value_and_grad(lambda x: loss(arrays | {of: x})))(jnp.asarray(arrays[of]))
+  np.testing.assert_allclose(value, by_hand(arrays), rtol=1e-5)
   numeric = np.zeros(arrays[of].shape)
   for index in np.ndindex(*arrays[of].shape):  # central differences of the float64 computation
     step = np.zeros(arrays[of].shape)
@@ -119,7 +119,7 @@ def test_padding_further_changes_neither_loss_nor_gradient(arrays, loss, of):
   for who in ("student", "teacher"):
     padded[f"{who}_{of}"] = np.pad(arrays[f"{who}_{of}"], pads, constant_values=1e4 if who == "student" else -7)
   padded["mask"] = np.pad(arrays["mask"], [(0, 0), (0, more)])
-  value_and_grad = lambda a: jax.value_and_grad(lambda x: loss(a | {f"student_{of}": x}))(a[f"student_{of}"])  # noqa: E731
+  value_and_grad = lambda a: jax.jit(jax.value_and_grad(lambda x: loss(a | {f"student_{of}": x})))(a[f"student_{of}"])  # noqa: E731
   (value, gradient), (padded_value, padded_gradient) = value_and_grad(arrays), value_and_grad(padded)
   np.testing.assert_allclose(value, padded_value, rtol=1e-6)
   inside = tuple(slice(0, size) for size in gradient.shape)
@@ -143,8 +143,9 @@ def test_under_jit_and_vmap_over_examples(arrays, loss, by_hand, of):
   np.testing.assert_allclose(jax.jit(loss)(arrays), by_hand(arrays), rtol=1e-5)
   shared = {"projection", "bias"}
   axes = {name: None if name in shared else 0 for name in arrays}
-  single = jax.vmap(loss, in_axes=(axes,))(arrays)  # each example on its own: arrays without a batch axis
-  batched = jax.vmap(loss, in_axes=(axes,))({k: v if k in shared else v[:, None] for k, v in arrays.items()})
+  vmapped = jax.jit(jax.vmap(loss, in_axes=(axes,)))
+  single = vmapped(arrays)  # each example on its own: arrays without a batch axis
+  batched = vmapped({k: v if k in shared else v[:, None] for k, v in arrays.items()})
   np.testing.assert_allclose(single, batched, rtol=1e-6)
   assert single.shape == (B,)
 
@@ -152,7 +153,7 @@ def test_under_jit_and_vmap_over_examples(arrays, loss, by_hand, of):
 def test_nothing_valid_is_loss_zero_and_gradient_zero(arrays):
   empty = arrays | {"weight": np.zeros(B, np.float32)}
   for loss, _, of in CASES:
-    value, gradient = jax.value_and_grad(lambda x, loss=loss, of=of: loss(empty | {of: x}))(arrays[of])
+    value, gradient = jax.jit(jax.value_and_grad(lambda x, loss=loss, of=of: loss(empty | {of: x})))(arrays[of])
     assert value == 0 and not np.any(gradient)
 
 

@@ -16,7 +16,7 @@ from tinybert_jax.distillation.objectives import (
   total_loss,
 )
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import Encoder, SequenceClassifier, initialize
+from tinybert_jax.models.encoder import Encoder, SequenceClassifier, apply, initialize, parameter_shapes
 from tinybert_jax.models.pretrained import name_table
 
 # Small random models run through the authors' PyTorch release: teacher 4 × 16, student 2 × 12, 2 heads.
@@ -109,7 +109,7 @@ def test_prediction_distillation_is_the_originals(temperature):
 
 def test_the_original_models_outputs():
   teacher = parameters("general/teacher", TEACHER, Encoder)
-  outputs = Encoder(TEACHER).apply({"params": teacher}, batch(), score_layers=(4,))
+  outputs = jax.jit(lambda params: apply(Encoder(TEACHER), params, batch()))(teacher)
   valid = ORIGINAL["attention_mask"].astype(bool)
   np.testing.assert_allclose(
     outputs.hidden_states[-1][valid], ORIGINAL["general/teacher_last_hidden"][valid], atol=1e-5
@@ -122,12 +122,20 @@ def test_no_gradient_reaches_the_teacher_and_dropout_leaves_it_alone():
   params = initialize(student, jax.random.key(0))
   teacher_params = initialize(teacher, jax.random.key(1))
   loss_fn = prediction_distillation(student, teacher)
-  logits = teacher.apply({"params": teacher_params}, batch()).logits
-  key = jax.random.key(2)
-  live = total_loss(loss_fn(params, teacher_params, batch(), key))
-  cached = total_loss(prediction_distillation(student)(params, {}, batch() | {"teacher_targets": logits}, key))
+
+  @jax.jit
+  def losses(params, teacher_params, key):
+    given = batch() | {"teacher_targets": apply(teacher, teacher_params, batch()).logits}
+    live, gradient = jax.value_and_grad(lambda theirs: total_loss(loss_fn(params, theirs, batch(), key)))(
+      teacher_params
+    )
+    cached = total_loss(prediction_distillation(student)(params, {}, given, key))
+    return live, gradient, cached, total_loss(loss_fn(params, teacher_params, batch(), None))
+
+  live, gradient, cached, without_dropout = losses(params, teacher_params, jax.random.key(2))
   np.testing.assert_allclose(live, cached, rtol=1e-6)
-  assert live != total_loss(loss_fn(params, teacher_params, batch(), None))
+  assert live != without_dropout
+  assert not any(np.any(leaf) for leaf in jax.tree.leaves(gradient))
 
 
 def test_terms_can_be_chosen_and_no_scores_are_made_without_attention():
@@ -136,7 +144,7 @@ def test_terms_can_be_chosen_and_no_scores_are_made_without_attention():
   params["projections"] = initialize_projections(STUDENT, TEACHER, jax.random.key(1))
   teacher_params = initialize(teacher, jax.random.key(2))
   loss_fn = intermediate_distillation(student, teacher, LAYERS, terms=("hidden",))
-  assert list(loss_fn(params, teacher_params, batch(), None)) == ["hidden_1", "hidden_2"]
+  assert list(jax.eval_shape(loss_fn, params, teacher_params, batch(), None)) == ["hidden_1", "hidden_2"]
 
 
 def test_regression_distils_the_teachers_output_and_not_the_label():
@@ -145,13 +153,15 @@ def test_regression_distils_the_teachers_output_and_not_the_label():
   params = initialize(model, jax.random.key(0))
   teacher_logits = np.array([[1.0], [2.0], [3.0]], np.float32)
   data = batch() | {"teacher_targets": teacher_logits, "labels": np.array([9.0, 9.0, 9.0], np.float32)}
-  ours = model.apply({"params": params}, batch()).logits
-  np.testing.assert_allclose(
-    total_loss(prediction_distillation(model)(params, {}, data, None)), np.mean((ours - teacher_logits) ** 2), rtol=1e-5
-  )
-  np.testing.assert_allclose(
-    total_loss(fine_tuning(model)(params, {}, data, None)), np.mean((ours[:, 0] - 9.0) ** 2), rtol=1e-5
-  )
+
+  @jax.jit
+  def outputs_and_losses(params):
+    losses = (prediction_distillation(model), fine_tuning(model))
+    return apply(model, params, batch()).logits, [total_loss(loss(params, {}, data, None)) for loss in losses]
+
+  ours, (distilled, tuned) = outputs_and_losses(params)
+  np.testing.assert_allclose(distilled, np.mean((ours - teacher_logits) ** 2), rtol=1e-5)
+  np.testing.assert_allclose(tuned, np.mean((ours[:, 0] - 9.0) ** 2), rtol=1e-5)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -160,16 +170,16 @@ def test_unequal_heads_and_missing_projections_are_refused():
     hidden_size=16, num_hidden_layers=4, intermediate_size=32, **(SHAPE | {"num_attention_heads": 4})
   )
   student, teacher = Encoder(STUDENT), Encoder(heads)
-  params, teacher_params = initialize(student, jax.random.key(0)), initialize(teacher, jax.random.key(0))
+  given = parameter_shapes(student), parameter_shapes(teacher), batch(), None
   with pytest.raises(ValueError, match="equal head counts: the student has 2, the teacher 4"):
-    intermediate_distillation(student, teacher, LAYERS, terms=("attention",))(params, teacher_params, batch(), None)
+    jax.eval_shape(intermediate_distillation(student, teacher, LAYERS, terms=("attention",)), *given)
   with pytest.raises(ValueError, match=r"a projection of shape \(12, 16\) is needed"):
-    intermediate_distillation(student, teacher, LAYERS)(params, teacher_params, batch(), None)
+    jax.eval_shape(intermediate_distillation(student, teacher, LAYERS), *given)
   with pytest.raises(ValueError, match="does not fit a student of 2 layers"):
     intermediate_distillation(student, teacher, (4,))
   with pytest.raises(ValueError, match="no teacher_targets"):
     classifier = SequenceClassifier(STUDENT)
-    prediction_distillation(classifier)(initialize(classifier, jax.random.key(0)), {}, batch(), None)
+    jax.eval_shape(prediction_distillation(classifier), parameter_shapes(classifier), {}, batch(), None)
 
 
 def test_padding_further_changes_no_loss_and_no_gradient():

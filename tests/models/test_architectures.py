@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, SequenceClassifier, initialize
+from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, SequenceClassifier, apply, initialize
 from tinybert_jax.models.pretrained import load_pretrained, local_directory, save_pretrained
 
 SMALL = {"vocab_size": 13, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 6}
@@ -32,7 +32,9 @@ def write(directory, model_class, **options):
 
 def assert_encoder_agrees(directory, model, where=None):
   loaded = load_pretrained(where or directory)
-  ours = Encoder(loaded.config).apply({"params": loaded.params}, {"input_ids": IDS}).hidden_states[-1]
+  ours = jax.jit(lambda params: apply(Encoder(loaded.config), params, {"input_ids": IDS}))(loaded.params).hidden_states[
+    -1
+  ]
   with torch.no_grad():
     theirs = getattr(model, "bert", model)(torch.tensor(IDS)).last_hidden_state.numpy()
   np.testing.assert_allclose(ours, theirs, atol=1e-5)
@@ -102,7 +104,7 @@ def test_a_multi_label_model_works_in_transformers_pipelines(tmp_path):
   classify = transformers.pipeline("text-classification", str(tmp_path), device="cpu")
   scores = {entry["label"]: entry["score"] for entry in classify("hello", top_k=None, truncation=True)}
   batch = {"input_ids": np.array([[2, 5, 3]])}
-  logits = SequenceClassifier(config).apply({"params": params}, batch).logits[0]
+  logits = jax.jit(lambda params: apply(SequenceClassifier(config), params, batch))(params).logits[0]
   np.testing.assert_allclose([scores[name] for name in "abc"], jax.nn.sigmoid(logits), atol=1e-5)
 
 

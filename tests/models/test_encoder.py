@@ -12,7 +12,14 @@ from transformers.activations import ACT2FN
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.activations import ACTIVATIONS, activate
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, SequenceClassifier, initialize, rounded_once
+from tinybert_jax.models.encoder import (
+  Encoder,
+  MaskedLanguageModel,
+  SequenceClassifier,
+  apply,
+  initialize,
+  rounded_once,
+)
 from tinybert_jax.models.layers import dropout
 from tinybert_jax.models.pretrained import load_pretrained
 
@@ -27,6 +34,11 @@ def batch(rows=3, length=7, seed=0):
     "attention_mask": (np.arange(length) < lengths[:, None]).astype(np.int32),
     "token_type_ids": rng.integers(0, 2, (rows, length)).astype(np.int32),
   }
+
+
+def run(model, params, rows, **options):
+  """Returns what the model gives, as one program: its operations one by one are a hundred programs to compile."""
+  return jax.jit(functools.partial(apply, model, **options))(params, rows)
 
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
@@ -47,13 +59,13 @@ def test_the_gelu_of_rounded_products_is_the_exact_one_and_its_gradient():
 
 def test_only_the_scores_asked_for_are_given_and_they_change_nothing_else():
   model, params = Encoder(CONFIG), initialize(Encoder(CONFIG), jax.random.key(0))
-  plain = model.apply({"params": params}, batch())
-  asked = model.apply({"params": params}, batch(), score_layers=(2, 1))
+  plain = run(model, params, batch())
+  asked = run(model, params, batch(), score_layers=(2, 1))
   assert plain.attention_scores == ()
   assert [scores.shape for scores in asked.attention_scores] == [(3, 3, 7, 7)] * 2
   np.testing.assert_allclose(plain.hidden_states[-1], asked.hidden_states[-1], atol=1e-6)
   second, first = asked.attention_scores
-  np.testing.assert_array_equal(model.apply({"params": params}, batch(), score_layers=(1,)).attention_scores[0], first)
+  np.testing.assert_array_equal(run(model, params, batch(), score_layers=(1,)).attention_scores[0], first)
   assert not np.allclose(first, second)
 
 
@@ -63,7 +75,7 @@ def test_a_layer_not_asked_for_never_makes_its_scores(monkeypatch):
   monkeypatch.setattr(jax.nn, "dot_product_attention", lambda *a, **kw: calls.append(1) or fused(*a, **kw))
   for score_layers, expected in (((), 2), ((1,), 1), ((1, 2), 0)):
     calls.clear()
-    model.apply({"params": params}, batch(), score_layers=score_layers)
+    jax.eval_shape(functools.partial(apply, model, score_layers=score_layers), params, batch())
     assert len(calls) == expected
 
 
@@ -104,8 +116,9 @@ def test_the_first_token_alone_has_the_same_logits_and_gradient(score_layers):
     outputs = model.apply({"params": params}, batch(), score_layers=score_layers, first_token=first_token)
     return jnp.sum(jnp.sin(outputs.logits)), outputs
 
-  (whole, outputs), gradient = jax.value_and_grad(logits, has_aux=True)(params, False)
-  (short, first), short_gradient = jax.value_and_grad(logits, has_aux=True)(params, True)
+  value_and_grad = jax.jit(jax.value_and_grad(logits, has_aux=True), static_argnums=1)
+  (whole, outputs), gradient = value_and_grad(params, False)
+  (short, first), short_gradient = value_and_grad(params, True)
   np.testing.assert_allclose(short, whole, rtol=1e-5)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), short_gradient, gradient)
   np.testing.assert_allclose(first.hidden_states[-1], outputs.hidden_states[-1][:, :1], atol=1e-6)
@@ -118,8 +131,8 @@ def test_the_first_token_alone_has_the_same_logits_and_gradient(score_layers):
 def test_padding_changes_no_valid_output(score_layers):
   model, params = Encoder(CONFIG), initialize(Encoder(CONFIG), jax.random.key(0))
   padded = {name: np.pad(value, [(0, 1), (0, 5)]) for name, value in batch().items()}
-  short = model.apply({"params": params}, batch(), score_layers=score_layers)
-  long = model.apply({"params": params}, padded, score_layers=score_layers)
+  short = run(model, params, batch(), score_layers=score_layers)
+  long = run(model, params, padded, score_layers=score_layers)
   valid = batch()["attention_mask"].astype(bool)
   for ours, theirs in zip(short.hidden_states, long.hidden_states, strict=True):
     np.testing.assert_allclose(ours[valid], theirs[:3, :7][valid], atol=1e-6)
@@ -133,25 +146,23 @@ def test_mask_and_token_types_default_to_all_valid_and_segment_zero():
   model, params = Encoder(CONFIG), initialize(Encoder(CONFIG), jax.random.key(0))
   ids = batch()["input_ids"]
   full = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-  np.testing.assert_array_equal(
-    model.apply({"params": params}, {"input_ids": ids}).pooled, model.apply({"params": params}, full).pooled
-  )
+  np.testing.assert_array_equal(run(model, params, {"input_ids": ids}).pooled, run(model, params, full).pooled)
 
 
 @pytest.mark.parametrize("model_class", [SequenceClassifier, MaskedLanguageModel])
 def test_bfloat16_is_of_the_products_inputs_alone(model_class):
   params = initialize(model_class(CONFIG), jax.random.key(0))
-  low = model_class(CONFIG, jnp.bfloat16).apply({"params": params}, batch(), score_layers=(1,))
-  high = model_class(CONFIG).apply({"params": params}, batch(), score_layers=(1,))
+  low = run(model_class(CONFIG, jnp.bfloat16), params, batch(), score_layers=(1,))
+  high = run(model_class(CONFIG), params, batch(), score_layers=(1,))
   assert {array.dtype for array in jax.tree.leaves(low)} == {jnp.dtype(jnp.float32)}
   assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
   valid = batch()["attention_mask"].astype(bool)
   assert not np.array_equal(low.hidden_states[-1], high.hidden_states[-1])
   np.testing.assert_allclose(low.hidden_states[-1][valid], high.hidden_states[-1][valid], atol=0.02, rtol=0.02)
   again = model_class(CONFIG, jnp.bfloat16)
-  once = again.apply({"params": rounded_once(again, params)}, batch(), score_layers=(1,))
+  once = run(again, rounded_once(again, params), batch(), score_layers=(1,))
   jax.tree.map(np.testing.assert_array_equal, once, low)
-  between = model_class(CONFIG, jnp.bfloat16, jnp.bfloat16).apply({"params": params}, batch(), score_layers=(1,))
+  between = run(model_class(CONFIG, jnp.bfloat16, jnp.bfloat16), params, batch(), score_layers=(1,))
   assert between.hidden_states[-1].dtype == jnp.bfloat16
   assert between.attention_scores[0].dtype == between.logits.dtype == jnp.float32
   np.testing.assert_allclose(
@@ -161,10 +172,15 @@ def test_bfloat16_is_of_the_products_inputs_alone(model_class):
 
 def test_dropout_only_when_told_and_by_its_key():
   model, params = SequenceClassifier(CONFIG), initialize(SequenceClassifier(CONFIG), jax.random.key(0))
-  run = lambda key, **kw: model.apply({"params": params}, batch(), rngs={"dropout": jax.random.key(key)}, **kw).logits  # noqa: E731
-  np.testing.assert_array_equal(run(0), run(1))
-  np.testing.assert_array_equal(run(0, deterministic=False), run(0, deterministic=False))
-  assert not np.array_equal(run(0, deterministic=False), run(1, deterministic=False))
+
+  @functools.partial(jax.jit, static_argnums=1)
+  def logits(key, deterministic=True):
+    return apply(model, params, batch(), rngs={"dropout": key}, deterministic=deterministic).logits
+
+  first, second = jax.random.key(0), jax.random.key(1)
+  np.testing.assert_array_equal(logits(first), logits(second))
+  np.testing.assert_array_equal(logits(first, False), logits(first, False))
+  assert not np.array_equal(logits(first, False), logits(second, False))
 
 
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
@@ -181,8 +197,8 @@ def test_dropout_drops_at_its_rate_and_keeps_the_mean(rate, impl):
 
 def test_tied_decoder_and_gradient_through_both_uses():
   model, params = MaskedLanguageModel(CONFIG), initialize(MaskedLanguageModel(CONFIG), jax.random.key(0))
-  assert model.apply({"params": params}, batch()).logits.shape == (3, 7, 50)
-  gradient = jax.grad(lambda p: model.apply({"params": p}, batch()).logits[..., 3].sum())(params)
+  assert run(model, params, batch()).logits.shape == (3, 7, 50)
+  gradient = jax.jit(jax.grad(lambda p: apply(model, p, batch()).logits[..., 3].sum()))(params)
   embedding = gradient["encoder"]["embeddings"]["word_embeddings"]["embedding"]
   assert np.any(embedding[3] != 0)  # as output, though token 3 may be no input
   assert np.any(np.asarray(embedding)[batch()["input_ids"][0]] != 0)  # as input
@@ -228,7 +244,7 @@ def test_logits_at_positions_are_those_of_the_whole_model():
     "attention_mask": (jnp.arange(9) < jnp.array([[9], [6], [4]])).astype(jnp.int32),
   }
   positions = jnp.array([[1, 5], [0, 3], [2, 2]])
-  whole = model.apply({"params": params}, batch).logits
-  part = model.apply({"params": params}, batch, positions=positions).logits
+  whole = run(model, params, batch).logits
+  part = run(model, params, batch, positions=positions).logits
   assert part.shape == (3, 2, CONFIG.vocab_size)
   np.testing.assert_allclose(part, jnp.take_along_axis(whole, positions[..., None], axis=1), atol=1e-5)

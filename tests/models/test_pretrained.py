@@ -1,5 +1,6 @@
 """Weights in and out, against transformers' PyTorch BERT."""
 
+import functools
 import json
 
 import jax
@@ -15,7 +16,7 @@ from experiments import demo_data
 from tinybert_jax.errors import InputError
 from tinybert_jax.models import pretrained
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, SequenceClassifier, initialize
+from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, SequenceClassifier, apply, initialize
 from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer, save_pretrained
 
 CLASSES = {
@@ -110,7 +111,7 @@ def test_both_directions_agree_with_pytorch(tmp_path, model_class, name):
   assert loaded.initialized == (
     ("encoder/pooler/bias", "encoder/pooler/kernel") if model_class is MaskedLanguageModel else ()
   )
-  ours = model_class(loaded.config).apply({"params": loaded.params}, data, score_layers=layers)
+  ours = jax.jit(functools.partial(apply, model_class(loaded.config), score_layers=layers))(loaded.params, data)
   assert_agrees(ours, reference, valid)
 
   save_pretrained(tmp_path / "ours", loaded.config, loaded.params)
@@ -327,7 +328,8 @@ def test_the_real_minilm_agrees_with_pytorch_in_both_directions(minilm, tmp_path
   theirs = transformers.BertModel.from_pretrained(minilm, attn_implementation="eager").eval()
   loaded = load_pretrained(minilm)
   assert loaded.initialized == ()
-  ours = Encoder(loaded.config).apply({"params": loaded.params}, data, score_layers=(1, 2, 3, 4, 5, 6))
+  run = jax.jit(functools.partial(apply, Encoder(loaded.config), score_layers=(1, 2, 3, 4, 5, 6)))
+  ours = run(loaded.params, data)
   assert_agrees(ours, torch_outputs(theirs, data), valid)
 
   save_pretrained(tmp_path / "copy", loaded.config, loaded.params, tokenizer=tokenizer)

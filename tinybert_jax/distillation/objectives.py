@@ -83,6 +83,7 @@ def intermediate_distillation(
       _check_heads(student.config, teacher.config)
     form: dict[str, Any] = {} if attention == "plain" else {"attention": attention}
     theirs = apply(teacher, teacher_params, batch, score_layers=layers if with_scores else (), **form)
+    theirs = jax.lax.stop_gradient(theirs)
     if theirs.queries_and_keys:
       form["compare_with"] = theirs.queries_and_keys
     options = _dropout(key) | form
@@ -152,7 +153,7 @@ def prediction_distillation(
     elif teacher is None:
       raise ValueError("the batch has no teacher_targets, and there is no teacher to compute them")
     else:
-      targets = _logits(teacher, teacher_params, batch, None)
+      targets = jax.lax.stop_gradient(_logits(teacher, teacher_params, batch, None))
     weight = batch.get("example_weight")
     if target_loss is not None:
       soft = target_loss(logits, targets, batch)
