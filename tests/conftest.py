@@ -27,10 +27,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
   atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"  # smaller ones take longer to write than they spare
 
-# The same few examples in every run; HYPOTHESIS_PROFILE=many for a long hunt.
+# The same few examples in every run; HYPOTHESIS_PROFILE=many for a hunt of half an hour.
 settings.register_profile("few", max_examples=30, derandomize=True, database=None, deadline=None)
 settings.register_profile(
-  "many", max_examples=20_000, database=None, deadline=None, suppress_health_check=[*HealthCheck]
+  "many", max_examples=2_000, database=None, deadline=None, suppress_health_check=[*HealthCheck]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 
