@@ -133,6 +133,13 @@ class BatchSource:
     own = indices[self._process * self._share :][: self._share]
     return pad_batch(self.rows[own] if len(own) else self._no_rows(), length, self._share, self.pad_id)
 
+  def first_steps(self) -> dict[int, int]:
+    """Returns the number of the run's first batch of each length that it has, in the order of the batches."""
+    first: dict[int, int] = {}
+    for step, (length, _) in enumerate(self._plan(0)[: self._steps]):
+      first.setdefault(length, step)
+    return first
+
   def indices(self, step: int) -> np.ndarray:
     """Returns the numbers of the data set's rows in batch `step`, in their order; all processes' shares."""
     epoch, index = divmod(step, self.steps_per_epoch)

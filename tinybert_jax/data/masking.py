@@ -62,6 +62,10 @@ class MaskedBatches:
     """Returns an iterator as `BatchSource` does."""
     return read_ahead(self)
 
+  def first_steps(self) -> dict[int, int]:
+    """See `BatchSource.first_steps`."""
+    return self.source.first_steps()
+
   def __getitem__(self, step: int) -> NumpyBatch:
     batch = self.source[step]
     rng = np.random.default_rng((self.source.seed, 1, step))  # the order of the rows is drawn from (seed, epoch)

@@ -23,6 +23,7 @@ from tinybert_jax.models.encoder import Batch
 from tinybert_jax.training import hosts
 from tinybert_jax.training.checkpoints import Checkpoints
 from tinybert_jax.training.hosts import say
+from tinybert_jax.training.programs import Programs
 from tinybert_jax.training.run_log import RunLog, read_log
 from tinybert_jax.training.steps import TrainState, Update
 from tinybert_jax.training.stopping import stop_signals
@@ -159,11 +160,15 @@ def train(
     def is_due() -> bool:
       return not every.seconds or hosts.first_says(lambda: time.monotonic() - saved >= every.seconds)
 
-    with RunLog(directory, history, title, total, step) as log, stop_signals() as stop:
+    with (
+      RunLog(directory, history, title, total, step) as log,
+      stop_signals() as stop,
+      Programs(update, source) as programs,
+    ):
       while step < total:
         batch = place(next(batches))
-        with log.compiling(batch, source):
-          state, metrics = update(state, teacher_params, batch)
+        with log.compiling(batch, source, programs.is_ready(batch)):
+          state, metrics = programs(state, teacher_params, batch)
         step += 1
         log.add(metrics)
         if step % every.log == 0 or step == total:

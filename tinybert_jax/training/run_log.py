@@ -60,18 +60,22 @@ class RunLog:
       self._events.close()
 
   @contextlib.contextmanager
-  def compiling(self, batch: Mapping[str, Any], source: Any) -> Iterator[None]:
+  def compiling(self, batch: Mapping[str, Any], source: Any, is_ready: bool = False) -> Iterator[None]:
     """Says that a program is compiled, around the first step on batches of a shape, and keeps that out of the rate.
 
     Args:
       batch: of the step.
       source: of the batches, whose `lengths` tell how many programs there are, if it has them.
+      is_ready: the program was compiled ahead, so there is nothing to say.
     """
     shape = tuple(np.shape(batch["input_ids"])) if "input_ids" in batch else ()
     if shape in self._compiled or not self._writes:
       yield
       return
     self._compiled.add(shape)
+    if is_ready:
+      yield
+      return
     number = len(getattr(source, "lengths", ()))
     which = f" length {shape[-1]}" if shape else ""
     self._bar.set_postfix_str(f"compiling{which}" + (f" ({len(self._compiled)} of {number})" if number > 1 else ""))
