@@ -1,6 +1,5 @@
 """The programs of an update, one for each length of the batches: those to come are compiled while the first trains."""
 
-import functools
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -42,10 +41,10 @@ class Programs:
     state, metrics = self._update(state, teacher_params, batch)
     if not self._started:
       self._started = True
-      shapes = jax.tree.map(_shape, (state, teacher_params, dict(batch)))
+      own, theirs, rows = (jax.tree.map(_shape, tree) for tree in (state, teacher_params, dict(batch)))
       for length, step in self._source.first_steps().items():
         if length != _length(batch):
-          self._ahead[length] = self._thread.submit(functools.partial(self._compile, *shapes, step))
+          self._ahead[length] = self._thread.submit(self._compile, own, theirs, rows, step)
     return state, metrics
 
   def is_ready(self, batch: Batch) -> bool:
