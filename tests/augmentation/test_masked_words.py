@@ -1,7 +1,10 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 from small_mlm import CONFIG, VOCABULARY, make_masked, make_model, make_tokenizer, write_sentences
+from small_pieces import make_pieces
 from tokenizers import models
 
 from tinybert_jax.augmentation import masked_words
@@ -9,6 +12,7 @@ from tinybert_jax.augmentation.copies import Augmenter
 from tinybert_jax.augmentation.masked_words import MaskedWords
 from tinybert_jax.augmentation.words import find_words
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.encoder import MaskedLanguageModel, initialize
 
 
 def test_candidates_do_not_depend_on_batch_devices_or_company(monkeypatch):
@@ -121,3 +125,24 @@ def test_a_model_that_gives_no_numbers_is_told():
   params["bias"] = params["bias"].at[10].set(np.nan)
   with pytest.raises(InputError, match=r"gives no numbers \(NaN\) for 'fox dog'"):
     MaskedWords(model, params, make_tokenizer(), max_length=48)(find_words(make_tokenizer(), ["fox dog"]))
+
+
+@pytest.mark.parametrize("kind", ["roberta", "xlm-roberta"])
+def test_candidates_of_other_tokenizers_are_whole_words(kind):
+  """The logits are of random weights, so with so many candidates all words that may be chosen are."""
+  tokenizer = make_pieces(kind)
+  config = dataclasses.replace(CONFIG, vocab_size=len(tokenizer), type_vocab_size=1, pad_token_id=1)
+  model = MaskedLanguageModel(config)
+  params = initialize(model, jax.random.key(0), kernels="glorot")
+  masked = MaskedWords(model, params, tokenizer, number=1000, context="pair", max_length=48)
+  (found,) = find_words(tokenizer, ["a dog sees (bread)"])
+  row = masked._masked_row(found, found.words[0])
+  assert row["input_ids"][0] == 0 and row["input_ids"].count(2) == 3 and row["input_ids"][row["position"]] == 4
+  assert not any(row["token_type_ids"])
+  mark, vocabulary = ("Ġ", "▁")[kind == "xlm-roberta"], tokenizer.get_vocab()
+  words = {token[1:] for token in vocabulary if token[0] == mark and token[1:].isalpha()}
+  for number, candidates in masked([found])[0].items():
+    spelled = found.spelled(found.words[number])
+    is_marked = tokenizer.convert_ids_to_tokens(found.input_ids[found.words[number].first_token])[0] == mark
+    expected = {word for word in words if word.isascii() and (is_marked or word in vocabulary)} - {spelled}
+    assert {word for word in candidates if word.isascii()} == expected and len(expected) > 3

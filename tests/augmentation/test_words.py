@@ -1,6 +1,7 @@
 import pytest
 import transformers
 from small_mlm import make_tokenizer
+from small_pieces import make_pieces
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from tinybert_jax.augmentation.words import STOP_WORDS, as_candidates, find_words, match_case, script_of
@@ -86,3 +87,19 @@ def test_the_script_of_words_and_of_what_is_none(word, script):
 def test_candidates_are_words_of_the_words_script():
   assert as_candidates("made", [".", "?", "n't", "did", "20", "做", "Made", "did"]) == ("did",)
   assert as_candidates("做", ["did", "作", ".", "做"]) == ("作",)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "modernbert", "xlm-roberta"])
+def test_words_of_other_tokenizers_are_whole_and_without_the_space_before(kind):
+  tokenizer = make_pieces(kind)
+  text = "The quick foxes, (bread) café! dogs don't  see a1"
+  (found,) = find_words(tokenizer, [text])
+  unknown = kind == "xlm-roberta"  # which lacks the letters of some
+  words = [found.spelled(word) for word in found.words]
+  assert words == ["quick", "foxes", "bread", "café", "dogs", "see"] or unknown
+  assert "see" in words and set(words) <= {"quick", "foxes", "bread", "café", "dogs", "see"}
+  for word in found.words:
+    ids = found.input_ids[word.first_token : word.last_token + 1]
+    assert tokenizer.decode(ids).strip() == found.spelled(word)
+  see = found.words[words.index("see")]
+  assert see.is_one_piece and tokenizer.convert_ids_to_tokens(found.input_ids[see.first_token])[0] in "Ġ▁"

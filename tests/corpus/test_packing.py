@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import transformers
 from small_mlm import make_tokenizer, write_text
+from small_pieces import SENTENCES, make_pieces
 from tokenizers import Tokenizer, models
 
 from tinybert_jax.corpus import packing
@@ -118,6 +119,21 @@ def test_pairs_are_rows_of_bert():
     assert first > 2 and len(ids) - first > 1
     assert types == [0] * first + [1] * (len(ids) - first)
   assert packed.counts["tokens"] == sum(len(row) - 3 for row in packed.training["input_ids"].to_pylist())
+
+
+@pytest.mark.parametrize("kind", ["roberta", "modernbert", "xlm-roberta"])
+def test_rows_have_the_special_tokens_of_their_tokenizer(kind):
+  tokenizer = make_pieces(kind)
+  one, two = (tokenizer(*texts)["input_ids"] for texts in (("fox",), ("a", "dog")))
+  cls, sep = one[0], one[-1]
+  packed = pack_block(Block(0, [(text, 1) for text in SENTENCES[:4]], [], {}), make_rules(tokenizer, 16, "single", 0))
+  rows = packed.training["input_ids"].to_pylist()
+  assert all(len(row) <= 16 and (row[0], row[-1]) == (cls, sep) for row in rows)
+  text = tokenizer(SENTENCES[0], add_special_tokens=False)["input_ids"]
+  assert rows[0] == [cls, *text[:14], sep]
+  pairs = pack_block(Block(0, [(text, 1) for text in SENTENCES], [], {}), make_rules(tokenizer, 16, "pair", 0)).training
+  assert {row.count(sep) for row in pairs["input_ids"].to_pylist()} == {two.count(sep)}
+  assert max(map(len, pairs["input_ids"].to_pylist())) == 16 and not any(map(any, pairs["token_type_ids"].to_pylist()))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -3,6 +3,7 @@ import jax
 import numpy as np
 import pytest
 from small_mlm import CONFIG, VOCABULARY, make_model, make_tokenizer
+from small_pieces import SENTENCES, make_pieces
 from tokenizers import models
 
 from tinybert_jax.data.batches import BatchSource
@@ -109,6 +110,26 @@ def test_words_of_more_pieces_than_may_be_masked_are_passed_over():
     assert (ids == short).all() and (positions > 9).all() and (np.bincount(r) == 2).all()
   alone = datasets.Dataset.from_dict({"input_ids": [[2, word, piece, piece, 3]] * 16})
   assert not make_source(alone, lengths=(8,), whole_words=True)[0]["masked_weight"].any()
+
+
+@pytest.mark.parametrize("kind", ["roberta", "xlm-roberta"])
+def test_whole_words_are_those_of_the_tokenizer(kind):
+  tokenizer = make_pieces(kind)
+  rows = datasets.Dataset.from_dict({"input_ids": tokenizer(SENTENCES[:4])["input_ids"]})
+  source = BatchSource(rows, batch_size=4, lengths=(48,), epochs=8, shuffle=False, pad_id=1)
+  masked = MaskedBatches(source, tokenizer, share=0.4, whole_words=True)
+  encodings, of_several = tokenizer(SENTENCES[:4]).encodings, 0
+  for step in range(len(masked)):
+    r, positions, _ = chosen(masked[step])
+    for row in range(4):
+      number = masked[step]["attention_mask"][row].sum()
+      encoding = encodings[[e.ids for e in encodings].index(source[step]["input_ids"][row][:number].tolist())]
+      words = encoding.word_ids
+      at = set(positions[r == row].tolist())
+      whole = {i for i, word in enumerate(words) if word is not None and word in {words[j] for j in at}}
+      assert at == whole and at
+      of_several += len(at) > len({words[i] for i in at})
+  assert of_several
 
 
 @pytest.mark.parametrize("body", [False, True])

@@ -3,7 +3,6 @@
 import collections
 import functools
 import itertools
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_args
 
@@ -19,8 +18,10 @@ from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
 from tinybert_jax.models import products
 from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, apply_head, rounded_once
-from tinybert_jax.models.tokenizer_type import Tokenizer, tokens_by_id
+from tinybert_jax.models.token_layout import find_layout
+from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.models.tokenizers import check_fits
+from tinybert_jax.models.word_pieces import WordPieces
 from tinybert_jax.training import steps
 
 Done = Callable[[float], None]
@@ -39,10 +40,11 @@ _UNDER_WAY = 16  # batches on the device or on the way there; more would cost me
 class MaskedWords:
   """The most probable words of a masked language model for words of one piece, each masked in its sentence.
 
-  Candidates are words of the word's script, and not the word itself; pieces that continue a word (`##…`), special
-  tokens, numbers and punctuation are none. Candidates do not depend on
-  the batch that a sentence is in: where two are so near at the end of the list that rounding decides, the sentence is
-  computed again in a program whose shape its own length decides, and which treats all rows alike.
+  Candidates are words of the word's script, and not the word itself; pieces that continue a word, special tokens,
+  numbers and punctuation are none. Where a tokenizer marks words after a space (`Ġcat`, `▁cat`), candidates for a word
+  after a space have that mark, and others do not. Candidates do not depend on the batch that a sentence is in: where
+  two are so near at the end of the list that rounding decides, the sentence is computed again in a program whose shape
+  its own length decides, and which treats all rows alike.
   """
 
   def __init__(
@@ -89,11 +91,12 @@ class MaskedWords:
     self.number = min(number, model.config.vocab_size - 1)
     self.context, self.max_length = context, max_length
     self._lengths = [*(length for length in _LENGTHS if length < max_length), max_length]
-    self._tokens = [unicodedata.normalize("NFC", token or "") for token in tokens_by_id(tokenizer)]
-    special = set(tokenizer.all_special_ids)
-    self._script_V = np.zeros(model.config.vocab_size, np.int32)  # 0 for what is no word
-    self._script_V[: len(self._tokens)] = [
-      0 if i in special else _script_number(token) for i, token in enumerate(self._tokens)
+    self._pad_id = model.config.pad_token_id
+    self._layout, pieces = find_layout(tokenizer), WordPieces(tokenizer)
+    self._tokens, self._is_marked = pieces.words, pieces.is_marked
+    self._kind_V = np.zeros(model.config.vocab_size, np.int32)  # 0 for what is no word, else its script and mark
+    self._kind_V[: len(self._tokens)] = [
+      self._kind(word, marked) for word, marked in zip(self._tokens, self._is_marked, strict=True)
     ]
     frozen = rounded_once(model, params)
     devices = jax.local_devices()
@@ -101,12 +104,12 @@ class MaskedWords:
     self._batch_size = -(-batch_size // len(devices)) * len(devices)
     if len(devices) == 1:
       self._place = jax.device_put
-      self._params = self._params_on_one = jax.device_put((frozen, self._script_V))
+      self._params = self._params_on_one = jax.device_put((frozen, self._kind_V))
     else:
       mesh = steps.data_mesh(devices)
       self._place = functools.partial(jax.device_put, device=steps.batch_sharding(mesh))
-      self._params = jax.device_put((frozen, self._script_V), steps.replicated(mesh))
-      self._params_on_one = jax.device_put((frozen, self._script_V), devices[0])
+      self._params = jax.device_put((frozen, self._kind_V), steps.replicated(mesh))
+      self._params_on_one = jax.device_put((frozen, self._kind_V), devices[0])
 
   def __call__(self, texts: Sequence[Text], done: Done = lambda share: None) -> list[dict[int, tuple[str, ...]]]:
     """Returns the candidates of each text's words of one piece, by the number of the word, the most probable first.
@@ -138,7 +141,7 @@ class MaskedWords:
       rows = [self._masked_row(texts[t], texts[t].words[w]) for t, w in part]
       longest = len(rows[0]["input_ids"])
       length = next(length for length in self._lengths if length >= longest)
-      batch = self._place(_batch(rows, length, self._batch_size))
+      batch = self._place(_batch(rows, length, self._batch_size, self._pad_id))
       under_way.append((part, rows, _most_probable(self.model, self.number + 1, *self._params, batch)))
       if len(under_way) == _UNDER_WAY:
         finish(*under_way.popleft())
@@ -156,7 +159,8 @@ class MaskedWords:
   @property
   def _room(self) -> int:
     """The tokens of a sentence that the model reads."""
-    return self.max_length - 2 if self.context == "masked" else (self.max_length - 3) // 2
+    texts = 1 if self.context == "masked" else 2
+    return (self.max_length - self._layout.special_tokens(texts)) // texts
 
   def _masked_row(self, text: Text, word: Word) -> dict:
     """Returns the tokens that the model reads for a word of a text."""
@@ -165,18 +169,18 @@ class MaskedWords:
     plain = text.input_ids[start : start + room]
     ids = list(plain)
     ids[masked - start] = tokenizer.mask_token_id
-    ids = [tokenizer.cls_token_id, *ids, tokenizer.sep_token_id]
-    segments = [0] * len(ids)
-    if self.context == "pair":
-      ids += [*plain, tokenizer.sep_token_id]
-      segments += [1] * (len(plain) + 1)
+    ids, segments = self._layout.row(ids, plain if self.context == "pair" else None)
     return {
       "input_ids": ids,
-      "token_type_ids": segments,
-      "position": 1 + masked - start,
+      "token_type_ids": segments if self.model.config.type_vocab_size > 1 else [0] * len(ids),
+      "position": len(self._layout.before) + masked - start,
       "own": text.input_ids[masked],
-      "script": _script_number(text.spelled(word)),
+      "kind": self._kind(text.spelled(word), self._is_marked[text.input_ids[masked]]),
     }
+
+  def _kind(self, word: str, is_marked: bool | np.bool) -> int:
+    script = script_of(word)
+    return 0 if script is None else 1 + SCRIPTS.index(script) + len(SCRIPTS) * bool(is_marked)
 
   def _again(
     self, near_ties: Sequence[tuple[tuple[int, int], dict]]
@@ -191,7 +195,7 @@ class MaskedWords:
       group = list(of_length)
       for start in range(0, len(group), _AGAIN_SIZE):
         places, rows = zip(*group[start : start + _AGAIN_SIZE], strict=True)
-        batch = _batch(rows, length, _AGAIN_SIZE)
+        batch = _batch(rows, length, _AGAIN_SIZE, self._pad_id)
         outputs = jax.device_get(_most_probable(self.model, self.number + 1, *self._params_on_one, batch))
         yield from zip(places, *outputs, strict=False)
 
@@ -202,15 +206,11 @@ class MaskedWords:
     return as_candidates(text.spelled(word), words)
 
 
-def _script_number(word: str) -> int:
-  script = script_of(word)
-  return 0 if script is None else 1 + SCRIPTS.index(script)
-
-
-def _batch(rows: Sequence[dict], length: int, batch_size: int) -> dict[str, np.ndarray]:
-  """Returns rows as a padded batch, with each one's `position` of the masked token, its `own` id, and its `script`."""
-  batch = pad_batch({name: [row[name] for row in rows] for name in ("input_ids", "token_type_ids")}, length, batch_size)
-  for name in ("position", "own", "script"):
+def _batch(rows: Sequence[dict], length: int, batch_size: int, pad_id: int) -> dict[str, np.ndarray]:
+  """Returns rows as a padded batch, with each one's `position` of the masked token, its `own` id, and its `kind`."""
+  tokens = {name: [row[name] for row in rows] for name in ("input_ids", "token_type_ids")}
+  batch = pad_batch(tokens, length, batch_size, pad_id)
+  for name in ("position", "own", "kind"):
     batch[name] = np.zeros(batch_size, np.int32)
     batch[name][: len(rows)] = [row[name] for row in rows]
   return batch
@@ -218,11 +218,11 @@ def _batch(rows: Sequence[dict], length: int, batch_size: int) -> dict[str, np.n
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _most_probable(
-  model: MaskedLanguageModel, number: int, params: Params, script_V: Int[Array, " V"], batch: Batch
+  model: MaskedLanguageModel, number: int, params: Params, kind_V: Int[Array, " V"], batch: Batch
 ) -> tuple[Float[Array, "B K"], Int[Array, "B K"]]:
-  """Returns the highest logits at each row's position among the tokens of its script but its own, and their ids."""
+  """Returns the highest logits at each row's position among the tokens of its kind but its own, and their ids."""
   with jax.default_matmul_precision("highest"):  # less would make near ties of many more candidates
     logits_BxV = apply_head(model, params, batch, positions=batch["position"][:, None])[:, 0]
-  may_be = (script_V == batch["script"][:, None]) & (jnp.arange(script_V.size) != batch["own"][:, None])
+  may_be = (kind_V == batch["kind"][:, None]) & (jnp.arange(kind_V.size) != batch["own"][:, None])
   logits_BxK, ids_BxK = jax.lax.top_k(jnp.where(may_be, logits_BxV, -jnp.inf), number)
   return logits_BxK, ids_BxK

@@ -142,7 +142,7 @@ def tokenize_parts(
   Args:
     directory: of the Parquet files.
     path: the file of tokens.
-    tokenizer: the teacher's and student's.
+    tokenizer: of the model that reads them.
     max_length: tokens that a row is cut to.
     made_from: JSON values that tell what the texts were made from.
   """
@@ -229,7 +229,7 @@ def _tokenize(tokenizer: Tokenizer, table: pa.Table, max_length: int) -> pa.Tabl
   pair = table["pair"].to_pylist() if "pair" in table.column_names else None
   encoded = tokenizer(table["text"].to_pylist(), pair, truncation=True, max_length=max_length, verbose=False)
   columns = {"input_ids": pa.array(encoded["input_ids"], pa.list_(pa.int32()))}
-  if pair is not None:
+  if pair is not None and "token_type_ids" in encoded:
     columns["token_type_ids"] = pa.array(encoded["token_type_ids"], pa.list_(pa.int8()))
   if "label" in table.column_names:
     columns["labels"] = table["label"].combine_chunks()

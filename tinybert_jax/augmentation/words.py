@@ -6,10 +6,11 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from tokenizers import pre_tokenizers
+from tokenizers import Encoding, pre_tokenizers
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import Tokenizer, wrong_text
+from tinybert_jax.models.word_pieces import WordPieces, without_spaces
 
 # English words that carry grammar more than meaning, with the parts that tokenizers leave of "don't" and its like.
 STOP_WORDS = frozenset(
@@ -39,6 +40,7 @@ _ONE_SCRIPT = {
   "letters": re.compile(f"[^{_IDEOGRAPHS}{_KATAKANA}{_HIRAGANA}{_HANGUL}]+"),
 }
 _PART = re.compile(f"[{_IDEOGRAPHS}]|[^{_IDEOGRAPHS}]+")
+_RUN = re.compile(f"[{_IDEOGRAPHS}]+|[^{_IDEOGRAPHS}]+")
 
 
 class Word(NamedTuple):
@@ -82,7 +84,8 @@ def find_words(tokenizer: Tokenizer | None, texts: Sequence[str]) -> list[Text]:
   These are the words that the tokenizer splits texts into, less stop words, words with other characters than letters,
   words that touch a letter or digit, and words that the tokenizer does not know. In Chinese and Japanese each ideograph
   is a word, as BERT's tokenizers have it, and so is a run of katakana; hiragana stays. Korean words stand between
-  spaces.
+  spaces. Byte-level BPE and SentencePiece split into other units: their words are those of BERT's tokenizers whose ends
+  are ends of tokens, and of ideographs whole tokens.
 
   Args:
     tokenizer: None splits into words as BERT's tokenizers do, and gives no tokens.
@@ -101,16 +104,44 @@ def find_words(tokenizer: Tokenizer | None, texts: Sequence[str]) -> list[Text]:
       _choose_words(text, [], [part for _, span in split(text) for part in _parts(text, *span)]) for text in texts
     ]
   encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)
+  words_of = _split_words if WordPieces(tokenizer).continuing else _aligned_words
   found = []
   for text, ids, encoding in zip(texts, encoded["input_ids"], encoded.encodings, strict=True):
-    words = []
-    for _, pieces in itertools.groupby(range(len(ids)), encoding.word_ids.__getitem__):
-      first, *rest = pieces
-      last = rest[-1] if rest else first
-      if tokenizer.unk_token_id not in ids[first : last + 1]:
-        words.append(Word(encoding.offsets[first][0], encoding.offsets[last][1], first, last))
+    words = [
+      word
+      for word in words_of(text, encoding)
+      if tokenizer.unk_token_id not in ids[word.first_token : word.last_token + 1]
+    ]
     found.append(_choose_words(text, ids, words))
   return found
+
+
+def _split_words(text: str, encoding: Encoding) -> Iterator[Word]:
+  """Yields the words that WordPiece cuts into pieces."""
+  for _, pieces in itertools.groupby(range(len(encoding.ids)), encoding.word_ids.__getitem__):
+    first, *rest = pieces
+    last = rest[-1] if rest else first
+    yield Word(encoding.offsets[first][0], encoding.offsets[last][1], first, last)
+
+
+def _aligned_words(text: str, encoding: Encoding) -> Iterator[Word]:
+  """Yields the words of other tokenizers, which may join words to spaces or punctuation: see `find_words`."""
+  offsets = without_spaces(text, encoding.offsets)
+  first_at: dict[int, int] = {}
+  for token, (start, _) in enumerate(offsets):
+    first_at.setdefault(start, token)
+  last_at = {end: token for token, (start, end) in enumerate(offsets) if start < end}
+  for _, (start, end) in pre_tokenizers.BertPreTokenizer().pre_tokenize_str(text):
+    for part in _RUN.finditer(text, start, end):
+      if _ONE_SCRIPT["ideographs"].fullmatch(part.group()):
+        within = (span for span in offsets if part.start() <= span[0] < span[1] <= part.end())
+        spans = list(dict.fromkeys(within))
+      else:
+        spans = [part.span()]
+      for span in spans:
+        first, last = first_at.get(span[0]), last_at.get(span[1])
+        if first is not None and last is not None and first <= last:
+          yield Word(*span, first, last)
 
 
 def _parts(text: str, start: int, end: int) -> Iterator[Word]:

@@ -101,8 +101,10 @@ def check_together(options: Options) -> None:
 
 def load_student(options: Options, teacher: Pretrained, tokenizer: Tokenizer) -> Pretrained:
   """Returns the student to begin with, an encoder without labels."""
+  own = students.own_tokenizer(options.student, tokenizer)
+  students.check_same_tokens(options.student, own, tokenizer, "general distillation needs a student of the same tokens")
   config, params = students.load_student(
-    options.student, options.student_layers, options.student_dropout, teacher.config, tokenizer, options.seed
+    options.student, options.student_layers, options.student_dropout, teacher.config, own, options.seed
   )
   # Of Glorot's scale, without which narrow students learn slowly; see `model.initialize`.
   return Pretrained(config, params or initialize(Encoder(config), jax.random.key(options.seed), kernels="glorot"), ())

@@ -1,20 +1,34 @@
 """`tinybert-jax glue`, `python -m experiments.glue`: a GLUE task from a pretrained BERT to a distilled student."""
 
+import dataclasses
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
 import jax
 
 from tinybert_jax.cli import command_line
+from tinybert_jax.cli.glue_models import load_student, load_teacher, student_tokenizer
 from tinybert_jax.cli.glue_options import PRETRAINED, Options
 from tinybert_jax.data import fingerprint
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import count_parameters
 from tinybert_jax.models.pretrained import Pretrained, load_tokenizer
-from tinybert_jax.pipeline import augment, evaluation, glue_rows, leaderboard, report, stages, students, task, teachers
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.models.tokenizers import in_words
+from tinybert_jax.pipeline import (
+  augment,
+  evaluation,
+  glue_rows,
+  leaderboard,
+  report,
+  segments,
+  stages,
+  students,
+  task,
+)
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.pipeline.targets import Targets
 from tinybert_jax.pipeline.task_run import Recipes, TaskRun
@@ -26,6 +40,13 @@ from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import say
 
 SWEEP = tuple(itertools.product((16, 32), (1e-5, 2e-5, 3e-5)))  # batch sizes and rates that the paper chooses from
+
+
+class Runs(NamedTuple):
+  """A task as the student reads it, and as the teacher does: the same object where their tokens are the same."""
+
+  student: TaskRun
+  teacher: TaskRun
 
 
 def main(options: Options) -> None:
@@ -81,11 +102,12 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
   made_now = only_augments or "teacher" in options.stages
   finished = None if made_now else stages.load(folder / "teacher", row.name, precision.choose(options.dtype).dtype)
   tokenizer = load_tokenizer(folder / "teacher" if finished else options.teacher or options.pretrained)
+  own = student_tokenizer(options, folder, tokenizer)
   max_length = options.max_length or row.max_length
   data = glue_rows.load(
     row,
     options.data,
-    tokenizer,
+    own or tokenizer,
     max_length=max_length,
     max_train_examples=options.max_train_examples,
     seed=options.seed,
@@ -94,46 +116,38 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
   run = TaskRun(
     row.as_task(),
     data.rows,
-    tokenizer,
+    own or tokenizer,
     max_length,
     folder,
     options.seed,
     dtype=precision.choose(options.dtype).dtype,
     origin=glue_rows.origin(row, options.teacher or options.pretrained, students.begins_with(options.student)),
   )
-  announce(run, data)
+  announce(run, data, tokenizer)
   if only_augments:
     with only_run(folder, process=jax.process_index()):
       with_augmented(options, row, run)
     return {}
-  teacher = finished.pretrained() if finished else load_teacher(options, row, run)
+  teacher = finished.pretrained() if finished else load_teacher(options, row, run, tokenizer)
   students.check_length("the teacher", teacher.config, max_length)
   say(
     f"{'':13} teacher {count_parameters(teacher.params):,} parameters; on {hosts.describe()}, "
     f"{precision.choose(options.dtype)}"
   )
-  student, layers = None, LayerMap()
-  if {"intermediate", "labels"} & set(options.stages):
-    # A student that does not go with the teacher is refused before anything trains.
-    config, params = students.load_student(
-      options.student, options.student_layers, options.student_dropout, teacher.config, tokenizer, options.seed
-    )
-    student = teachers.with_new_classifier(config, params, run.task, options.seed)
-    layers = students.match_layers(options.student, options.layer_map, student.config, teacher.config, max_length)
-    size = count_parameters(student.params)
-    shape = students.in_words(options.student, student.config)
-    say(f"{'':13} student {shape}, {size:,} parameters; its layers learn from the teacher's {layers}")
+  student, layers = load_student(options, run, teacher.config, own)
+  reads = teacher.config
+  if own is not None:
+    reads = student.config if student else stages.load(folder / "prediction", row.name).model.config
+  elif student is not None and "pair" in data.rows.texts.column_names:
+    segments.check_alike({"the teacher": teacher.config, "the student": student.config})
+  data = glue_rows.as_read(data, reads)
+  run = dataclasses.replace(run, rows=data.rows)
+  teaching = run
+  if own is not None:
+    rows = glue_rows.tokenized(data.rows.texts, data.dev_texts, tokenizer, max_length)
+    teaching = run.read_by(segments.task_rows(rows, teacher.config), tokenizer, max_length)
   with only_run(folder, process=jax.process_index()):
-    return run_stages(options, row, run, data, teacher, finished, student, layers)
-
-
-def load_teacher(options: Options, row: GlueTask, run: TaskRun) -> Pretrained:
-  """Returns the teacher to begin with: `--teacher` with its classes in the data's order, or `--pretrained`."""
-  if not options.teacher:
-    return teachers.with_pretrained(options.pretrained, run.task, run.tokenizer, options.seed)
-  return teachers.load_finished(
-    options.teacher, run.task, run.tokenizer, labels=options.teacher_labels, written=row.written
-  )
+    return run_stages(options, row, Runs(run, teaching), data, teacher, finished, student, layers)
 
 
 def recipes(options: Options, row: GlueTask) -> Recipes:
@@ -160,7 +174,7 @@ def recipes(options: Options, row: GlueTask) -> Recipes:
 def run_stages(
   options: Options,
   row: GlueTask,
-  run: TaskRun,
+  runs: Runs,
   data: glue_rows.GlueRows,
   teacher: Pretrained,
   finished: stages.Finished | None,
@@ -172,26 +186,31 @@ def run_stages(
   Args:
     options: of the run.
     row: the task's row of GLUE's table.
-    run: the task's.
-    data: its rows.
+    runs: the task's.
+    data: its rows, as the student reads them.
     teacher: to begin with.
     finished: the stage of the teacher, where it is not made now.
     student: to begin with, where a stage trains one from the start.
     layers: the teacher's that the student's learn from.
   """
+  run, teaching = runs
   name, both = f"GLUE's {row.name}", "distilled in both stages of TinyBERT (arXiv:1909.10351)"
+  alone = "distilled from the teacher's predictions as in TinyBERT (arXiv:1909.10351)"
   distilled, how = with_augmented(options, row, run), recipes(options, row)
+  taught = distilled
+  if teaching is not run:
+    taught = teaching if distilled is run else augment.with_augmented(teaching, f"teacher_{augment.STAGE}_tokens")
   if not finished:
     about = f"A teacher for {row.name}, from {Path(options.teacher or options.pretrained).name}."
-    finished = task.make_teacher(run, teacher, None if options.teacher else how.teacher, about)
+    finished = task.make_teacher(teaching, teacher, None if options.teacher else how.teacher, about)
   if "intermediate" in options.stages and student is not None:
     about = f"A student for {name} after intermediate distillation; its classifier is not trained yet."
     task.make_intermediate(distilled, finished, student, layers, how.intermediate, about)
   if "prediction" in options.stages:
-    before = run.finished("intermediate")
-    if before.record["inputs"].get("teacher") != finished.fingerprint:
+    before = student if teaching is not run and student else run.finished("intermediate")
+    if isinstance(before, stages.Finished) and before.record["inputs"].get("teacher") != finished.fingerprint:
       say(f"{'':13} note: the student's intermediate stage learned from another teacher than {run.folder / 'teacher'}")
-    targets, about = Targets(distilled, [finished]), f"A student for {name}, {both}."
+    targets, about = Targets(taught, [finished]), f"A student for {name}, {both if teaching is run else alone}."
     task.make_prediction(distilled, targets, before, how.prediction, about, temperature=how.temperature)
   if "labels" in options.stages and student is not None:
     task.make_labels(run, student, how.labels, f"A student for {name} trained on its labels alone.")
@@ -201,13 +220,14 @@ def run_stages(
   made = run.finished("prediction")
   if made.record["inputs"]["teacher"] != finished.fingerprint:
     say(f"{'':13} note: the student learned from another teacher than {run.folder / 'teacher'}")
-  models = evaluation.Models([finished], made, labels_alone(run), fresh=student)
+  models = evaluation.Models([finished], made, labels_alone(runs), fresh=student)
   metrics = evaluation.evaluate(
     distilled,
     models,
     run.rows.dev,
-    data.dev_texts,
+    data.dev_texts[row.dev_splits[0]],
     evaluation.About(command_line.command(), command_line.as_json(options), row_counts(options, run, distilled, data)),
+    teacher_splits=None if teaching is run else teaching.rows.dev,
     inputs={"test_rows": {split.file: fingerprint.of_rows(split.rows) for split in data.test}},
     also={run.folder / split.file: leaderboard.writer(split, made) for split in data.test},
   )
@@ -233,12 +253,13 @@ def row_counts(options: Options, run: TaskRun, distilled: TaskRun, data: glue_ro
   }
 
 
-def labels_alone(run: TaskRun) -> dict[str, stages.Finished]:
+def labels_alone(runs: Runs) -> dict[str, stages.Finished]:
   """Returns the stage labels, to compare with, where it is there and began as the distilled student did."""
+  run, first = runs.student, "intermediate" if runs.teacher is runs.student else "prediction"
   if not stages.holds_anything(run.folder / "labels"):
     return {}
   finished = run.finished("labels")
-  made_from, distilled = (stage["inputs"] for stage in (finished.record, run.finished("intermediate").record))
+  made_from, distilled = (stage["inputs"] for stage in (finished.record, run.finished(first).record))
   if (made_from["student"], made_from["training_rows"]) == (distilled["student"], run.rows.of_labelled):
     return {"labels alone": finished}
   say(f"{'':13} note: {run.folder / 'labels'} is left out: of another student or other training rows")
@@ -269,11 +290,15 @@ def augmentation_source(options: Options) -> augment.Source:
   return augment.load_with_default(chosen, is_pretrained, without)
 
 
-def announce(run: TaskRun, data: glue_rows.GlueRows) -> None:
+def announce(run: TaskRun, data: glue_rows.GlueRows, tokenizer: Tokenizer) -> None:
   """Prints what the run works on, and where it writes."""
   say(
     f"\n{run.task.name:13} {len(run.rows.labelled or ()):,} training rows, cut to {run.max_length} tokens; "
     f"writes {run.folder}"
   )
+  if run.tokenizer is tokenizer:
+    say(f"{'':13} tokens by {in_words(tokenizer)}, for teacher and student")
+  else:
+    say(f"{'':13} tokens by {in_words(tokenizer)} for the teacher, by {in_words(run.tokenizer)} for the student")
   for split, number in data.skipped.items():
     say(f"{'':13} {number:,} incomplete rows of {split} are left out")

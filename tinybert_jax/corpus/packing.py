@@ -16,6 +16,7 @@ from jaxtyping import Integer
 
 from tinybert_jax.corpus.documents import cut_text
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.token_layout import Layout, find_layout
 from tinybert_jax.models.tokenizer_type import Tokenizer
 
 SHORT = 0.1  # BERT's share of documents whose sequences are short
@@ -29,7 +30,7 @@ class Rules(NamedTuple):
 
   Attributes:
     tokenizer: as JSON.
-    cls, sep: the special tokens.
+    layout: the special tokens around texts.
     dtype: of tokens, "uint16" where it holds the vocabulary.
     max_length: tokens in a sequence.
     segments: "single" or "pair".
@@ -37,8 +38,7 @@ class Rules(NamedTuple):
   """
 
   tokenizer: str
-  cls: int
-  sep: int
+  layout: Layout
   dtype: str
   max_length: int
   segments: Literal["single", "pair"]
@@ -85,8 +85,7 @@ class Tokens(NamedTuple):
 
 def make_rules(tokenizer: Tokenizer, max_length: int, segments: Literal["single", "pair"], seed: int) -> Rules:
   """Returns the rules for a tokenizer; InputError where it cannot make such sequences."""
-  if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
-    raise InputError("the tokenizer has no [CLS] or no [SEP] token, as BERT's has")
+  layout = find_layout(tokenizer)
   if max_length < 8:
     raise InputError(f"sequences of {max_length} tokens: at least 8 are needed")
   if segments not in ("single", "pair"):
@@ -94,8 +93,7 @@ def make_rules(tokenizer: Tokenizer, max_length: int, segments: Literal["single"
   largest = max(tokenizer.get_vocab().values())
   return Rules(
     tokenizer=tokenizer.backend_tokenizer.to_str(),
-    cls=tokenizer.cls_token_id,
-    sep=tokenizer.sep_token_id,
+    layout=layout,
     dtype="uint16" if largest < 1 << 16 else "int32",
     max_length=max_length,
     segments=segments,
@@ -111,9 +109,12 @@ def pack_block(block: Block, rules: Rules) -> Packed:
   return Packed(training, held_out, dict(counts))
 
 
-def single_segments(tokens: Tokens, copies: Sequence[int], max_length: int) -> list[Ranges]:
-  """Returns sequences of all tokens of each document, in order; a document's last one is shorter."""
-  room, sequences = max_length - 2, list[Ranges]()
+def single_segments(tokens: Tokens, copies: Sequence[int], max_length: int, special: int = 2) -> list[Ranges]:
+  """Returns sequences of all tokens of each document, in order; a document's last one is shorter.
+
+  `special` tokens of each are not the document's.
+  """
+  room, sequences = max_length - special, list[Ranges]()
   for number, times in enumerate(copies):
     first, end = (tokens.segments[segment] for segment in tokens.documents[number : number + 2])
     sequences += [((start, min(start + room, end)),) for start in range(first, end, room)] * times
@@ -121,18 +122,19 @@ def single_segments(tokens: Tokens, copies: Sequence[int], max_length: int) -> l
 
 
 def segment_pairs(
-  tokens: Tokens, copies: Sequence[int], max_length: int, rng: np.random.Generator
+  tokens: Tokens, copies: Sequence[int], max_length: int, rng: np.random.Generator, special: int = 3
 ) -> tuple[list[Ranges], int]:
   """Returns BERT's pairs of segments, and how many tokens of the documents truncation took away.
 
   Segments of a document are collected up to the maximum, or in a tenth of the documents up to a length drawn from 2 to
   that. A is a random number of the first of them; B is what follows, or in half of the cases, and where nothing does,
-  begins at a random segment of the other documents, and what was not used is collected again.
+  begins at a random segment of the other documents, and what was not used is collected again. `special` tokens of a
+  sequence are not the documents'.
   """
   sequences, dropped = [], 0
   for number, times in enumerate(copies):
     for _ in range(times):
-      for pair, lost in _document_pairs(tokens, number, max_length - 3, rng):
+      for pair, lost in _document_pairs(tokens, number, max_length - special, rng):
         sequences.append(pair)
         dropped += lost
   return sequences, dropped
@@ -172,13 +174,15 @@ def _pack(
   """Returns the sequences of documents and their copies, and adds to the counts."""
   pairs, copies = rules.segments == "pair", [number for _, number in documents]
   tokens = tokenize_documents(_load(rules.tokenizer), [text for text, _ in documents], pairs, rules.dtype)
+  special = rules.layout.special_tokens(2 if pairs else 1)
   if pairs:
     # BERT's lines are sentences; of whole paragraphs, truncation would take up to two fifths away.
-    tokens = cut_segments(tokens, -(-(rules.max_length - 3) // 4))
-    sequences, dropped = segment_pairs(tokens, copies, rules.max_length, np.random.default_rng((rules.seed, *key)))
+    tokens = cut_segments(tokens, -(-(rules.max_length - special) // 4))
+    rng = np.random.default_rng((rules.seed, *key))
+    sequences, dropped = segment_pairs(tokens, copies, rules.max_length, rng, special)
     counts["dropped_tokens"] += dropped
   else:
-    sequences = single_segments(tokens, copies, rules.max_length)
+    sequences = single_segments(tokens, copies, rules.max_length, special)
   borders = [tokens.segments[segment] for segment in tokens.documents]
   empty = sum(start == end for start, end in itertools.pairwise(borders))  # nothing but control characters, say
   counts["empty_documents"] += empty
@@ -274,20 +278,20 @@ def _load(tokenizer: str) -> tokenizers.Tokenizer:
 
 
 def _to_table(ids: Integer[np.ndarray, " tokens"], sequences: list[Ranges], rules: Rules) -> pa.Table:
-  """Returns the rows [CLS] A [SEP], or [CLS] A [SEP] B [SEP] with the types of their tokens."""
-  lengths = [1 + sum(end - start + 1 for start, end in ranges) for ranges in sequences]
-  offsets = np.cumsum([0, *lengths])
-  values = np.full(offsets[-1], rules.sep, rules.dtype)
-  types = np.zeros(offsets[-1], np.int8)
-  for at, ranges in zip(offsets.tolist(), sequences, strict=False):
-    values[at] = rules.cls
-    at += 1
-    for segment, (start, end) in enumerate(ranges):
-      values[at : at + end - start] = ids[start:end]
-      types[at : at + end - start + 1] = segment
-      at += end - start + 1
-  offsets = pa.array(offsets, pa.int32())
-  columns = {"input_ids": pa.ListArray.from_arrays(offsets, pa.array(values))}
+  """Returns the rows, such as [CLS] A [SEP], or [CLS] A [SEP] B [SEP] with the types of their tokens."""
+  layout = rules.layout
+  before, between, after = (np.asarray(part, rules.dtype) for part in layout[:3])
+  offsets, values, types = [0], [np.empty(0, rules.dtype)], [np.empty(0, np.int8)]
+  for (start, end), *second in sequences:
+    row = [before, ids[start:end], *(part for more in second for part in (between, ids[slice(*more)])), after]
+    length = sum(map(len, row))
+    values += row
+    offsets.append(offsets[-1] + length)
+    if second:
+      first = len(before) + end - start + len(between)
+      types += [np.zeros(first, np.int8), np.full(length - first, layout.second_segment, np.int8)]
+  starts = pa.array(offsets, pa.int32())
+  columns = {"input_ids": pa.ListArray.from_arrays(starts, pa.array(np.concatenate(values)))}
   if rules.segments == "pair":
-    columns["token_type_ids"] = pa.ListArray.from_arrays(offsets, pa.array(types))
+    columns["token_type_ids"] = pa.ListArray.from_arrays(starts, pa.array(np.concatenate(types)))
   return pa.table(columns)

@@ -268,7 +268,7 @@ def _tokenize(
 ) -> datasets.Dataset:
   encoded = tokenizer(text, pair, truncation=True, max_length=max_length, verbose=False)
   columns = {"input_ids": encoded["input_ids"], **others}
-  if pair is not None:  # a single text is segment 0 throughout, the model's default
+  if pair is not None and "token_type_ids" in encoded:  # a single text is segment 0 throughout, the model's default
     columns["token_type_ids"] = encoded["token_type_ids"]
   return datasets.Dataset.from_dict(columns)
 

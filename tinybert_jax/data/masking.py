@@ -9,6 +9,7 @@ from tinybert_jax.choices import MASKED
 from tinybert_jax.data.batches import BatchSource, NumpyBatch, read_ahead
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import Tokenizer, tokens_by_id
+from tinybert_jax.models.word_pieces import WordPieces
 
 
 class MaskedBatches:
@@ -32,8 +33,9 @@ class MaskedBatches:
     source: of batches of tokens.
     tokenizer: whose tokens these are.
     share: of the tokens that are chosen.
-    whole_words: choose all pieces of a word (`##…`) or none; words are taken in random order, and those that would
-      exceed the number are passed over, as in BERT's own program. A row of longer words alone has none chosen.
+    whole_words: choose all pieces of a word or none; words are those of the tokenizer. They are taken in random
+      order, and those that would exceed the number are passed over, as in BERT's own program. A row of longer words
+      alone has none chosen.
     """
     self.source, self.share, self.whole_words = source, share, whole_words
     if tokenizer.mask_token_id is None:
@@ -41,7 +43,7 @@ class MaskedBatches:
     if not 0 < share < 1:
       raise InputError(f"share {share}: the tokens that are masked must be a share above 0 and below 1")
     tokens = tokens_by_id(tokenizer)
-    self._continues = np.array([token is not None and token.startswith("##") for token in tokens])
+    self._pieces = WordPieces(tokenizer)
     self._special = np.zeros(len(tokens), bool)
     self._special[tokenizer.all_special_ids] = True
     self._ordinary = np.flatnonzero(~self._special & np.array([token is not None for token in tokens]))
@@ -98,7 +100,7 @@ class MaskedBatches:
     number = self._number(len(positions))
     if not self.whole_words:
       return np.sort(rng.permutation(positions)[:number])
-    word_of = np.cumsum(~self._continues[ids[positions]])
+    word_of = self._pieces.word_numbers(ids[positions])
     chosen = np.zeros(0, positions.dtype)
     for word in rng.permutation(np.unique(word_of)):
       pieces = positions[word_of == word]

@@ -181,7 +181,7 @@ def save_pretrained(
     _save_safetensors(tensors, new / "model.safetensors")
     if tokenizer is not None:
       tokenizer.save_pretrained(new)
-      write_settings(new, config.max_position_embeddings)
+      write_settings(new, config.max_position_embeddings, config.type_vocab_size)
     if not readme.is_file() or is_own_card(readme.read_text(encoding="utf-8", errors="replace")):
       count = sum(tensor.size for tensor in tensors.values())
       text = model_card(config, ARCHITECTURES[model_class], count, description, card)

@@ -25,9 +25,19 @@ FILES = (
   "added_tokens.json",
   "special_tokens_map.json",
   "spiece.model",
+  "sentencepiece.bpe.model",
+)
+# Any of these sets is a whole tokenizer.
+_WHOLE = (
+  ("tokenizer.json",),
+  ("vocab.txt",),
+  ("vocab.json", "merges.txt"),
+  ("spiece.model",),
+  ("sentencepiece.bpe.model",),
 )
 # Letters with and without case and accents, punctuation, CJK, and a character that hardly any vocabulary has.
 _WORDS = 50  # of the vocabulary that a tokenizer is tried on
+_ALL_KINDS = "The Café, naïvely: 中文 COSTS €3.50…"
 _PROBES = ("The quick Café, don't!", "日本語のテキスト です。", "a\u2603b \U0001f9ff", "")
 
 
@@ -43,7 +53,7 @@ def load_tokenizer(name: str | os.PathLike) -> Tokenizer:
       though the vocabulary has words in capitals.
   """
   directory = local_directory(name)
-  if not any((directory / file).is_file() for file in ("tokenizer.json", "vocab.txt")):
+  if not has_tokenizer(directory):
     raise InputError(f"{directory}: no tokenizer.json and no vocab.txt; put the model's tokenizer files there")
   for file in FILES:
     if (directory / file).is_file():
@@ -57,10 +67,26 @@ def load_tokenizer(name: str | os.PathLike) -> Tokenizer:
   _check_special_tokens(directory, tokenizer)
   _check_words(directory, tokenizer)
   _check_case(directory, tokenizer)
-  _check_segments(directory, tokenizer, hf.get("type_vocab_size", 2))
+  # Configurations of BERT may leave the number of segments out; other kinds that name none have none.
+  _check_segments(directory, tokenizer, hf.get("type_vocab_size", 2 if hf.get("model_type", "bert") == "bert" else 0))
   if isinstance(hf.get("vocab_size"), int):
     check_fits(directory, tokenizer, hf["vocab_size"])
   return tokenizer
+
+
+def has_tokenizer(directory: Path) -> bool:
+  """Whether a model directory has a tokenizer of its own."""
+  return any(all((directory / file).is_file() for file in files) for files in _WHOLE)
+
+
+def in_words(tokenizer: Tokenizer) -> str:
+  """Returns what kind of tokenizer it is and how many tokens it has, such as "WordPiece of 30,522 tokens"."""
+  return f"{type(tokenizer.backend_tokenizer.model).__name__} of {len(tokenizer.get_vocab()):,} tokens"
+
+
+def read_alike(one: Tokenizer, other: Tokenizer) -> bool:
+  """Whether two tokenizers read every text as the same tokens, as far as a vocabulary and a text of all kinds tell."""
+  return one.get_vocab() == other.get_vocab() and one(_ALL_KINDS)["input_ids"] == other(_ALL_KINDS)["input_ids"]
 
 
 def check_fits(name: str | os.PathLike, tokenizer: Tokenizer, vocab_size: int) -> None:
@@ -243,10 +269,11 @@ def _check_case(directory: Path, tokenizer: Tokenizer) -> None:
   raise InputError(f'{sentence}; put {{"do_lower_case": false}} into tokenizer_config.json, or true if it is meant')
 
 
-def write_settings(directory: Path, longest: int) -> None:
+def write_settings(directory: Path, longest: int, segments: int = 2) -> None:
   """Completes a saved tokenizer's settings: the model's longest input, and the inputs that it needs.
 
-  With them `truncation=True` cuts texts that the model is too short for, and pairs keep their segments.
+  With them `truncation=True` cuts texts that the model is too short for, and pairs keep their segments. Models of fewer
+  than two `segments` are given none.
   """
   path = directory / "tokenizer_config.json"
   if not path.is_file():
@@ -255,5 +282,5 @@ def write_settings(directory: Path, longest: int) -> None:
   length = settings.get("model_max_length")
   if not isinstance(length, int | float) or length > longest:
     settings["model_max_length"] = longest
-  settings["model_input_names"] = INPUT_NAMES
+  settings["model_input_names"] = [name for name in INPUT_NAMES if segments > 1 or name != "token_type_ids"]
   path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

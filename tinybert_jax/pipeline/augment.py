@@ -191,8 +191,8 @@ def make_for_run(run: TaskRun, copies: int, source: Source) -> None:
   _build(run.folder / STAGE, run.task.name, plan, source)
 
 
-def with_augmented(run: TaskRun) -> TaskRun:
-  """Returns the run whose transfer rows are those of its stage `augmented`.
+def with_augmented(run: TaskRun, tokens: str = f"{STAGE}_tokens") -> TaskRun:
+  """Returns the run whose transfer rows are those of its stage `augmented`, in a file named `tokens`.
 
   Raises:
     InputError: that stage is not there, or was made from other texts.
@@ -202,9 +202,11 @@ def with_augmented(run: TaskRun) -> TaskRun:
   if record["inputs"]["training_rows"] != fingerprint.of_rows(run.rows.texts):
     raise InputError(f"{folder}: made from other training rows than these; run that stage again (--stages augmented …)")
   say(f"{'':13} {record['rows']:,} rows, {record['source_rows']:,} before augmentation")
-  path, made_from = run.folder / f"{STAGE}_tokens.arrow", read_json(folder / stages.RECORD)
+  own = run.rows.transfer.column_names  # a model without segments has none in its rows
+  path, made_from = run.folder / f"{tokens}.arrow", read_json(folder / stages.RECORD)
   made_from.pop("seconds", None)  # says nothing of what the rows are
   rows = augmented.tokenize_parts(folder, path, run.tokenizer, max_length=run.max_length, made_from=made_from)
+  rows = rows.remove_columns([name for name in ("token_type_ids",) if name in rows.column_names and name not in own])
   return dataclasses.replace(run, rows=dataclasses.replace(run.rows, transfer=rows))
 
 

@@ -37,12 +37,14 @@ class Batches(NamedTuple):
     transfer: batches in a pass of distillation.
     points: runs of prediction distillation, of which a sweep keeps the best.
     labels_alone: whether another student trains on the labels alone, for as many steps.
+    layers: whether there is intermediate distillation.
   """
 
   labelled: int
   transfer: int
   points: int = 1
   labels_alone: bool = False
+  layers: bool = True
 
 
 def measure(teacher: SequenceClassifier | None, student: SequenceClassifier, batch_size: int, length: int) -> Speed:
@@ -65,7 +67,7 @@ def fit_passes(
   most: Passes,
   given: tuple[int | None, int | None, int | None] = (None, None, None),
 ) -> Passes:
-  """Returns passes that take about `minutes`, at most those of `most`, and at least one of each.
+  """Returns passes that take about `minutes`, at most those of `most`, and at least one of each that there is.
 
   Args:
     speed: of the models.
@@ -81,8 +83,11 @@ def fit_passes(
     teacher = given[0] or _fitting(0.5 * seconds, of_teacher, most.teacher)
     seconds -= teacher * of_teacher
   # What the prediction stage does not need is the intermediate stage's.
-  left = seconds - (given[1] * of_intermediate if given[1] else 0.5 * seconds)
+  half = 0.5 * seconds if batches.layers else 0.0
+  left = seconds - (given[1] * of_intermediate if given[1] else half)
   prediction = given[2] or _fitting(left, of_prediction, most.prediction)
+  if not batches.layers:
+    return Passes(teacher, 0, prediction)
   intermediate = given[1] or _fitting(seconds - prediction * of_prediction, of_intermediate, most.intermediate)
   return Passes(teacher, intermediate, prediction)
 
@@ -98,7 +103,7 @@ def _seconds_of_pass(speed: Speed, batches: Batches) -> tuple[float, float, floa
   student = _TRAINING * speed.student
   return (
     batches.labelled * _TRAINING * speed.teacher,
-    batches.transfer * (speed.teacher + (1 + batches.labels_alone) * student),
+    batches.layers * batches.transfer * (speed.teacher + (1 + batches.labels_alone) * student),
     batches.transfer * (batches.points + batches.labels_alone) * student,
   )
 

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import datasets
 import jax
 
 from tinybert_jax.data.tables import AS_FOUND, Reading
 from tinybert_jax.models.encoder import SequenceClassifier
+from tinybert_jax.models.tokenizers import in_words
 from tinybert_jax.pipeline import augment, evaluation, own_data, stages, students, task
 from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.distil_models import Prepared, prepare
@@ -82,13 +84,13 @@ def run(settings: Settings, *, command: str = "", options: Mapping[str, Any] | N
 
 
 def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About) -> dict[str, Any]:
-  data = prepared.data
-  rows, test = own_data.tokenized(data, prepared.tokenizer, prepared.max_length, prepared.student.config)
+  data, read = prepared.data, prepared.read
+  rows, test = own_data.tokenized(data, read.tokenizer, read.length.tokens, prepared.student.config)
   run = TaskRun(
     data.task,
     rows,
-    prepared.tokenizer,
-    prepared.max_length,
+    read.tokenizer,
+    read.length.tokens,
     settings.out,
     settings.seed,
     evaluations=_EVALUATIONS,
@@ -96,10 +98,12 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
     dtype=prepared.dtype,
     origin=_origin(settings),
   )
+  teaching, teaching_test = _teaching(prepared, run, test)
   distilled = _augmented(settings.augmentation, run)
   recipes = choose_recipes(settings.training, _learners(settings, prepared), distilled.rows, settings.out)
-  made = _teachers(settings, prepared, run, recipes)
-  _distil(settings, prepared, distilled, recipes, made)
+  made = _teachers(settings, prepared, teaching, recipes)
+  read_by_teachers = distilled if teaching is run else _read_augmented(settings.augmentation, teaching)
+  _distil(settings, prepared, distilled, read_by_teachers, recipes, made)
   if "labels" in settings.stages:
     about_labels = f"A student for the task {run.task.name} trained on its labels alone."
     task.make_labels(run, prepared.student, recipes.labels, about_labels)
@@ -108,20 +112,40 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
   student = run.finished("prediction")
   others = {"labels alone": run.finished("labels")} if "labels" in settings.stages else {}
   if settings.threshold == "tuned":
-    made, student = [tuned(run, one) for one in made], tuned(run, student)
+    made, student = [tuned(teaching, one) for one in made], tuned(run, student)
     others = {name: tuned(run, one) for name, one in others.items()}
   models = evaluation.Models(made, student, others, settings.teachers.teacher_weights, prepared.student)
-  splits = {"dev": rows.dev["dev"]} if test is None else {"test": test}
+  splits, teacher_splits = _measured(run, test), _measured(teaching, teaching_test)
   texts: Any = data.dev if data.test is None else data.test
   about = dataclasses.replace(about, data=_counts(prepared, run, distilled))
-  return evaluation.evaluate(distilled, models, splits, texts, about)
+  return evaluation.evaluate(
+    distilled, models, splits, texts, about, teacher_splits=None if teaching is run else teacher_splits
+  )
+
+
+def _teaching(
+  prepared: Prepared, run: TaskRun, test: datasets.Dataset | None
+) -> tuple[TaskRun, datasets.Dataset | None]:
+  """Returns the run and its test rows as the teachers read them, whose tokens may be others than the student's."""
+  if prepared.shares_tokens or not prepared.teachers:
+    return run, test
+  tokenizer, length = prepared.taught.tokenizer, prepared.taught.length.tokens
+  rows, test = own_data.tokenized(prepared.data, tokenizer, length, prepared.teachers[0].config)
+  return run.read_by(rows, tokenizer, length), test
+
+
+def _measured(run: TaskRun, test: datasets.Dataset | None) -> dict[str, datasets.Dataset]:
+  """Returns the rows that models are measured on, by the name of their split."""
+  return {"dev": run.rows.dev["dev"]} if test is None else {"test": test}
 
 
 def _learners(settings: Settings, prepared: Prepared) -> Learners:
   trains_teacher = not settings.teachers.teacher and bool(prepared.teachers)
   teacher = SequenceClassifier(prepared.teachers[0].config, prepared.dtype) if prepared.teachers else None
   student = SequenceClassifier(prepared.student.config, prepared.dtype)
-  return Learners(teacher, trains_teacher, student, prepared.has_weights, "labels" in settings.stages)
+  return Learners(
+    teacher, trains_teacher, student, prepared.has_weights, "labels" in settings.stages, prepared.shares_tokens
+  )
 
 
 def _augmented(options: AugmentOptions, run: TaskRun) -> TaskRun:
@@ -131,6 +155,11 @@ def _augmented(options: AugmentOptions, run: TaskRun) -> TaskRun:
   chosen = augment.Settings(mlm=options.mlm, glove=options.glove, context=options.context, dtype=run.dtype)
   augment.make_for_run(run, options.copies, augment.load_with_default(chosen, False, "leave out --augment"))
   return augment.with_augmented(run)
+
+
+def _read_augmented(options: AugmentOptions, teaching: TaskRun) -> TaskRun:
+  """Returns the same of a teacher that reads other tokens than the student."""
+  return augment.with_augmented(teaching, f"teacher_{augment.STAGE}_tokens") if options.augment else teaching
 
 
 def _teachers(settings: Settings, prepared: Prepared, run: TaskRun, recipes: Recipes) -> list[Finished]:
@@ -148,8 +177,15 @@ def _teachers(settings: Settings, prepared: Prepared, run: TaskRun, recipes: Rec
   return made
 
 
-def _distil(settings: Settings, prepared: Prepared, run: TaskRun, recipes: Recipes, made: Sequence[Finished]) -> None:
-  """Makes the student by the stages of distillation that the settings name."""
+def _distil(
+  settings: Settings,
+  prepared: Prepared,
+  run: TaskRun,
+  teaching: TaskRun,
+  recipes: Recipes,
+  made: Sequence[Finished],
+) -> None:
+  """Makes the student by the stages of distillation that the settings name; the teachers read `teaching`."""
   data, name = prepared.data, f"the task {run.task.name}"
   if made and "intermediate" in settings.stages:
     if len(made) > 1:
@@ -159,11 +195,11 @@ def _distil(settings: Settings, prepared: Prepared, run: TaskRun, recipes: Recip
   if "prediction" in settings.stages:
     targets: Targets | GivenTargets
     if data.targets is None:
-      targets = Targets(run, made, settings.teachers.teacher_weights)
+      targets = Targets(teaching, made, settings.teachers.teacher_weights)
     else:
       targets = GivenTargets(data.targets, {} if data.dev_targets is None else {"dev": data.dev_targets})
     about = f"A student for {name}, distilled in the stages of TinyBERT (arXiv:1909.10351)."
-    start = run.finished("intermediate") if made else prepared.student
+    start = run.finished("intermediate") if made and prepared.shares_tokens else prepared.student
     task.make_prediction(run, targets, start, recipes.prediction, about, temperature=recipes.temperature)
 
 
@@ -179,6 +215,10 @@ def _origin(settings: Settings) -> Origin:
   )
 
 
+def _tokenizers(prepared: Prepared) -> dict[str, str]:
+  return {name: in_words(side.tokenizer) for name, side in (("teacher", prepared.taught), ("student", prepared.read))}
+
+
 def _counts(prepared: Prepared, run: TaskRun, distilled: TaskRun) -> dict[str, Any]:
   """Returns the numbers of rows, and notes on them, for the report."""
   data = prepared.data
@@ -190,6 +230,7 @@ def _counts(prepared: Prepared, run: TaskRun, distilled: TaskRun) -> dict[str, A
     "augmented": len(distilled.rows.transfer) - len(run.rows.transfer),
     "dev": len(data.dev),
     "test": 0 if data.test is None else len(data.test),
-    "share_cut": prepared.share_cut,
+    "share_cut": prepared.read.length.share_cut,
+    **({} if prepared.shares_tokens or not prepared.teachers else {"tokenizers": _tokenizers(prepared)}),
     "notes": list(data.notes),
   }

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Encoder, count_parameters
 from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained, load_tokenizer
 from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.models.tokenizers import in_words
 from tinybert_jax.pipeline import own_data, segments, students, teachers
 from tinybert_jax.pipeline.distil_settings import Settings
 from tinybert_jax.pipeline.own_data import Length, OwnData
@@ -21,15 +23,21 @@ from tinybert_jax.training.hosts import say
 from tinybert_jax.training.precision import choose
 
 
+class Tokens(NamedTuple):
+  """What a model reads: its tokenizer, and the length that texts are cut to."""
+
+  tokenizer: Tokenizer
+  length: Length
+
+
 @dataclasses.dataclass(frozen=True)
 class Prepared:
   """What a run works with.
 
   Attributes:
     data: before it is tokens.
-    tokenizer: of teacher and student.
-    max_length: of a row, in tokens.
-    share_cut: of the texts that are longer.
+    read: what the student reads.
+    taught: what the teachers read; the same object where that is what the student reads.
     teachers: one or several; none where targets came with the data.
     student: to begin with.
     layers: the teacher's that the student's learn from.
@@ -38,14 +46,18 @@ class Prepared:
   """
 
   data: OwnData
-  tokenizer: Tokenizer
-  max_length: int
-  share_cut: float
+  read: Tokens
+  taught: Tokens
   teachers: list[Pretrained]
   student: Pretrained
   layers: tuple[int, ...]
   has_weights: bool
   dtype: np.dtype
+
+  @property
+  def shares_tokens(self) -> bool:
+    """Whether teachers and student read the same tokens."""
+    return self.read is self.taught
 
 
 def prepare(settings: Settings) -> Prepared:
@@ -58,34 +70,46 @@ def prepare(settings: Settings) -> Prepared:
   if source is None:
     raise InputError("--target-columns need a tokenizer: give --student, a model directory, or --pretrained")
   tokenizer = load_tokenizer(source)
+  own = students.own_tokenizer(shape.student, tokenizer)
   models = _teachers(settings, given, data.task, tokenizer)
+  if models and "intermediate" in settings.stages:
+    students.check_same_tokens(str(shape.student), own, tokenizer, f"leave that stage out ({_without(settings)})")
   like = models[0].config if models else load_pretrained(source, Encoder).config
   for name, model in zip(options.teacher, models, strict=False):
     _check_same_tokens(name, model, tokenizer)
   check_fits(source, tokenizer, like.vocab_size)
-  chosen_length = own_data.choose_length(data, tokenizer, like.max_position_embeddings, settings.max_length)
-  length = chosen_length.tokens
+  taught = Tokens(tokenizer, own_data.choose_length(data, tokenizer, like.max_position_embeddings, settings.max_length))
+  length = taught.length.tokens
   for name, model in zip(options.teacher or ["the teacher"], models, strict=False):
     students.check_length(name, model.config, length)
-  _say_data(data, chosen_length)
-  chosen = choose_student(shape, like, tokenizer, length, out=settings.out, seed=settings.seed, dtype=products.dtype)
-  students.check_length("the student", chosen.config, length)
-  if "pair" in data.transfer.column_names:
+  _say_data(data)
+  chosen = choose_student(shape, like, own, length, out=settings.out, seed=settings.seed, dtype=products.dtype)
+  read = taught
+  if own is not None:
+    positions = chosen.config.max_position_embeddings
+    read = Tokens(own, own_data.choose_length(data, own, positions, settings.max_length))
+  students.check_length("the student", chosen.config, read.length.tokens)
+  _say_tokens(read, taught if models else read)
+  if "pair" in data.transfer.column_names and read is taught:
     shapes = dict(zip(options.teacher or ["the teacher"], (model.config for model in models), strict=False))
     segments.check_alike({**shapes, "the student": chosen.config})
   student = teachers.with_new_classifier(chosen.config, chosen.params, data.task, settings.seed)
   layers: tuple[int, ...] = ()
-  if models:
+  if models and read is taught:
     named = shape.student or "of that shape"
     layers = students.match_layers(named, shape.layer_map, student.config, like, length)
+  if models:
     sizes = ", ".join(f"{count_parameters(model.params):,}" for model in models)
     say(f"teacher  {', '.join(options.teacher or [str(options.pretrained)])}: {sizes} parameters")
   say(f"student  {chosen.reason}; {count_parameters(student.params):,} parameters")
   say(f"devices  {hosts.describe()}, {products}\nwrites   {settings.out}")
   has_weights = chosen.params is not None
-  return Prepared(
-    data, tokenizer, length, chosen_length.share_cut, models, student, layers, has_weights, products.dtype
-  )
+  return Prepared(data, read, taught, models, student, layers, has_weights, products.dtype)
+
+
+def _without(settings: Settings) -> str:
+  """Returns the options that leave intermediate distillation out."""
+  return " ".join(["--stages", *(stage for stage in settings.stages if stage != "intermediate")])
 
 
 def _name(settings: Settings) -> str:
@@ -124,7 +148,7 @@ def _check_same_tokens(name: str, model: Pretrained, tokenizer: Tokenizer) -> No
     raise InputError(f"--teacher {name}: its tokenizer is not the first teacher's; teachers together read one's tokens")
 
 
-def _say_data(data: OwnData, length: Length) -> None:
+def _say_data(data: OwnData) -> None:
   labelled = "no labels" if data.labelled is None else f"{len(data.labelled):,} labelled rows"
   tested = "" if data.test is None else f", {len(data.test):,} to test"
   kind = data.task.kind.replace("_", "-")
@@ -133,4 +157,11 @@ def _say_data(data: OwnData, length: Length) -> None:
   say(f"data     {labelled}, {len(data.transfer):,} rows to distil over, {len(data.dev):,} to choose by{tested}")
   for note in data.notes:
     say(f"         {note}")
-  say(f"length   {length.tokens} tokens, {length.share_cut:.1%} of the texts are longer and cut")
+
+
+def _say_tokens(read: Tokens, taught: Tokens) -> None:
+  """Prints which tokenizers read the texts, and what they cut."""
+  sides = {"teacher and student": read} if read is taught else {"the teacher": taught, "the student": read}
+  for who, (tokenizer, length) in sides.items():
+    say(f"tokens   {in_words(tokenizer)}, for {who}")
+    say(f"length   {length.tokens} tokens, {length.share_cut:.1%} of the texts are longer and cut")

@@ -51,6 +51,7 @@ def evaluate(
   texts: datasets.Dataset | Sequence[Mapping[str, Any]],
   about: About,
   *,
+  teacher_splits: Mapping[str, datasets.Dataset] | None = None,
   inputs: Mapping[str, Any] | None = None,
   also: Mapping[Path, Callable[[Path], None]] | None = None,
 ) -> dict[str, Any]:
@@ -64,6 +65,7 @@ def evaluate(
     splits: token rows, all with labels or none, by name; the first is shown in detail.
     texts: the rows of the first split before they were tokens, in the same order.
     about: the run.
+    teacher_splits: the same rows as the teachers read them, where their tokens are others.
     inputs: further JSON values on which the result depends.
     also: what writes further files, by their paths.
   """
@@ -71,6 +73,7 @@ def evaluate(
   limits = [model.model.config.max_position_embeddings for model in by_name.values()]
   made_from = {
     **{f"{split}_rows": fingerprint.of_rows(rows) for split, rows in splits.items()},
+    **{f"teacher_{split}_rows": fingerprint.of_rows(rows) for split, rows in (teacher_splits or {}).items()},
     **{name: finished.fingerprint for name, finished in by_name.items()},
     "cost_tokens": min(128, *limits),
     **precision.as_inputs(run.dtype),
@@ -80,8 +83,9 @@ def evaluate(
   if hosts.first_says(lambda: _is_measured([path, student_folder / "model.safetensors", *also], made_from)):
     return read_json(path)
   hosts.say(f"{'evaluate':13} teacher and student on {', '.join(splits)}, and their speed")
+  read = {name: teacher_splits if teacher_splits and models.is_teacher(name) else splits for name in by_name}
   logits = {
-    name: {split: predict(finished.model, finished.params, rows, name=name) for split, rows in splits.items()}
+    name: {split: predict(finished.model, finished.params, rows, name=name) for split, rows in read[name].items()}
     for name, finished in by_name.items()
   }
   metrics = measure(run.task, models, logits, splits, made_from["cost_tokens"])
@@ -114,7 +118,8 @@ def evaluate(
       description=f"{sentence} {metrics['summary']}".strip(),
       card=cards.of_student(run.folder, metrics, run.origin),
     )
-    shown = attention_maps(run.folder, models, splits[first], run.tokenizer)
+    # The maps of two models are of the same tokens.
+    shown = None if teacher_splits else attention_maps(run.folder, models, splits[first], run.tokenizer)
     for file, write_file in also.items():
       write_file(file)
     # Without a teacher there is nothing to stand beside.

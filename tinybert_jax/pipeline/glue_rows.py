@@ -1,5 +1,6 @@
 """A task's token rows."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,9 +8,11 @@ import datasets
 
 from tinybert_jax.data.batches import tokenize_rows
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline.augment import first_examples
 from tinybert_jax.pipeline.cards import Data, Origin
+from tinybert_jax.pipeline.segments import task_rows, with_segments
 from tinybert_jax.pipeline.task_run import TaskRows
 from tinybert_jax.tasks.glue import DIAGNOSTIC, GlueTask
 from tinybert_jax.tasks.glue_files import HUB, find_folder, load_rows
@@ -37,13 +40,13 @@ class GlueRows(NamedTuple):
 
   Attributes:
     rows: for training, and the dev splits.
-    dev_texts: of the first dev split, before they are tokens.
+    dev_texts: of the dev splits, before they are tokens.
     test: rows without labels.
     skipped: the number of incomplete rows that were left out, by split, where there were any.
   """
 
   rows: TaskRows
-  dev_texts: datasets.Dataset
+  dev_texts: dict[str, datasets.Dataset]
   test: list[TestSplit]
   skipped: dict[str, int]
 
@@ -77,7 +80,7 @@ def load(
   Args:
     task: from the table.
     directory: of the official files; None for the hub.
-    tokenizer: of teacher and student.
+    tokenizer: of the student, and of the teacher if it has no other.
     max_length: tokens that a row is cut to.
     max_train_examples: so many training rows, drawn by the seed; None for all.
     seed: of that.
@@ -99,11 +102,25 @@ def load(
     test.append(
       TestSplit(owner, owner.leaderboard_file(split), rows["index"][:], tokenize_rows(tokenizer, rows, max_length))
     )
-  train = tokenize_rows(tokenizer, texts, max_length)
-  dev = {split: tokenize_rows(tokenizer, splits[split].rows, max_length) for split in task.dev_splits}
+  dev_texts = {split: splits[split].rows for split in task.dev_splits}
   return GlueRows(
-    TaskRows(texts, labelled=train, transfer=train, dev=dev),
-    splits[task.dev_splits[0]].rows,
+    tokenized(texts, dev_texts, tokenizer, max_length),
+    dev_texts,
     test,
     skipped={split: loaded.skipped for split, loaded in splits.items() if loaded.skipped},
   )
+
+
+def as_read(data: GlueRows, config: EncoderConfig) -> GlueRows:
+  """Returns the rows as a model reads them, which may have no segments."""
+  test = [split._replace(rows=with_segments(split.rows, config)) for split in data.test]
+  return data._replace(rows=task_rows(data.rows, config), test=test)
+
+
+def tokenized(
+  texts: datasets.Dataset, dev_texts: Mapping[str, datasets.Dataset], tokenizer: Tokenizer, max_length: int
+) -> TaskRows:
+  """Returns the token rows of a task's texts; the student learns on those that have labels."""
+  train = tokenize_rows(tokenizer, texts, max_length)
+  dev = {split: tokenize_rows(tokenizer, rows, max_length) for split, rows in dev_texts.items()}
+  return TaskRows(texts, labelled=train, transfer=train, dev=dev)

@@ -41,6 +41,10 @@ class Models:
     names = ["teacher", *(f"teacher-{number}" for number in range(2, len(self.teachers) + 1))]
     return {**dict(zip(names, self.teachers, strict=False)), "student": self.student, **self.others}
 
+  def is_teacher(self, name: str) -> bool:
+    """Whether a name of `by_name` is that of a teacher."""
+    return name not in ("student", *self.others)
+
 
 def measure(
   task: Task,
@@ -122,7 +126,7 @@ def _joined(task: Task, by_split: Mapping[str, Mapping[str, Any]]) -> dict[str, 
 
 def teacher_logits(task: Task, models: Models, logits: Mapping[str, Logits], split: str) -> np.ndarray:
   """Returns what the teacher, or all teachers together, say of a split's rows."""
-  names = [name for name in models.by_name() if name.split("-")[0] == "teacher"]
+  names = [name for name in models.by_name() if models.is_teacher(name)]
   weights = tuple(models.weights) or (1.0,) * len(names)
   return task.combine_targets([logits[name][split] for name in names], weights)
 

@@ -19,6 +19,7 @@ from tinybert_jax.distillation import objectives
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, apply_head, rounded_once
 from tinybert_jax.models.model_card import ModelCard
+from tinybert_jax.models.token_layout import find_layout
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline import cards, stages
 from tinybert_jax.pipeline.cards import Origin
@@ -63,17 +64,18 @@ def read_rows(
   And the number of lines and ends of lines that are left out, because they have fewer than `SHORTEST` without. `notes`
   gets a sentence on what else is left out.
   """
-  rows, short = [], 0
+  rows, short, layout = [], 0, find_layout(tokenizer)
+  room = max_length - layout.special_tokens(1)
   lines = read_lines(paths, notes)
   for first in range(0, len(lines), _TOKENIZED_AT_ONCE):
     some = lines[first : first + _TOKENIZED_AT_ONCE]
     for ids in tokenizer(some, add_special_tokens=False, verbose=False)["input_ids"]:
-      for start in range(0, len(ids), max_length - 2):
-        part = ids[start : start + max_length - 2]
+      for start in range(0, len(ids), room):
+        part = ids[start : start + room]
         if len(part) < SHORTEST:
           short += 1
           continue
-        rows.append([tokenizer.cls_token_id, *part, tokenizer.sep_token_id])
+        rows.append(layout.row(part)[0])
   if not rows:
     raise InputError(f"{', '.join(map(str, paths))}: no text there (a line of at least {SHORTEST} tokens)")
   return datasets.Dataset.from_dict({"input_ids": rows}), short
@@ -166,7 +168,7 @@ def _fit(
       batch_size=recipe.batch_size,
       lengths=to_longest,
       shuffle=False,
-      pad_id=masks.tokenizer.pad_token_id,
+      pad_id=model.config.pad_token_id,
       process=jax.process_index(),
       processes=jax.process_count(),
     )
@@ -185,7 +187,7 @@ def _fit(
     texts.training,
     recipe,
     seed=seed,
-    pad_id=masks.tokenizer.pad_token_id,
+    pad_id=model.config.pad_token_id,
     lengths=lengths,
     as_source=mask,
     teacher_params=rounded_once(model, frozen),

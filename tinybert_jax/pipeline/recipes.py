@@ -31,6 +31,7 @@ class Learners:
     student: the module of the student.
     has_weights: whether the student begins with trained weights.
     labels_alone: whether another student trains on the labels alone, to compare with.
+    layers: whether the teacher's layers are distilled; not between models of other tokens.
   """
 
   teacher: SequenceClassifier | None
@@ -38,6 +39,7 @@ class Learners:
   student: SequenceClassifier
   has_weights: bool
   labels_alone: bool = False
+  layers: bool = True
 
 
 def choose_recipes(options: TrainingOptions, learners: Learners, rows: TaskRows, out: Path) -> Recipes:
@@ -88,7 +90,7 @@ def _passes(options: TrainingOptions, learners: Learners, rows: TaskRows, out: P
   given = (options.teacher_epochs, options.intermediate_epochs, options.prediction_epochs)
   teacher, intermediate, prediction = given
   if teacher and intermediate and prediction:
-    return Passes(teacher, intermediate, prediction)
+    return Passes(teacher, intermediate if learners.layers else 0, prediction)
   labelled = 0 if rows.labelled is None else math.ceil(len(rows.labelled) / options.teacher_batch_size)
   transfer = math.ceil(len(rows.transfer) / options.prediction_batch_size)
   # Few rows need more passes: some 200 steps for the teacher, some 1,000 for the student.
@@ -98,12 +100,13 @@ def _passes(options: TrainingOptions, learners: Learners, rows: TaskRows, out: P
     prediction=min(50, max(3 if learners.has_weights else 10, math.ceil(1000 / transfer))),
   )
   points = len(SWEEP_BATCHES) * len(SWEEP_RATES) if options.sweep else 1
-  batches = Batches(labelled if learners.trains_teacher else 0, transfer, points, learners.labels_alone)
+  taught = labelled if learners.trains_teacher else 0
+  batches = Batches(taught, transfer, points, learners.labels_alone, learners.layers)
   speed = _speed(learners, options.prediction_batch_size, rows, out)
   passes = budget.fit_passes(speed, options.minutes, batches, most, given)
   minutes = budget.minutes(speed, passes, batches)
   teaches = f"{passes.teacher} of the teacher, " if learners.trains_teacher else ""
-  layers = f"{passes.intermediate} of intermediate and " if learners.teacher else ""
+  layers = f"{passes.intermediate} of intermediate and " if learners.teacher and learners.layers else ""
   say(
     f"passes   {teaches}{layers}{passes.prediction} of prediction distillation: "
     f"{_about(minutes)} (--minutes {options.minutes:g}), compiling apart"

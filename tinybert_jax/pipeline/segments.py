@@ -6,6 +6,7 @@ import datasets
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.pipeline.task_run import TaskRows
 
 _COLUMN = "token_type_ids"
 
@@ -15,6 +16,13 @@ def with_segments(rows: datasets.Dataset, config: EncoderConfig) -> datasets.Dat
   if config.type_vocab_size > 1 or _COLUMN not in rows.column_names:
     return rows
   return rows.remove_columns(_COLUMN)
+
+
+def task_rows(rows: TaskRows, config: EncoderConfig) -> TaskRows:
+  """Returns the token rows of a task as the model reads them."""
+  labelled = None if rows.labelled is None else with_segments(rows.labelled, config)
+  transfer = labelled if rows.transfer is rows.labelled and labelled else with_segments(rows.transfer, config)
+  return TaskRows(rows.texts, labelled, transfer, {name: with_segments(dev, config) for name, dev in rows.dev.items()})
 
 
 def check_alike(models: Mapping[str, EncoderConfig]) -> None:

@@ -30,7 +30,7 @@ class Student(NamedTuple):
 def choose_student(
   options: StudentOptions,
   like: EncoderConfig,
-  tokenizer: Tokenizer,
+  own: Tokenizer | None,
   length: int,
   *,
   out: Path,
@@ -42,7 +42,7 @@ def choose_student(
   Args:
     options: of the run.
     like: the teacher's shape.
-    tokenizer: the teacher's.
+    own: the tokenizer of a student that reads other tokens than the teacher.
     length: of a row, in tokens.
     out: folder of the run, which keeps what timings decided.
     seed: of parameters that a student's file lacks.
@@ -50,7 +50,7 @@ def choose_student(
   """
   if options.student:
     config, params = students.load_student(
-      options.student, options.student_layers, options.student_dropout, like, tokenizer, seed
+      options.student, options.student_layers, options.student_dropout, like, own, seed
     )
     return Student(config, params, students.in_words(options.student, config))
   if options.student_width or options.student_layers:

@@ -7,8 +7,10 @@ from tinybert_jax.distillation.layer_map import LayerMap, layer_map
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import PRESETS, EncoderConfig, load_config
 from tinybert_jax.models.encoder import Encoder
-from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer, local_directory
+from tinybert_jax.models.pretrained import check_fits, load_pretrained, load_tokenizer, local_directory
 from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.models.tokenizers import has_tokenizer, read_alike
+from tinybert_jax.models.tokenizers import in_words as words_of
 
 
 def load_student(
@@ -16,7 +18,7 @@ def load_student(
   layers: int | None,
   dropout: float | None,
   teacher: EncoderConfig,
-  tokenizer: Tokenizer,
+  own: Tokenizer | None,
   seed: int,
 ) -> tuple[EncoderConfig, dict | None]:
   """Returns the student's shape and its encoder's parameters, None where `name` is a shape alone.
@@ -25,8 +27,8 @@ def load_student(
     name: preset, config.json, model directory or hub id.
     layers: of a preset, in place of its own number.
     dropout: in place of the student's own.
-    teacher: whose vocabulary it must have; a preset takes it.
-    tokenizer: the teacher's.
+    teacher: whose vocabulary a student without its own tokenizer must have; a preset takes it.
+    own: the student's own tokenizer, see `own_tokenizer`.
     seed: of parameters that a model lacks.
 
   Raises:
@@ -48,11 +50,12 @@ def load_student(
     raise InputError(f"--student {name}: no such preset ({', '.join(PRESETS)}), file or directory, and no hub id")
   else:
     config, params, _ = load_pretrained(name, Encoder, kernels="glorot", seed=seed)
-    _check_tokenizer(name, tokenizer)
-  if config.vocab_size != teacher.vocab_size:
+  if own is not None:
+    check_fits(name, own, config.vocab_size)
+  elif config.vocab_size != teacher.vocab_size:
     raise InputError(
       f"--student {name}: its vocabulary has {config.vocab_size} tokens, and the teacher's {teacher.vocab_size}; "
-      "a student reads its teacher's tokens"
+      "a student without a tokenizer of its own reads its teacher's tokens"
     )
   if dropout is not None:
     config = dataclasses.replace(config, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
@@ -62,6 +65,38 @@ def load_student(
 def begins_with(name: str | None) -> str | None:
   """Returns the name of a student that brings weights; None where it is a preset or a shape alone."""
   return None if name is None or name in PRESETS or Path(name).is_file() else name
+
+
+def own_tokenizer(name: str | None, tokenizer: Tokenizer) -> Tokenizer | None:
+  """Returns the tokenizer of a student that reads texts otherwise than its teacher; None where it reads them alike.
+
+  Args:
+    name: the student's; a preset, a config.json, and a directory without a tokenizer read the teacher's tokens.
+    tokenizer: the teacher's.
+  """
+  if begins_with(name) is None or name is None or ("/" not in name and not Path(name).exists()):
+    return None  # `load_student` says what a name is that is nothing
+  if not has_tokenizer(local_directory(name)):
+    return None
+  own = load_tokenizer(name)
+  return None if read_alike(own, tokenizer) else own
+
+
+def check_same_tokens(name: str, own: Tokenizer | None, tokenizer: Tokenizer, instead: str) -> None:
+  """Raises InputError where student and teacher read other tokens, and layers are to be compared.
+
+  Args:
+    name: the student's.
+    own: its tokenizer, None where that is the teacher's.
+    tokenizer: the teacher's.
+    instead: what to do, for the error.
+  """
+  if own is not None:
+    raise InputError(
+      f"--student {name}: its tokenizer ({words_of(own)}) is not the teacher's ({words_of(tokenizer)}), so "
+      "a text has other tokens for each, and intermediate distillation has no pairs of hidden states and attention "
+      f"scores to compare; {instead}"
+    )
 
 
 def in_words(name: str, config: EncoderConfig) -> str:
@@ -103,18 +138,4 @@ def check_length(name: str, config: EncoderConfig, max_length: int) -> None:
   if max_length > config.max_position_embeddings:
     raise InputError(
       f"--max-length {max_length}: {name} has positions for {config.max_position_embeddings} tokens only"
-    )
-
-
-def _check_tokenizer(name: str, tokenizer: Tokenizer) -> None:
-  """Raises InputError where the student's own tokenizer, if it has one, reads texts otherwise than the teacher's."""
-  directory = local_directory(name)
-  if not any((directory / file).is_file() for file in ("tokenizer.json", "vocab.txt")):
-    return
-  own = load_tokenizer(name)
-  probe = "The Café, naïvely: 中文 COSTS €3.50…"
-  if own.get_vocab() != tokenizer.get_vocab() or own(probe)["input_ids"] != tokenizer(probe)["input_ids"]:
-    raise InputError(
-      f"--student {name}: its tokenizer is not the teacher's (another vocabulary, or another treatment of case); "
-      "a student reads its teacher's tokens"
     )

@@ -21,7 +21,7 @@ class Targets:
 
   def __init__(self, run: TaskRun, teachers: Sequence[Finished], weights: Sequence[float] = ()):
     """Args:
-    run: the task.
+    run: the task, with rows of the teachers' tokens.
     teachers: one or more; their targets are combined as the task says.
     weights: of the teachers; by default equal.
     """
@@ -35,6 +35,11 @@ class Targets:
     if len(self._teachers) == 1:
       return self._teachers[0].fingerprint
     return fingerprint.of_text(f"{[teacher.fingerprint for teacher in self._teachers]} {self._weights}")
+
+  @property
+  def of_rows(self) -> str:
+    """The fingerprint of the token rows that the teachers read; the student's may be other tokens of the same texts."""
+    return self._run.rows.of_transfer
 
   def values(self) -> np.ndarray:
     """Returns the targets of the transfer rows, stored in the run's folder."""

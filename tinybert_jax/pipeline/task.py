@@ -18,7 +18,7 @@ from tinybert_jax.pipeline import stage_records
 from tinybert_jax.pipeline.scale import UNSCALED, scale_of
 from tinybert_jax.pipeline.stage_fit import AnyTargets, dev_scores, fit_stage, without_labels
 from tinybert_jax.pipeline.stages import Finished, Made
-from tinybert_jax.pipeline.targets import GivenTargets
+from tinybert_jax.pipeline.targets import GivenTargets, Targets
 from tinybert_jax.pipeline.task_run import TaskRun
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import say
@@ -137,6 +137,7 @@ def make_prediction(
     "recipes": [recipe.as_inputs() for recipe in recipes],
     "temperature": temperature,
     **_standardized(run),
+    **_other_tokens(run, targets),
   }
   before = (() if isinstance(targets, GivenTargets) else ("teacher",)) + (
     ("intermediate",) if isinstance(student, Finished) else ()
@@ -170,6 +171,12 @@ def _from_labels(
 
   inputs = {**inputs, **recipe.as_inputs(), **_standardized(run)}
   return run.stage(name, run.rows.of_labelled, inputs, make, about)
+
+
+def _other_tokens(run: TaskRun, targets: AnyTargets) -> dict[str, Any]:
+  """Returns the fingerprint of the teacher's rows, where they are other tokens than the student's."""
+  is_other = isinstance(targets, Targets) and targets.of_rows != run.rows.of_transfer
+  return {"teacher_rows": targets.of_rows} if is_other and isinstance(targets, Targets) else {}
 
 
 def _standardized(run: TaskRun) -> dict[str, Any]:

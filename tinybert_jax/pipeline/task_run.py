@@ -72,7 +72,7 @@ class TaskRun:
   Attributes:
     task: its kind, labels and metrics.
     rows: cut to `max_length` tokens.
-    tokenizer: of teacher and student.
+    tokenizer: of the models that read the rows.
     max_length: of a row.
     folder: of everything that the run writes.
     seed: random seed for initialisation, order of rows and dropout.
@@ -94,6 +94,10 @@ class TaskRun:
   standardizes: bool = False
   origin: Origin = dataclasses.field(default_factory=Origin)
   dtype: DTypeLike = jnp.float32
+
+  def read_by(self, rows: TaskRows, tokenizer: Tokenizer, max_length: int) -> "TaskRun":
+    """Returns the run as a model reads it that has another tokenizer: the same texts as other tokens."""
+    return dataclasses.replace(self, rows=rows, tokenizer=tokenizer, max_length=max_length)
 
   @functools.cached_property
   def saved_tokenizer(self) -> Tokenizer:

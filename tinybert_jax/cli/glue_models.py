@@ -1,0 +1,64 @@
+"""Teacher, student and tokenizers that the options of `glue` name."""
+
+from pathlib import Path
+
+from tinybert_jax.cli.glue_options import Options
+from tinybert_jax.distillation.layer_map import LayerMap
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.encoder import count_parameters
+from tinybert_jax.models.pretrained import Pretrained
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import stages, students, teachers
+from tinybert_jax.pipeline.task_run import TaskRun
+from tinybert_jax.tasks.glue import GlueTask
+from tinybert_jax.training.hosts import say
+
+
+def student_tokenizer(options: Options, folder: Path, tokenizer: Tokenizer) -> Tokenizer | None:
+  """Returns the tokenizer of a student that reads other tokens than its teacher; None where it reads the same.
+
+  Raises:
+    InputError: it reads other tokens, and its layers are to be distilled.
+  """
+  if {"intermediate", "prediction", "labels"} & set(options.stages):
+    own = students.own_tokenizer(options.student, tokenizer)
+  else:
+    made = folder / "prediction"
+    own = students.own_tokenizer(str(made), tokenizer) if stages.holds_anything(made) else None
+  if "intermediate" in options.stages:
+    without = " ".join(["--stages", *(stage for stage in options.stages if stage != "intermediate")])
+    students.check_same_tokens(options.student, own, tokenizer, f"leave that stage out ({without})")
+  return own
+
+
+def load_student(
+  options: Options, run: TaskRun, teacher: EncoderConfig, own: Tokenizer | None
+) -> tuple[Pretrained | None, LayerMap]:
+  """Returns the student to begin with and the teacher's layers that it learns from; None where no stage needs it.
+
+  One that does not go with the teacher is refused before anything trains.
+  """
+  needed = {"intermediate", "labels"} if own is None else {"prediction", "labels"}
+  if not needed & set(options.stages):
+    return None, LayerMap()
+  config, params = students.load_student(
+    options.student, options.student_layers, options.student_dropout, teacher, own, options.seed
+  )
+  student = teachers.with_new_classifier(config, params, run.task, options.seed)
+  shape, size = students.in_words(options.student, student.config), count_parameters(student.params)
+  if own is not None:
+    students.check_length("the student", student.config, run.max_length)
+    say(f"{'':13} student {shape}, {size:,} parameters; it learns from the teacher's predictions alone")
+    return student, LayerMap()
+  layers = students.match_layers(options.student, options.layer_map, student.config, teacher, run.max_length)
+  say(f"{'':13} student {shape}, {size:,} parameters; its layers learn from the teacher's {layers}")
+  return student, layers
+
+
+def load_teacher(options: Options, row: GlueTask, run: TaskRun, tokenizer: Tokenizer) -> Pretrained:
+  """Returns the teacher to begin with: `--teacher` with its classes in the data's order, or `--pretrained`."""
+  if not options.teacher:
+    return teachers.with_pretrained(options.pretrained, run.task, tokenizer, options.seed)
+  return teachers.load_finished(
+    options.teacher, run.task, tokenizer, labels=options.teacher_labels, written=row.written
+  )
