@@ -1,8 +1,8 @@
 """Loss functions of (student params, teacher params, batch, key), for the optimizer's step to differentiate.
 
-Each gives the terms of its loss by name, as weighted sums; the loss is the sum of the terms' means, each
-with the weight 1 as in the paper. `key` drives the student's dropout; None means no dropout. The teacher
-never has dropout, and no gradient is taken with respect to its parameters.
+Each gives the terms of its loss by name, as weighted sums; the loss is the sum of the terms' means. `key` drives the
+student's dropout; None means no dropout. The teacher never has dropout, and no gradient is taken with respect to its
+parameters.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,22 +14,19 @@ import optax
 from jaxtyping import Array
 
 from tinybert_jax.choices import AttentionForm
+from tinybert_jax.distillation.intermediate_terms import FUNCTIONS, Pair
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.distillation.losses import (
   Averaging,
   WeightedSum,
-  attention_loss,
   binary_prediction_loss,
-  embedding_loss,
-  hidden_loss,
   logit_loss,
   prediction_loss,
-  summed_attention_loss,
   weighted_sum,
 )
-from tinybert_jax.distillation.terms import INTERMEDIATE
+from tinybert_jax.distillation.term_choice import choose_terms
+from tinybert_jax.distillation.terms import INTERMEDIATE, TERMS, TermName
 from tinybert_jax.errors import InputError
-from tinybert_jax.models import products
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Batch, Classifier, MaskedLanguageModel, Model, apply, apply_head
 from tinybert_jax.settings import POSITIVE, SHARE, check_number
@@ -42,7 +39,7 @@ TargetLoss = Callable[[Array, Array, Batch], WeightedSum]  # of the student's lo
 
 
 def total_loss(terms: Terms) -> Array:
-  """Returns the loss: the sum of the terms' means (Equation 6 with all weights 1)."""
+  """Returns the loss: the sum of the terms' means (Equation 6; weights are in the terms already)."""
   return jnp.asarray(sum(term.mean() for term in terms.values()))
 
 
@@ -52,64 +49,83 @@ def intermediate_distillation(
   layers: LayerMap,
   *,
   terms: Sequence[str] = INTERMEDIATE,
+  term_weights: Mapping[TermName, float] | Sequence[str] = (),
+  relation_layer: int | None = None,
+  relation_heads: int | None = None,
   averaging: Averaging = "valid",
   attention: AttentionForm = "plain",
 ) -> LossFn:
-  """Returns the loss of Transformer-layer and embedding distillation (Equations 7, 8, 9).
+  """Returns the loss of Transformer-layer and embedding distillation (Equations 7, 8, 9), or of other terms.
 
   The student's parameters carry the projections besides the model's own, see `initialize_projections`.
-  The terms are `embedding`, and `hidden_m` and `attention_m` for each student layer m.
+  The terms are `embedding`, and `hidden_m` and `attention_m` for each student layer m; others by their names too.
 
   Args:
     student: the module to train.
     teacher: the module to learn from.
     layers: the teacher layer of each student layer, from `layer_map`.
-    terms: which of the three losses to use; the paper uses all.
-    averaging: see `losses`.
+    terms: names in `terms.TERMS`; the paper's are `INTERMEDIATE`.
+    term_weights: by the term's name; default 1. A term that is given has its weight in it, so that all add up to the
+      loss.
+    relation_layer: the teacher layer of the terms that compare queries, keys and values with those of the student's
+      last layer, see `term_choice.default_relation_layer`.
+    relation_heads: of the term `relations`, see `term_choice.default_relation_heads`.
+    averaging: see `losses`; "original" is of the paper's terms alone.
     attention: see `layers.AttentionForm`; fused has the averaging "valid" alone.
 
   Raises:
-    ValueError: unequal head counts or another mismatch; when the loss is traced.
+    InputError: terms, weights, a relation layer or heads that cannot be.
+    ValueError: a layer map that does not fit; unequal head counts or another mismatch when the loss is traced.
   """
   student_layers = tuple(range(1, len(layers) + 1))
   if len(layers) != student.config.num_hidden_layers:
     raise ValueError(f"layer map {layers} does not fit a student of {student.config.num_hidden_layers} layers")
-  if attention == "fused" and averaging != "valid":
-    raise ValueError(f"fused attention has no averaging {averaging!r}")
-  with_scores = "attention" in terms
+  choice = choose_terms(
+    student.config,
+    teacher.config,
+    terms=terms,
+    term_weights=term_weights,
+    relation_layer=relation_layer,
+    relation_heads=relation_heads,
+  )
+  if averaging == "original":
+    if attention == "fused":
+      raise ValueError(f"fused attention has no averaging {averaging!r}")
+    if others := [name for name in choice.terms if name not in INTERMEDIATE]:
+      raise ValueError(f"the terms {', '.join(others)} have no averaging {averaging!r}")
+  needs = {TERMS[name].needs for name in choice.terms}
 
   def loss(student_params: Params, teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
-    if attention == "fused" and with_scores:
+    if attention == "fused" and "attention" in choice.terms:
       _check_heads(student.config, teacher.config)
     form: dict[str, Any] = {} if attention == "plain" else {"attention": attention}
-    theirs = apply(teacher, teacher_params, batch, score_layers=layers if with_scores else (), **form)
-    theirs = jax.lax.stop_gradient(theirs)
-    if theirs.queries_and_keys:
-      form["compare_with"] = theirs.queries_and_keys
-    options = _dropout(key) | form
-    ours = apply(student, student_params, batch, score_layers=student_layers if with_scores else (), **options)
-    mask = batch.get("attention_mask", jnp.ones_like(batch["input_ids"]))
-    weight = batch.get("example_weight")
-    named = {}
-    if "embedding" in terms:
-      hidden, projection = _projected(student, ours.hidden_states[0], student_params, "embedding")
-      named["embedding"] = embedding_loss(
-        hidden, theirs.hidden_states[0], mask, weight, averaging=averaging, **projection
-      )
-    for m, n in zip(student_layers, layers, strict=True):
-      if "hidden" in terms:
-        hidden, projection = _projected(student, ours.hidden_states[m], student_params, "hidden")
-        named[f"hidden_{m}"] = hidden_loss(
-          hidden, theirs.hidden_states[n], mask, weight, averaging=averaging, **projection
-        )
-      if with_scores and attention == "fused":
-        heads = student.config.num_attention_heads
-        named[f"attention_{m}"] = summed_attention_loss(ours.score_errors[m - 1], heads, mask, weight)
-      elif with_scores:
-        named[f"attention_{m}"] = attention_loss(
-          ours.attention_scores[m - 1], theirs.attention_scores[m - 1], mask, weight, averaging=averaging
-        )
-    return named
+    ours, theirs = (
+      {"score_layers": several if "scores" in needs else ()} | ({"qkv_layers": (one,)} if "qkv" in needs else {})
+      for several, one in ((student_layers, student_layers[-1]), (layers, choice.relation_layer))
+    )
+    taught = jax.lax.stop_gradient(apply(teacher, teacher_params, batch, **theirs, **form))
+    if taught.queries_and_keys:
+      form["compare_with"] = taught.queries_and_keys
+    learned = apply(student, student_params, batch, **ours, **_dropout(key), **form)
+    pair = Pair(
+      student,
+      teacher,
+      student_params,
+      learned,
+      taught,
+      layers,
+      batch.get("attention_mask", jnp.ones_like(batch["input_ids"])),
+      batch.get("example_weight"),
+      averaging,
+      choice.relation_heads,
+    )
+    parts = [(name, part, value) for name in choice.terms for part, value in FUNCTIONS[name](pair).items()]
+    # Layer by layer: in this order they are added up.
+    parts.sort(key=lambda one: one[1] if isinstance(one[1], int) else 0)
+    return {
+      name if part is None else f"{name}_{part}": _weighted(value, choice.term_weights.get(name, 1.0))
+      for name, part, value in parts
+    }
 
   return loss
 
@@ -233,6 +249,10 @@ def _check_heads(student: EncoderConfig, teacher: EncoderConfig) -> None:
     raise ValueError(f"attention scores need equal head counts: the student has {heads[0]}, the teacher {heads[1]}")
 
 
+def _weighted(term: WeightedSum, weight: float) -> WeightedSum:
+  return term if weight == 1 else term._replace(total=weight * term.total)
+
+
 def _label_loss(config: EncoderConfig) -> LabelLoss:
   if config.kind != "multi_label_classification" and (config.kind == "regression") != (config.num_labels == 1):
     raise InputError(f"problem_type {config.kind!r}: {config.num_labels} labels, for which there is no loss")
@@ -252,18 +272,6 @@ def _label_loss(config: EncoderConfig) -> LabelLoss:
     return weighted_sum(error, batch.get("example_weight"))
 
   return loss
-
-
-def _projected(student: Model, hidden: Array, params: Params, name: str) -> tuple[Array, dict[str, Array | None]]:
-  """Returns hidden states and the projection that the loss is to apply; none where it is applied here."""
-  projections = params.get("projections", {})
-  chosen = projections.get("shared") or projections.get(name) or {}
-  kernel, bias = chosen.get("kernel"), chosen.get("bias")
-  dtype = getattr(student, "dtype", jnp.float32)
-  if kernel is None or not products.is_rounded(dtype):
-    return hidden, {"projection": kernel, "bias": bias}
-  projected = products.dense(hidden, kernel, dtype)
-  return projected if bias is None else projected + bias, {}
 
 
 def _logits(model: Classifier, params: Params, batch: Batch, key: Array | None) -> Array:
