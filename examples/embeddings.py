@@ -49,5 +49,5 @@ def embed(texts, batch_size=32, max_length=128):
   return np.concatenate(vectors)
 
 
-vectors = embed(SENTENCES, batch_size=4, max_length=min(32, config.max_position_embeddings))
+vectors = embed(SENTENCES, batch_size=4, max_length=min(32, config.longest))
 print("similarities\n", (vectors @ vectors.T).round(2))

@@ -188,10 +188,8 @@ def lower(options: Options, devices: list[jax.Device]) -> jax.stages.Lowered:
 
 def _config(name: str, options: Options) -> EncoderConfig:
   config = load_config(name)
-  if options.max_length > config.max_position_embeddings:
-    raise InputError(
-      f"--max-length {options.max_length}: {name} has positions for {config.max_position_embeddings} tokens"
-    )
+  if options.max_length > config.longest:
+    raise InputError(f"--max-length {options.max_length}: {name} has positions for {config.longest} tokens")
   return config
 
 

@@ -46,8 +46,8 @@ def measure(
   batch_size, length = options.batch_size or (8 if on_cpu else 256), options.length or 128
   number, repeats = options.steps or (2 if on_cpu else 20), options.repeats or 3
   dtypes = DTYPES if options.dtype == "auto" else (options.dtype,)
-  if length > teacher.max_position_embeddings:
-    raise InputError(f"--length {length}: the models have {teacher.max_position_embeddings} positions")
+  if length > teacher.longest:
+    raise InputError(f"--length {length}: the models have {teacher.longest} positions")
   load = os.getloadavg()[0]
   ids = np.random.default_rng(0).integers(1, teacher.vocab_size, (number, batch_size, length), np.int32)
   others = {

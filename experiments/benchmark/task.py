@@ -46,8 +46,8 @@ def measure(
   device, chosen = torch_device("task"), precision.choose(options.dtype)
   batch_size, repeats = options.batch_size or 32, options.repeats or 3
   name, all_lengths, max_length = read_lengths(options.lengths, options.max_length, options.data, options.tokenizer)
-  if max_length > teacher.max_position_embeddings:
-    raise InputError(f"--max-length {max_length}: the models have {teacher.max_position_embeddings} positions")
+  if max_length > teacher.longest:
+    raise InputError(f"--max-length {max_length}: the models have {teacher.longest} positions")
   all_lengths = np.minimum(all_lengths, max_length)
   buckets = bucket_lengths(all_lengths)
   rng = np.random.default_rng(0)

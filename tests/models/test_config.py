@@ -52,7 +52,7 @@ def test_released_tinybert_configuration():
 @pytest.mark.parametrize(
   ("change", "message"),
   [
-    ({"model_type": "roberta"}, "model_type is 'roberta'"),
+    ({"model_type": "gpt2"}, "model_type is 'gpt2', and only bert, roberta, "),
     ({"position_embedding_type": "relative_key"}, "'relative_key'"),
     ({"is_decoder": True}, "is_decoder is set"),
     ({"hidden_size": 100}, "not a multiple of num_attention_heads 12"),

@@ -10,10 +10,10 @@ import pytest
 from jax.extend.random import threefry_2x32
 
 from tinybert_jax.distillation import objectives
+from tinybert_jax.models.attention import QueryAndKey
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Encoder, SequenceClassifier, initialize, parameter_shapes
 from tinybert_jax.models.fused_attention import attend, attend_and_compare
-from tinybert_jax.models.layers import QueryAndKey
 from tinybert_jax.training import steps
 
 BATCH, LENGTH, HEADS, STUDENT_WIDTH, TEACHER_WIDTH = 3, 20, 2, 6, 10

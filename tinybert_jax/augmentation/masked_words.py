@@ -82,10 +82,9 @@ class MaskedWords:
     check_fits("the masked language model", tokenizer, model.config.vocab_size)
     if max_length < _SHORTEST:
       raise InputError(f"max_length {max_length}: at least {_SHORTEST} tokens are needed")
-    if max_length > model.config.max_position_embeddings:
+    if max_length > model.config.longest:
       raise InputError(
-        f"sentences of {max_length} tokens: the masked language model has positions for "
-        f"{model.config.max_position_embeddings} only"
+        f"sentences of {max_length} tokens: the masked language model has positions for {model.config.longest} only"
       )
     self.model, self.params, self.tokenizer = model, params, tokenizer
     self.number = min(number, model.config.vocab_size - 1)
@@ -186,7 +185,7 @@ class MaskedWords:
     self, near_ties: Sequence[tuple[tuple[int, int], dict]]
   ) -> Iterator[tuple[tuple[int, int], Float[np.ndarray, " K"], Int[np.ndarray, " K"]]]:
     """Yields the results of rows in programs whose shapes the rows' lengths alone decide."""
-    positions = self.model.config.max_position_embeddings
+    positions = self.model.config.longest
 
     def length_of(near_tie: tuple[tuple[int, int], dict]) -> int:
       return min(-(-len(near_tie[1]["input_ids"]) // _AGAIN_MULTIPLE) * _AGAIN_MULTIPLE, positions)

@@ -38,10 +38,8 @@ def main(options: Options) -> None:
   if tokenizer.mask_token_id is None:
     raise InputError(f"{options.pretrained}: its tokenizer has no mask token")
   loaded = load_pretrained(options.pretrained, MaskedLanguageModel, kernels="glorot", seed=options.seed)
-  if options.max_length > loaded.config.max_position_embeddings:
-    raise InputError(
-      f"--max-length {options.max_length}: the model has positions for {loaded.config.max_position_embeddings} tokens"
-    )
+  if options.max_length > loaded.config.longest:
+    raise InputError(f"--max-length {options.max_length}: the model has positions for {loaded.config.longest} tokens")
   check_fits(options.pretrained, tokenizer, loaded.config.vocab_size)
   notes: list[str] = []
   rows, short = mlm.read_rows(options.text, tokenizer, options.max_length, notes)

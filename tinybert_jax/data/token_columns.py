@@ -12,19 +12,21 @@ from tinybert_jax.errors import InputError
 
 
 class Tables(NamedTuple):
-  """How many embeddings a model has: of tokens, of segments, and of positions."""
+  """How many embeddings a model has: of tokens, of segments, of positions; None for those that it has none of."""
 
   tokens: int
-  segments: int
-  positions: int
+  segments: int | None
+  positions: int | None
 
 
 def tables_of(params: Mapping[str, Any]) -> Tables | None:
   """Returns how many embeddings a model's parameters have; None where they are no encoder's of this library."""
   try:
     embeddings = params.get("encoder", params)["embeddings"]
-    names = ("word_embeddings", "token_type_embeddings", "position_embeddings")
-    return Tables(*(embeddings[name]["embedding"].shape[-2] for name in names))  # pmap has a first axis of devices
+    names = ("token_type_embeddings", "position_embeddings")
+    sizes = {name: embeddings[name]["embedding"].shape[-2] for name in names if name in embeddings}
+    tokens = embeddings["word_embeddings"]["embedding"].shape[-2]  # pmap has a first axis of devices
+    return Tables(tokens, *(sizes.get(name) for name in names))
   except (KeyError, IndexError, TypeError, AttributeError):
     return None
 
@@ -62,9 +64,10 @@ def check_fit(rows: datasets.Dataset, tables: Tables, name: str = "the model") -
   """Raises InputError, with row and value, for a token, segment or position for which a model has no embedding."""
   tokens, segments, positions = tables
   _check_range(rows, "input_ids", range(tokens), f"{name} has a vocab_size of {tokens}")
-  _check_range(rows, "token_type_ids", range(segments), f"{name} has a type_vocab_size of {segments}")
+  if segments is not None:
+    _check_range(rows, "token_type_ids", range(segments), f"{name} has a type_vocab_size of {segments}")
   lengths = list_lengths(rows, "input_ids")
-  if len(lengths) and lengths.max() > positions:
+  if positions is not None and len(lengths) and lengths.max() > positions:
     row = int((lengths > positions).argmax())
     raise InputError(f"row {row + 1}: {lengths[row]} tokens, and {name} has positions for {positions} only")
 

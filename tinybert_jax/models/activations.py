@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from tinybert_jax.errors import InputError
 from tinybert_jax.models import products
 
 _EXACT_GELU = functools.partial(jax.nn.gelu, approximate=False)
-# The names of Hugging Face's ACT2FN that BERT configurations use.
+# The names of Hugging Face's ACT2FN that configurations use.
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
   "gelu": _EXACT_GELU,
   "gelu_python": _EXACT_GELU,
@@ -38,7 +39,11 @@ def activate(name: str, x: Float[Array, "..."], products_dtype: DTypeLike) -> Fl
 
   The exact GELU is then ½·x·(1 + erf(x/√2)), in half the time on a CPU of JAX's own by erfc. What that loses, relative
   accuracy at large negative x, rounding would lose too: they differ by less than 4e-7 (1 + |x|).
+
+  Raises InputError for an unknown name.
   """
+  if name not in ACTIVATIONS:
+    raise InputError(f"hidden_act {name!r} is not supported; there are {', '.join(ACTIVATIONS)}")
   activation = ACTIVATIONS[name]
   if products.is_rounded(products_dtype) and activation is _EXACT_GELU:
     return 0.5 * x * (1 + jax.lax.erf(x * math.sqrt(0.5)))

@@ -1,4 +1,4 @@
-"""The shape of a BERT encoder, and its Hugging Face `config.json`."""
+"""The shape of an encoder, and its Hugging Face `config.json`."""
 
 import dataclasses
 import json
@@ -8,16 +8,22 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.config_labels import label_names
+from tinybert_jax.models.families import FAMILIES, Family
+from tinybert_jax.models.family_settings import DebertaSettings, FamilySettings
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig:
-  """Shape and settings of a BERT-family encoder; hashable, so it can be a static argument.
+  """Shape and settings of an encoder; hashable, so it can be a static argument.
 
   Fields carry the names of Hugging Face's `BertConfig`; the defaults are BERT-base. `labels` are the class names
   in the order of the logits (Hugging Face's `id2label`). `problem_type` says what the logits mean; see `kind`.
+  `model_type` is the family, see `families`; `family_defaults` gives the defaults of another one than BERT.
+  `embedding_size` is the width of the embeddings where it is not the hidden size, and `settings` are those that the
+  family alone has. `type_vocab_size` is 0 in a family without segments.
   """
 
   vocab_size: int = 30522
@@ -37,10 +43,27 @@ class EncoderConfig:
   labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")
   # Not in the repr: fingerprints of finished runs are made of it.
   problem_type: ProblemType | None = dataclasses.field(default=None, repr=False)
+  # In the repr where they are not as in BERT, see `__repr__`.
+  model_type: str = dataclasses.field(default="bert", repr=False)
+  embedding_size: int | None = dataclasses.field(default=None, repr=False)
+  settings: FamilySettings | None = dataclasses.field(default=None, repr=False)
+
+  def __repr__(self) -> str:
+    """Returns what fingerprints of runs are made of; that of a BERT names no field that only other families have."""
+    shown = [field.name for field in dataclasses.fields(self) if field.repr]
+    shown += [name for name in ("model_type", "embedding_size", "settings") if getattr(self, name) != _PLAIN[name]]
+    return f"EncoderConfig({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
   def __post_init__(self):
+    if not isinstance(self.model_type, str) or self.model_type not in FAMILIES:
+      raise InputError(f"model_type must be one of {', '.join(FAMILIES)}, not {_short(self.model_type)}")
+    self._check_family()
     for name, largest in _SIZES.items():
       value = getattr(self, name)
+      if value is None and name == "embedding_size":
+        continue
+      if name == "type_vocab_size" and value == 0 and not isinstance(value, bool) and self.family.segments != "yes":
+        continue
       if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f"{name} must be a positive whole number, not {_short(value)}")
       if value > largest:
@@ -65,6 +88,11 @@ class EncoderConfig:
     pad = self.pad_token_id
     if isinstance(pad, bool) or not isinstance(pad, int) or not 0 <= pad < self.vocab_size:
       raise InputError(f"pad_token_id must be a token id from 0 to {self.vocab_size - 1}, not {_short(pad)}")
+    if self.longest < 2:
+      raise InputError(
+        f"max_position_embeddings {self.max_position_embeddings} leaves {self.longest} positions for a text, since a "
+        f"{self.family.title} counts from the padding token's; at least 2 are needed"
+      )
     if not isinstance(self.hidden_act, str):
       raise InputError(f"hidden_act must be the name of an activation, such as 'gelu', not {_short(self.hidden_act)}")
     if not self.labels:
@@ -73,6 +101,65 @@ class EncoderConfig:
       raise InputError(
         f"problem_type must be one of {', '.join(get_args(ProblemType))}, not {_short(self.problem_type)}"
       )
+
+  def _check_family(self) -> None:
+    """Raises InputError where fields are not those of the family; fills in its settings."""
+    family = self.family
+    if self.settings is None and family.settings is not None:
+      object.__setattr__(self, "settings", family.settings())
+    wanted = family.settings or type(None)
+    if not isinstance(self.settings, wanted):
+      raise InputError(f"settings of a {family.title} must be {wanted.__name__}, not {_short(self.settings)}")
+    if self.embedding_size is not None and not family.own_embedding_width and self.embedding_size != self.hidden_size:
+      raise InputError(f"embedding_size {_short(self.embedding_size)}: a {family.title} has that of its hidden_size")
+    if self.embedding_size == self.hidden_size:
+      object.__setattr__(self, "embedding_size", None)  # so that a copy of another width has embeddings of its own
+    if family.segments == "no" and self.type_vocab_size != 0:
+      raise InputError(f"type_vocab_size must be 0, as a {family.title} has no segments; not {self.type_vocab_size!r}")
+
+  @property
+  def family(self) -> Family:
+    """The row of `families` for this model type."""
+    return FAMILIES[self.model_type]
+
+  @property
+  def longest(self) -> int:
+    """The most tokens that a text can have."""
+    first = 0 if self.padding_position is None else self.padding_position + 1
+    return self.max_position_embeddings - first
+
+  @property
+  def padding_position(self) -> int | None:
+    """The position of padding, after which those of tokens come; None where positions are counted from 0."""
+    if self.family.positions != "after padding":
+      return None
+    return self.pad_token_id if self.family.padding_position is None else self.family.padding_position
+
+  @property
+  def has_positions(self) -> bool:
+    """Whether there is a table of absolute positions."""
+    if isinstance(self.settings, DebertaSettings):
+      return self.settings.position_biased_input
+    return self.family.positions != "none"
+
+  @property
+  def embedding_width(self) -> int:
+    return self.embedding_size or self.hidden_size
+
+  @property
+  def classifier_rate(self) -> float:
+    """The rate of dropout before the classifier."""
+    return self.hidden_dropout_prob if self.classifier_dropout is None else self.classifier_dropout
+
+  @property
+  def pooled_activation(self) -> str:
+    """Of the dense layer below the classifier."""
+    return (self.settings or self.family).pooled_activation
+
+  @property
+  def transform_activation(self) -> str:
+    """Of the masked language model's dense layer."""
+    return (self.settings or self.family).transform_activation or self.hidden_act
 
   @property
   def head_size(self) -> int:
@@ -107,11 +194,12 @@ _SIZES = {
   "intermediate_size": 2**31 - 1,
   "max_position_embeddings": 2**31 - 1,
   "type_vocab_size": 2**31 - 1,
+  "embedding_size": 2**31 - 1,
 }
-_MOST_LABELS = 1_000_000
+_PLAIN = {field.name: field.default for field in dataclasses.fields(EncoderConfig)}
 # `layers.dropout` rounds a rate to a multiple of 1/256 and divides by what is kept.
 _HIGHEST_DROPOUT = 254 / 256
-_FIELDS = {field.name for field in dataclasses.fields(EncoderConfig)} - {"labels"}
+_FIELDS = {field.name for field in dataclasses.fields(EncoderConfig)} - {"labels", "model_type", "settings"}
 
 
 def _is_number(value: Any) -> bool:
@@ -134,78 +222,66 @@ PRESETS = {
 }
 
 
+def family_defaults(model_type: str) -> dict[str, Any]:
+  """Returns the fields of `EncoderConfig` that a family has by default otherwise than BERT, its name among them."""
+  family = FAMILIES[model_type]
+  return {"model_type": model_type, **family.defaults, **family.fixed}
+
+
 def config_from_dict(hf: Mapping[str, Any], source: str = "config.json") -> EncoderConfig:
   """Returns the EncoderConfig that a Hugging Face configuration dictionary describes.
 
-  Raises InputError, naming `source`, for anything that is not a plain BERT encoder.
+  Raises InputError, naming `source`, for anything that is not an encoder of one of the `families`.
   """
   model_type = hf.get("model_type", "bert")  # TinyBERT's released configurations leave it out
-  if model_type != "bert":
-    raise InputError(f"{source}: model_type is {model_type!r}, and only 'bert' encoders are supported")
+  if not isinstance(model_type, str) or model_type not in FAMILIES:
+    raise InputError(f"{source}: model_type is {model_type!r}, and only {', '.join(FAMILIES)} are supported")
+  family = FAMILIES[model_type]
   position = hf.get("position_embedding_type") or "absolute"
   if position != "absolute":
     raise InputError(f"{source}: position_embedding_type is {position!r}, and only 'absolute' is supported")
   for switch in ("is_decoder", "add_cross_attention"):
     if hf.get(switch):
       raise InputError(f"{source}: {switch} is set, and only encoders are supported")
-  missing = [name for name in ("hidden_size", "num_hidden_layers", "num_attention_heads") if name not in hf]
+  theirs = {name: family.renamed.get(name, name) for name in _FIELDS}
+  needed = [theirs[name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads")]
+  missing = [name for name in needed if name not in hf]
   if missing:
-    raise InputError(f"{source}: no {' and no '.join(missing)}; it is not a BERT configuration")
-  fields = {name: hf[name] for name in _FIELDS if hf.get(name) is not None}
-  labels = _labels(hf, source)
+    raise InputError(f"{source}: no {' and no '.join(missing)}; it is not a {family.title} configuration")
+  found = {name: hf[theirs[name]] for name in _FIELDS if hf.get(theirs[name]) is not None}
+  if not family.own_embedding_width and family.settings is None:
+    found.pop("embedding_size", None)
+  fields = {**family_defaults(model_type), **found, **family.fixed}
+  if "classifier_dropout" in family.defaults and fields["classifier_dropout"] == fields.get("hidden_dropout_prob", 0.1):
+    fields["classifier_dropout"] = None  # which means just that, and is what a new model has
+  labels = label_names(hf, source)
   if fields.get("problem_type") == kind_of(len(labels)):
     del fields["problem_type"]  # what it is anyway; so a copy with other labels is not held to it
   try:
-    return EncoderConfig(**fields, labels=labels)
+    settings = None if family.settings is None else family.settings.read(hf)
+    return EncoderConfig(**fields, labels=labels, settings=settings)
   except InputError as error:
     raise InputError(f"{source}: {error}") from error
-  except TypeError as error:
+  except (TypeError, AttributeError) as error:
     raise InputError(f"{source}: a value has the wrong type ({error})") from error
-
-
-def _labels(hf: Mapping[str, Any], source: str) -> tuple[str, ...]:
-  numbers = hf.get("label2id")
-  numbers = numbers if isinstance(numbers, Mapping) else {}
-  if hf.get("id2label"):
-    names = _numbered(hf["id2label"], "id2label", source)
-    # Where one was left at its default, the other has other names.
-    wrong = [name for index, name in enumerate(names) if str(numbers.get(name, index)) != str(index)]
-    if wrong and len(set(names)) == len(names):
-      raise InputError(f"{source}: id2label and label2id give {wrong[0]!r} different numbers")
-    return names
-  if numbers and not hf.get("num_labels"):
-    by_index = {str(index): name for name, index in numbers.items()}
-    if len(by_index) < len(numbers):
-      raise InputError(f"{source}: label2id gives two names one number")
-    return _numbered(by_index, "label2id", source)
-  number = hf.get("num_labels") or 2
-  if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= _MOST_LABELS:
-    raise InputError(f"{source}: num_labels must be a whole number from 1 to {_MOST_LABELS:,}, not {_short(number)}")
-  return tuple(f"LABEL_{index}" for index in range(number))
-
-
-def _numbered(by_index: Any, key: str, source: str) -> tuple[str, ...]:
-  """Returns the class names in the order of their numbers."""
-  try:
-    names = {int(index): str(name) for index, name in by_index.items()}
-  except (AttributeError, TypeError, ValueError) as error:
-    what = "class numbers to names" if key == "id2label" else "names to class numbers"
-    raise InputError(f"{source}: {key} must map {what}") from error
-  if sorted(names) != list(range(len(names))):
-    raise InputError(f"{source}: {key} must number its classes 0 to {len(names) - 1} without a gap")
-  return tuple(names[index] for index in range(len(names)))
 
 
 def config_to_dict(config: EncoderConfig) -> dict[str, Any]:
   """Returns the Hugging Face dictionary of `config`: what `config.json` holds, less `architectures`."""
-  fields = dataclasses.asdict(config)
-  labels = fields.pop("labels")
+  family, labels = config.family, config.labels
+  fields = {name: getattr(config, name) for name in _PLAIN if name in _FIELDS}
   if fields["problem_type"] is None:
     del fields["problem_type"]
+  del fields["embedding_size"]
+  if family.own_embedding_width:
+    fields["embedding_size"] = config.embedding_width
+  if "classifier_dropout" in family.defaults:
+    fields["classifier_dropout"] = config.classifier_rate  # a number there
   return {
-    "model_type": "bert",
-    **fields,
-    "position_embedding_type": "absolute",
+    "model_type": config.model_type,
+    **{family.renamed.get(name, name): value for name, value in fields.items() if name not in family.fixed},
+    **({} if config.settings is None else config.settings.written(config.num_hidden_layers)),
+    **({"position_embedding_type": "absolute"} if config.has_positions else {}),
     "id2label": {str(index): name for index, name in enumerate(labels)},
     "label2id": {name: index for index, name in enumerate(labels)},
   }

@@ -21,7 +21,7 @@ from jax.extend.random import threefry2x32_p
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int32, UInt32
 
-from tinybert_jax.models.layers import QueryAndKey
+from tinybert_jax.models.attention import QueryAndKey
 
 # Tokens whose length × length arrays the compiler still fits into the fast memory of every generation from v4 on.
 MAX_LENGTH = 256

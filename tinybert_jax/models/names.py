@@ -1,112 +1,101 @@
 """Names of tensors: of the Flax modules here, and of the files that Hugging Face and others write."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+
+import jax
+import numpy as np
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, Model, SequenceClassifier
+from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, Model, SequenceClassifier, parameter_shapes
+from tinybert_jax.models.families import Family
+from tinybert_jax.models.family_names import BUFFERS, Names
 
-# The table of names: Flax path below "encoder" | Hugging Face name below "bert."; a kernel is a PyTorch
-# weight transposed. `{i}` is a layer, counted from 0 on both sides.
-_EMBEDDINGS = {
-  "embeddings/word_embeddings/embedding": "embeddings.word_embeddings.weight",
-  "embeddings/position_embeddings/embedding": "embeddings.position_embeddings.weight",
-  "embeddings/token_type_embeddings/embedding": "embeddings.token_type_embeddings.weight",
-  "embeddings/layer_norm/scale": "embeddings.LayerNorm.weight",
-  "embeddings/layer_norm/bias": "embeddings.LayerNorm.bias",
-}
-_LAYER = {
-  "layers_{i}/attention/query": "encoder.layer.{i}.attention.self.query",
-  "layers_{i}/attention/key": "encoder.layer.{i}.attention.self.key",
-  "layers_{i}/attention/value": "encoder.layer.{i}.attention.self.value",
-  "layers_{i}/attention/output": "encoder.layer.{i}.attention.output.dense",
-  "layers_{i}/attention_norm": "encoder.layer.{i}.attention.output.LayerNorm",
-  "layers_{i}/intermediate": "encoder.layer.{i}.intermediate.dense",
-  "layers_{i}/output": "encoder.layer.{i}.output.dense",
-  "layers_{i}/output_norm": "encoder.layer.{i}.output.LayerNorm",
-}
-_POOLER = {"pooler/kernel": "pooler.dense.weight", "pooler/bias": "pooler.dense.bias"}
-_HEADS = {
-  Encoder: {},
-  SequenceClassifier: {"classifier/kernel": "classifier.weight", "classifier/bias": "classifier.bias"},
-  MaskedLanguageModel: {
-    "transform/kernel": "cls.predictions.transform.dense.weight",
-    "transform/bias": "cls.predictions.transform.dense.bias",
-    "transform_norm/scale": "cls.predictions.transform.LayerNorm.weight",
-    "transform_norm/bias": "cls.predictions.transform.LayerNorm.bias",
-    "bias": "cls.predictions.bias",
-  },
-}
-ARCHITECTURES = {
-  Encoder: "BertModel",
-  SequenceClassifier: "BertForSequenceClassification",
-  MaskedLanguageModel: "BertForMaskedLM",
-}
-
-# Second names of shared tensors: a file may hold either or both. By bare name.
-TIED = {
-  "cls.predictions.decoder.weight": "embeddings.word_embeddings.weight",
-  "cls.predictions.decoder.bias": "cls.predictions.bias",
-}
-
+_CLASSES = {Encoder: "Model", SequenceClassifier: "ForSequenceClassification", MaskedLanguageModel: "ForMaskedLM"}
+_LEAVES = {"kernel": "weight", "embedding": "weight", "scale": "weight", "bias": "bias"}
 # What torch.compile, FSDP and activation checkpointing put between the parts of a name.
 _WRAPPERS = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-# Every BERT has this tensor, and a masked language model shares it with nothing.
-_ANCHOR = "embeddings.position_embeddings.weight"
-# Buffers among the embeddings that are no weights.
-_BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
-# Heads that a file may hold and the model asked for does not read: BERT's pretraining heads, task heads, and the
-# projections inside TinyBERT's released students.
-_OTHER_HEADS = ("cls.", "classifier.", "qa_outputs.", "fit_dense.", "fit_denses.")
+_LAYER = re.compile(r"layers_(\d+)/(.+)")
+
+
+def architecture(family: Family, model_class: type[Model]) -> str:
+  """Returns the name of a model's class in transformers, such as "BertForMaskedLM"."""
+  return family.class_prefix + _CLASSES[model_class]
 
 
 def name_table(config: EncoderConfig, model_class: type[Model]) -> dict[str, str]:
-  """Returns the Hugging Face name of every parameter of a model, by Flax path."""
-  body = dict(_EMBEDDINGS)
-  for i in range(config.num_hidden_layers):
-    for path, name in _LAYER.items():
-      kinds = {"scale": "weight", "bias": "bias"} if path.endswith("norm") else {"kernel": "weight", "bias": "bias"}
-      body |= {f"{path}/{ours}".format(i=i): f"{name}.{theirs}".format(i=i) for ours, theirs in kinds.items()}
-  body |= _POOLER
-  if model_class is Encoder:
-    return body
-  return {f"encoder/{path}": f"bert.{name}" for path, name in body.items()} | _HEADS[model_class]
+  """Returns the Hugging Face name of every parameter of a model, by Flax path.
+
+  A tensor that holds several parameters here has a name with the part's in brackets, see `split`.
+  """
+  paths = (
+    "/".join(key.key for key in path) for path, _ in jax.tree.leaves_with_path(parameter_shapes(model_class(config)))
+  )
+  return {path: _file_name(path, config.family.names, model_class) for path in paths}
 
 
-def bare_names(names: Collection[str], source: str) -> dict[str, str]:
+def bare_names(names: Collection[str], source: str, family: Family) -> dict[str, str]:
   """Returns the bare name of each tensor of a file, by its name there.
 
-  Bare names have no `bert.` and no prefix of a wrapper (`module.`, `_orig_mod.`, `model.`, `0.auto_model.`), and
-  `weight` and `bias` in place of `gamma` and `beta`.
+  Bare names have no `bert.` or what the family has in its place, and no prefix of a wrapper (`module.`, `_orig_mod.`,
+  `model.`, `0.auto_model.`), and `weight` and `bias` in place of `gamma` and `beta`.
 
   Args:
     names: the names in the file.
     source: the file, for errors.
+    family: of the model.
 
   Raises:
     InputError: several encoders in one file.
   """
+  base, anchor = family.names.base, family.names.anchor
   unwrapped = {name: _WRAPPERS.sub("", name) for name in names}
-  prefixes = sorted({name.removesuffix(_ANCHOR) for name in unwrapped.values() if f".{name}".endswith(f".{_ANCHOR}")})
-  outer = sorted({prefix.removesuffix("bert.") for prefix in prefixes})
+  prefixes = sorted({name.removesuffix(anchor) for name in unwrapped.values() if f".{name}".endswith(f".{anchor}")})
+  outer = sorted({prefix.removesuffix(base) for prefix in prefixes})
   if len(outer) > 1:
     raise InputError(
       f"{source}: holds {len(outer)} encoders ({', '.join(repr(prefix) for prefix in prefixes[:10])} before the names "
       "of their tensors); save one of them alone"
     )
   prefix = outer[0] if outer else ""
-  return {name: _bare(inner.removeprefix(prefix)) for name, inner in unwrapped.items()}
+  return {name: _bare(inner.removeprefix(prefix), base) for name, inner in unwrapped.items()}
+
+
+def split(tensors: Mapping[str, np.ndarray], names: Names) -> dict[str, np.ndarray]:
+  """Returns tensors with each fused one as its parts: `Wqkv.weight` as `Wqkv[query].weight` and so on."""
+  result = dict(tensors)
+  for module, parts in names.fused.items():
+    for name in [name for name in result if f".{module}." in f".{name}"]:
+      if result[name].ndim and result[name].shape[0] % len(parts) == 0:
+        whole = result.pop(name)
+        for part, value in zip(parts, np.split(whole, len(parts)), strict=True):
+          result[name.replace(f"{module}.", f"{module}[{part}].")] = value
+  return result
+
+
+def joined(tensors: Mapping[str, np.ndarray], names: Names) -> dict[str, np.ndarray]:
+  """Returns tensors with the parts of fused ones put together; the inverse of `split`."""
+  result = dict(tensors)
+  for module, parts in names.fused.items():
+    for first in [name for name in result if f"{module}[{parts[0]}]." in name]:
+      pieces = [result.pop(first.replace(f"[{parts[0]}]", f"[{part}]")) for part in parts]
+      result[first.replace(f"[{parts[0]}]", "")] = np.concatenate(pieces)
+  return result
 
 
 def optional_group(path: str) -> str | None:
   """Returns the part of a model that a file may lack as a whole, by Flax path: pooler, classifier or head."""
   if "pooler/" in path:
     return "pooler"
-  return next((model.__name__ for model, head in _HEADS.items() if path in head), None)
+  if path.startswith(("pre_classifier/", "pre_classifier_norm/")):
+    return "pre_classifier"
+  if path.startswith("classifier/"):
+    return SequenceClassifier.__name__
+  return MaskedLanguageModel.__name__ if path.startswith(("transform/", "transform_norm/")) or path == "bias" else None
 
 
-def may_be_ignored(name: str, model_class: type[Model], *, is_named: bool) -> bool:
+def may_be_ignored(name: str, family: Family, model_class: type[Model], *, is_named: bool) -> bool:
   """Returns whether a model may leave a tensor of its file unread, by bare name.
 
   The bare encoder ignores everything outside itself. A head ignores other heads, but no further parts of its own
@@ -114,21 +103,51 @@ def may_be_ignored(name: str, model_class: type[Model], *, is_named: bool) -> bo
 
   Args:
     name: of the tensor.
+    family: of the model.
     model_class: the model asked for.
     is_named: whether the configuration names that very class, so that nothing else in the file belongs to it.
   """
-  if name.startswith((*_BUFFERS, "pooler.")):
+  names = family.names
+  if name.startswith((*BUFFERS, "pooler.", *names.unread)):
     return True
-  own = {SequenceClassifier: "classifier.", MaskedLanguageModel: "cls.predictions."}.get(model_class)
-  if own and name.startswith(own):
-    return name in TIED
-  if name.startswith(("embeddings.", "encoder.")):
+  if name.startswith(_first_parts((*names.body.values(), *names.layer.values()))):
     return False
-  return model_class is Encoder or is_named or name.startswith(_OTHER_HEADS)
+  own = {SequenceClassifier: names.classifier, MaskedLanguageModel: names.masked}.get(model_class, {})
+  if name in names.tied and model_class is MaskedLanguageModel:
+    return True
+  if own and name.startswith(_own_parts(own)):
+    return name in names.tied
+  return model_class is Encoder or is_named or name.startswith(names.heads)
 
 
-def _bare(name: str) -> str:
+def _file_name(path: str, names: Names, model_class: type[Model]) -> str:
+  heads = {SequenceClassifier: names.classifier, MaskedLanguageModel: names.masked}.get(model_class, {})
+  module, _, leaf = path.rpartition("/")
+  if path in heads:
+    return heads[path]
+  if module in heads:
+    return f"{heads[module]}.{_LEAVES[leaf]}"
+  base = "" if model_class is Encoder else names.base
+  module = module.removeprefix("" if model_class is Encoder else "encoder/")
+  if found := _LAYER.fullmatch(module):
+    return f"{base}{names.layer[found[2]].format(i=found[1])}.{_LEAVES[leaf]}"
+  return f"{base}{names.body[module]}.{_LEAVES[leaf]}"
+
+
+def _first_parts(modules: Collection[str]) -> tuple[str, ...]:
+  return tuple(sorted({f"{module.split('.')[0]}." for module in modules} - {"pooler."}))
+
+
+def _own_parts(head: Mapping[str, str]) -> tuple[str, ...]:
+  """Returns what the names of a head's tensors begin with, such as "cls.predictions."."""
+  modules = [module for module in head.values() if not module.startswith("pooler.")]
+  return tuple(
+    ".".join(module.split(".")[:2] if module.startswith("cls.") else module.split(".")[:1]) + "." for module in modules
+  )
+
+
+def _bare(name: str, base: str) -> str:
   for old, new in ((".gamma", ".weight"), (".beta", ".bias")):
     if name.endswith(old):
       name = name.removesuffix(old) + new
-  return name.removeprefix("bert.")
+  return name.removeprefix(base)

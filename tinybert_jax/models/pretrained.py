@@ -26,9 +26,18 @@ from tinybert_jax.models.encoder import (
   initialize,
   parameter_shapes,
 )
+from tinybert_jax.models.families import Family
 from tinybert_jax.models.hub import local_directory
 from tinybert_jax.models.model_card import ModelCard, is_own_card, model_card
-from tinybert_jax.models.names import ARCHITECTURES, TIED, bare_names, may_be_ignored, name_table, optional_group
+from tinybert_jax.models.names import (
+  architecture,
+  bare_names,
+  joined,
+  may_be_ignored,
+  name_table,
+  optional_group,
+  split,
+)
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.models.tokenizers import FILES, check_fits, load_tokenizer, write_settings
 from tinybert_jax.models.weights import is_floating, read_tensors
@@ -110,29 +119,29 @@ def load_pretrained(
   check_architecture(directory, hf, model_class)
   if model_class is not SequenceClassifier:
     config = dataclasses.replace(config, problem_type=None)  # of a head that is not loaded
-  tensors, problems = _bare_tensors(directory)
+  tensors, problems = _bare_tensors(directory, config.family)
   if labels is not None:
     config = _with_labels(config, tuple(labels), tensors, directory)
-  if model_class is SequenceClassifier and "classifier.weight" in tensors and "pooler.dense.weight" not in tensors:
+  if model_class is SequenceClassifier and _labels_tokens(config.family, tensors):
     raise InputError(
-      f"{directory}: its weights have a classifier and no pooler, as models that label each token have; a classifier "
-      "of whole texts is needed"
+      f"{directory}: its weights have a classifier and no {_in_words(_pooler_name(config.family))}, as models that "
+      "label each token have; a classifier of whole texts is needed"
     )
   model = model_class(config)
   params, missing, misfits = _match(model, tensors)
   problems += misfits
   architectures = hf.get("architectures")
-  is_named = isinstance(architectures, list) and ARCHITECTURES[model_class] in architectures
+  is_named = isinstance(architectures, list) and architecture(config.family, model_class) in architectures
   problems += [
     f"{key}: unexpected, shape {value.shape}"
     for key, value in tensors.items()
-    if not may_be_ignored(key, model_class, is_named=is_named)
+    if not may_be_ignored(key, config.family, model_class, is_named=is_named)
   ]
   if problems:
     more = f"; and {len(problems) - _MOST_PROBLEMS:,} more" if len(problems) > _MOST_PROBLEMS else ""
     raise InputError(f"{directory}: the weights do not fit config.json: {'; '.join(problems[:_MOST_PROBLEMS])}{more}")
   if finished:
-    _check_finished(directory, model_class, missing)
+    _check_finished(directory, config.family, model_class, missing)
   if missing:
     fresh = traverse_util.flatten_dict(initialize(model, jax.random.key(seed), kernels=kernels), sep="/")
     params |= {path: np.asarray(fresh[path]) for path in missing}
@@ -172,35 +181,39 @@ def save_pretrained(
   """
   model_class = _model_class_of(params)
   tensors = _file_tensors(config, params, model_class)
-  hf = {"architectures": [ARCHITECTURES[model_class]], **config_to_dict(config), "dtype": "float32"}
+  class_name = architecture(config.family, model_class)
+  hf = {"architectures": [class_name], **config_to_dict(config), "dtype": "float32"}
   if model_class is SequenceClassifier:
     hf["problem_type"] = config.kind
+  if tokenizer is not None:
+    ids = {f"{role}_token_id": getattr(tokenizer, f"{role}_token_id", None) for role in config.family.token_roles}
+    hf |= {name: number for name, number in ids.items() if number is not None}
   readme = Path(directory) / "README.md"
   with replace_files(directory, [*_STALE_WEIGHTS, *(FILES if tokenizer is not None else ())]) as new:
     (new / "config.json").write_text(json.dumps(hf, indent=2) + "\n", encoding="utf-8")
     _save_safetensors(tensors, new / "model.safetensors")
     if tokenizer is not None:
       tokenizer.save_pretrained(new)
-      write_settings(new, config.max_position_embeddings, config.type_vocab_size)
+      write_settings(new, config.longest, config.type_vocab_size)
     if not readme.is_file() or is_own_card(readme.read_text(encoding="utf-8", errors="replace")):
       count = sum(tensor.size for tensor in tensors.values())
-      text = model_card(config, ARCHITECTURES[model_class], count, description, card)
+      text = model_card(config, class_name, count, description, card)
       (new / "README.md").write_text(text, encoding="utf-8", errors="replace")
 
 
-def _bare_tensors(directory: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+def _bare_tensors(directory: Path, family: Family) -> tuple[dict[str, np.ndarray], list[str]]:
   """Returns the file's tensors by bare name, shared ones under their main name, and what contradicts itself."""
   tensors: dict[str, np.ndarray] = {}
   problems, origin = [], dict[str, str]()
   found = read_tensors(directory)
-  for name, bare in bare_names(found, str(directory)).items():
+  for name, bare in bare_names(found, str(directory), family).items():
     if bare in tensors and not np.array_equal(tensors[bare], found[name]):
       problems.append(f"{bare}: twice, as {origin[bare]} and as {name}, with other values")
     tensors[bare], origin[bare] = found[name], name
-  for second, shared in TIED.items():
+  for second, shared in family.names.tied.items():
     if second in tensors and shared not in tensors:
       tensors[shared] = tensors[second]
-  return tensors, problems
+  return split(tensors, family.names), problems
 
 
 def _match(model: Model, tensors: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
@@ -208,14 +221,14 @@ def _match(model: Model, tensors: dict[str, np.ndarray]) -> tuple[dict[str, np.n
 
   It takes what the model reads out of `tensors`.
   """
-  needed = _flat_shapes(model)
-  names = {path: name.removeprefix("bert.") for path, name in name_table(model.config, type(model)).items()}
+  needed, family_names = _flat_shapes(model), model.config.family.names
+  names = {path: name.removeprefix(family_names.base) for path, name in name_table(model.config, type(model)).items()}
   present = {optional_group(path) for path in needed if names[path] in tensors}
   params, missing, problems = {}, [], []
   if isinstance(model, MaskedLanguageModel):
     problems += [
       f"{second}: other than {'the word embeddings' if 'word' in shared else shared}, and the head here shares them"
-      for second, shared in TIED.items()
+      for second, shared in family_names.tied.items()
       if second in tensors and shared in tensors and not np.array_equal(tensors[second], tensors[shared])
     ]
   for path, shape in needed.items():
@@ -239,15 +252,19 @@ def _match(model: Model, tensors: dict[str, np.ndarray]) -> tuple[dict[str, np.n
   return params, missing, problems
 
 
-def _check_finished(directory: Path, model_class: type[Model], missing: Sequence[str]) -> None:
+def _check_finished(directory: Path, family: Family, model_class: type[Model], missing: Sequence[str]) -> None:
   groups = {group for path in missing if (group := optional_group(path)) is not None}
   if model_class is not SequenceClassifier:
     groups.discard("pooler")  # masked language models do not read it; the encoder's is an extra
   if groups:
-    names = {"pooler": "pooler", SequenceClassifier.__name__: "classifier"}
+    names = {
+      "pooler": "pooler",
+      "pre_classifier": _in_words(_pooler_name(family)),
+      SequenceClassifier.__name__: "classifier",
+    }
     what = " and no ".join(sorted(names.get(group, "masked language model's head") for group in groups))
     raise UnfinishedError(
-      f"{directory}: no {what} in its weights, so it is not a finished {ARCHITECTURES[model_class]}"
+      f"{directory}: no {what} in its weights, so it is not a finished {architecture(family, model_class)}"
     )
 
 
@@ -268,7 +285,7 @@ def _file_tensors(config: EncoderConfig, params: Mapping[str, Any], model_class:
     if not np.isfinite(tensor).all():
       raise InputError(f"{path}: numbers that are not finite (NaN or infinite), so nothing is saved")
     tensors[names[path]] = tensor
-  return tensors
+  return joined(tensors, config.family.names)
 
 
 def _save_safetensors(tensors: dict[str, np.ndarray], path: Path) -> None:
@@ -287,10 +304,26 @@ def _flat_shapes(model: Model) -> dict[str, tuple[int, ...]]:
   return {path: value.shape[::-1] if path.endswith("kernel") else value.shape for path, value in shapes.items()}
 
 
+def _labels_tokens(family: Family, tensors: Mapping[str, np.ndarray]) -> bool:
+  """Returns whether weights have a classifier without the dense layer below it, as those of models of tokens."""
+  classifiers = ("classifier.weight", f"{family.names.classifier['classifier']}.weight")
+  return any(name in tensors for name in classifiers) and f"{_pooler_name(family)}.weight" not in tensors
+
+
+def _pooler_name(family: Family) -> str:
+  """Returns the name in files of the dense layer below the classifier."""
+  modules = {**family.names.body, **family.names.classifier}
+  return next(modules[path] for path in ("encoder/pooler", "pre_classifier", "pooler") if path in modules)
+
+
+def _in_words(pooler: str) -> str:
+  return "pooler" if pooler.startswith("pooler.") else pooler
+
+
 def _with_labels(
   config: EncoderConfig, labels: tuple[str, ...], tensors: Mapping[str, np.ndarray], directory: Path
 ) -> EncoderConfig:
-  classifier = tensors.get("classifier.weight")
+  classifier = tensors.get(f"{config.family.names.classifier['classifier']}.weight")
   if classifier is not None and classifier.shape[:1] != (len(labels),):
     raise InputError(f"{directory}: its classifier has {classifier.shape[0]} classes, not {len(labels)} as named")
   hf = config_to_dict(config) | {"id2label": dict(enumerate(labels))}

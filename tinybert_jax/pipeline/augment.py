@@ -157,7 +157,7 @@ def load_masked_words(settings: Settings) -> MaskedWords:
     ) from error
   except InputError as error:
     raise ModelError(str(error)) from error
-  positions = loaded.config.max_position_embeddings
+  positions = loaded.config.longest
   if settings.max_length and settings.max_length > positions:
     raise InputError(f"--max-length {settings.max_length}: {settings.mlm} has positions for {positions} tokens only")
   return MaskedWords(

@@ -78,7 +78,7 @@ def prepare(settings: Settings) -> Prepared:
   for name, model in zip(options.teacher, models, strict=False):
     _check_same_tokens(name, model, tokenizer)
   check_fits(source, tokenizer, like.vocab_size)
-  taught = Tokens(tokenizer, own_data.choose_length(data, tokenizer, like.max_position_embeddings, settings.max_length))
+  taught = Tokens(tokenizer, own_data.choose_length(data, tokenizer, like.longest, settings.max_length))
   length = taught.length.tokens
   for name, model in zip(options.teacher or ["the teacher"], models, strict=False):
     students.check_length(name, model.config, length)
@@ -86,7 +86,7 @@ def prepare(settings: Settings) -> Prepared:
   chosen = choose_student(shape, like, own, length, out=settings.out, seed=settings.seed, dtype=products.dtype)
   read = taught
   if own is not None:
-    positions = chosen.config.max_position_embeddings
+    positions = chosen.config.longest
     read = Tokens(own, own_data.choose_length(data, own, positions, settings.max_length))
   students.check_length("the student", chosen.config, read.length.tokens)
   _say_tokens(read, taught if models else read)

@@ -70,7 +70,7 @@ def evaluate(
     also: what writes further files, by their paths.
   """
   by_name, first, also = models.by_name(), next(iter(splits)), also or {}
-  limits = [model.model.config.max_position_embeddings for model in by_name.values()]
+  limits = [model.model.config.longest for model in by_name.values()]
   made_from = {
     **{f"{split}_rows": fingerprint.of_rows(rows) for split, rows in splits.items()},
     **{f"teacher_{split}_rows": fingerprint.of_rows(rows) for split, rows in (teacher_splits or {}).items()},

@@ -79,7 +79,7 @@ def predict_table(
   loaded = load_pretrained(model, SequenceClassifier, finished=True)
   tokenizer, module = load_tokenizer(model), SequenceClassifier(loaded.config, choose(dtype).dtype)
   params = jax.device_put(rounded_once(module, loaded.params))  # once, and not for each piece
-  positions = loaded.config.max_position_embeddings
+  positions = loaded.config.longest
   max_length = max_length or min(_LONGEST, positions, tokenizer.model_max_length)
   if max_length > positions:
     raise InputError(f"--max-length {max_length}: the model has positions for {positions} tokens only")

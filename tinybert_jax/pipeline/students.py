@@ -135,7 +135,5 @@ def match_layers(name: str, spec: str, student: EncoderConfig, teacher: EncoderC
 
 def check_length(name: str, config: EncoderConfig, max_length: int) -> None:
   """Raises InputError where a model has too few positions for sequences of `max_length` tokens."""
-  if max_length > config.max_position_embeddings:
-    raise InputError(
-      f"--max-length {max_length}: {name} has positions for {config.max_position_embeddings} tokens only"
-    )
+  if max_length > config.longest:
+    raise InputError(f"--max-length {max_length}: {name} has positions for {config.longest} tokens only")

@@ -49,8 +49,8 @@ def predict(
   check_number("batch_size", batch_size, AT_LEAST_1, whole=True)
   check_columns(rows)
   config = model.config
-  check_fit(rows, Tables(config.vocab_size, config.type_vocab_size, config.max_position_embeddings), name)
-  lengths = lengths or bucket_lengths(row_length(rows), at_most=model.config.max_position_embeddings)
+  check_fit(rows, Tables(config.vocab_size, config.type_vocab_size or None, config.longest), name)
+  lengths = lengths or bucket_lengths(row_length(rows), at_most=model.config.longest)
   source = BatchSource(rows, batch_size=batch_size, lengths=lengths, shuffle=False, pad_id=model.config.pad_token_id)
   params = jax.device_put(rounded_once(model, local(params)))  # of several processes each predicts by itself
   result = np.empty((len(rows), model.config.num_labels), np.float32)

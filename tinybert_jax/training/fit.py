@@ -133,7 +133,7 @@ def fit(
   if (total := recipe.total_steps(len(rows))) > LARGEST:
     raise InputError(f"{title}: {total:,} steps, and at most {LARGEST:,} can be counted; fewer epochs are needed")
   row_lengths = row_length(rows)
-  if at_most is None and (tables := tables_of(params)):
+  if at_most is None and (tables := tables_of(params)) and tables.positions is not None:
     at_most = max(tables.positions, row_lengths.max(initial=0))  # `train` refuses longer rows
   source = as_source(
     BatchSource(

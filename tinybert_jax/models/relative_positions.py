@@ -1,0 +1,173 @@
+"""What attention knows of how far apart two tokens are: biases, rotary positions, windows, relative embeddings.
+
+Shapes: B batch, L length, Q tokens that are computed, H heads, K head size, S relative positions.
+"""
+
+import math
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.family_settings import DebertaSettings, ModernBertSettings
+from tinybert_jax.models.layers import Precisions, layer_norm
+
+_BIAS_BUCKETS, _BIAS_FARTHEST = 32, 128  # MPNet's, whatever its configuration says
+
+
+class Distance(NamedTuple):
+  """What the attention of one layer reads of positions; None for what its family does not have.
+
+  Attributes:
+    bias: added to the scores.
+    rotation: cosines and sines that queries and keys are turned by.
+    near: which keys are near enough to be attended to.
+    embeddings: of relative positions.
+    bucket: the row of `embeddings` for a query and a key.
+  """
+
+  bias: Float[Array, "1 H L L"] | None = None
+  rotation: tuple[Float[np.ndarray, "L K"], Float[np.ndarray, "L K"]] | None = None
+  near: Bool[np.ndarray, "L L"] | None = None
+  embeddings: Float[Array, "1 S D"] | None = None
+  bucket: Int[np.ndarray, "L L"] | None = None
+
+
+NO_DISTANCE = Distance()
+
+
+class NoDistances(nn.Module):
+  """Attention that depends on nothing but queries and keys."""
+
+  config: EncoderConfig
+  precisions: Precisions
+
+  def __call__(self, length: int) -> list[Distance]:
+    """Returns what each layer reads, for texts of this length."""
+    return [NO_DISTANCE] * self.config.num_hidden_layers
+
+
+class BiasedDistances(nn.Module):
+  """MPNet's bias for each head and bucket of distances, the same in all layers (Song et al. 2020; T5's buckets)."""
+
+  config: EncoderConfig
+  precisions: Precisions
+
+  def setup(self):
+    config = self.config
+    initial = nn.initializers.normal(config.initializer_range)
+    self.bias = nn.Embed(_BIAS_BUCKETS, config.num_attention_heads, embedding_init=initial)
+
+  def __call__(self, length: int) -> list[Distance]:
+    bias_1xHxLxL = jnp.moveaxis(self.bias(jnp.asarray(bias_buckets(length))), -1, 0)[None]
+    return [Distance(bias=bias_1xHxLxL)] * self.config.num_hidden_layers
+
+
+class RotaryDistances(nn.Module):
+  """ModernBERT's rotary positions (Su et al. 2021), with a base and a window for global and local layers."""
+
+  config: EncoderConfig
+  precisions: Precisions
+
+  def __call__(self, length: int) -> list[Distance]:
+    settings, size = self.config.settings, self.config.head_size
+    assert isinstance(settings, ModernBertSettings)
+    apart = np.abs(np.arange(length)[:, None] - np.arange(length))
+    local = Distance(
+      rotation=rotation(length, size, settings.local_rope_theta), near=apart <= settings.local_attention // 2
+    )
+    everywhere = Distance(rotation=rotation(length, size, settings.global_rope_theta))
+    return [everywhere if settings.is_global(m) else local for m in range(self.config.num_hidden_layers)]
+
+
+class DisentangledDistances(nn.Module):
+  """DeBERTa's embeddings of relative positions, which all layers share (He et al. 2021)."""
+
+  config: EncoderConfig
+  precisions: Precisions
+
+  def setup(self):
+    config, settings = self.config, self.config.settings
+    assert isinstance(settings, DebertaSettings)
+    if settings.relative_attention:
+      initial = nn.initializers.normal(config.initializer_range)
+      rows = 2 * settings.span(config.max_position_embeddings)
+      self.embeddings = nn.Embed(rows, config.hidden_size, embedding_init=initial)
+    if settings.relative_attention and "layer_norm" in settings.norm_rel_ebd:
+      self.layer_norm = layer_norm(config, self.precisions)
+
+  def __call__(self, length: int) -> list[Distance]:
+    config, settings = self.config, self.config.settings
+    assert isinstance(settings, DebertaSettings)
+    if not settings.relative_attention:
+      return [NO_DISTANCE] * config.num_hidden_layers
+    table_SxD = self.embeddings.embedding.astype(self.precisions.activations)
+    if "layer_norm" in settings.norm_rel_ebd:
+      table_SxD = self.layer_norm(table_SxD)
+    span = settings.span(config.max_position_embeddings)
+    apart = np.arange(length)[:, None] - np.arange(length)
+    if settings.position_buckets > 0:
+      apart = log_buckets(apart, settings.position_buckets, settings.farthest(config.max_position_embeddings))
+    bucket = np.clip(apart + span, 0, 2 * span - 1)
+    return [Distance(embeddings=table_SxD[None], bucket=bucket)] * config.num_hidden_layers
+
+
+DISTANCES = {
+  "plain": NoDistances,
+  "biased": BiasedDistances,
+  "rotary": RotaryDistances,
+  "disentangled": DisentangledDistances,
+}
+
+
+def bias_buckets(length: int) -> Int[np.ndarray, "L L"]:
+  """Returns MPNet's bucket of each pair of query and key: exact for near ones, logarithmic up to 128, then the last."""
+  apart = np.arange(length) - np.arange(length)[:, None]  # key - query
+  half, exact = _BIAS_BUCKETS // 2, _BIAS_BUCKETS // 4
+  distance = np.abs(apart)
+  with np.errstate(divide="ignore"):
+    logarithm = np.log(distance.astype(np.float32) / np.float32(exact)) / np.float32(math.log(_BIAS_FARTHEST / exact))
+  far = exact + (np.maximum(logarithm, 0) * np.float32(half - exact)).astype(np.int32)
+  return half * (apart > 0) + np.where(distance < exact, distance, np.minimum(far, half - 1))
+
+
+def log_buckets(apart: Int[np.ndarray, "L L"], buckets: int, farthest: int) -> Int[np.ndarray, "L L"]:
+  """Returns DeBERTa's buckets of distances: themselves up to half their number, logarithmic beyond."""
+  middle = buckets // 2
+  is_near = (apart < middle) & (apart > -middle)
+  distance = np.where(is_near, middle - 1, np.abs(apart)).astype(np.float32)
+  ratio = np.log(distance / np.float32(middle)) / np.log(np.float32((farthest - 1) / middle))
+  far = np.ceil(ratio * np.float32(middle - 1)) + middle
+  return np.where(distance <= middle, apart, far * np.sign(apart)).astype(np.int32)
+
+
+def rotation(length: int, size: int, base: float) -> tuple[Float[np.ndarray, "L K"], Float[np.ndarray, "L K"]]:
+  """Returns the cosines and sines of rotary positions, in float32; pairs of components stand half a head apart."""
+  frequency = 1 / np.float32(base) ** (np.arange(0, size, 2, dtype=np.float32) / np.float32(size))
+  angle = np.arange(length, dtype=np.float32)[:, None] * frequency.astype(np.float32)
+  angle = np.concatenate([angle, angle], axis=-1)
+  return np.cos(angle), np.sin(angle)
+
+
+def rotated(
+  x_BxLxHxK: Float[Array, "B L H K"],
+  by: tuple[Float[np.ndarray, "L K"], Float[np.ndarray, "L K"]],
+  positions_BxQ: Int[Array, "B Q"] | None = None,
+) -> Float[Array, "B L H K"]:
+  """Returns queries or keys turned by their position: the token's place in the row, or that at `positions_BxQ`."""
+  cosine, sine = (jnp.asarray(each) for each in by)
+  if positions_BxQ is None:
+    cosine, sine = cosine[None, :, None], sine[None, :, None]
+  else:
+    cosine, sine = cosine[positions_BxQ][:, :, None], sine[positions_BxQ][:, :, None]
+  x = x_BxLxHxK.astype(jnp.float32)
+  first, second = jnp.split(x, 2, axis=-1)
+  return (x * cosine + jnp.concatenate([-second, first], axis=-1) * sine).astype(x_BxLxHxK.dtype)
+
+
+def of_queries(table: Array | np.ndarray, positions_BxQ: Int[Array, "B Q"] | None) -> Array:
+  """Returns the rows of an L×L table for the queries at these positions, B×Q×L; 1×L×L for all queries."""
+  return jnp.asarray(table)[None] if positions_BxQ is None else jnp.asarray(table)[positions_BxQ]
