@@ -125,6 +125,11 @@ def test_bucket_lengths_pad_least():
   def padding(buckets, lengths):
     return sum(min(b for b in buckets if b >= n) for n in lengths)
 
+  # A length pays where it saves more padding than compiling costs: here 14 rows of 20 are read as 64 tokens, or 24.
+  few = {"multiple": 8, "compiling": 1000}
+  assert bucket_lengths([20] * 14 + [60] * 6, passes=1, **few) == (64,)
+  assert bucket_lengths([20] * 14 + [60] * 6, passes=3, **few) == (24, 64)
+
   lengths = np.random.default_rng(0).integers(1, 65, 300)
   best = min(padding((*cuts, 64), lengths) for cuts in itertools.combinations(range(8, 64, 8), 2))
   assert padding(bucket_lengths(lengths, number=3, multiple=8), lengths) == best

@@ -22,11 +22,18 @@ _NO_ROWS = "there are no rows to make batches from"
 _VALUES = ("labels", "teacher_targets")  # columns of numbers, or of as many numbers in each row
 # Rows, and characters: a tokenizer's own result takes some hundred times the memory of the tokens.
 _TOKENIZED_AT_ONCE, _CHARACTERS_AT_ONCE = 10_000, 1 << 24
+_MOST_LENGTHS = 6
 _LONGEST_TEXT = 1 << 18  # characters that a tokenizer is given, of which a model reads the first few thousand
 
 
 def bucket_lengths(
-  lengths: Sequence[int] | np.ndarray, number: int | None = None, multiple: int = 4, at_most: int | None = None
+  lengths: Sequence[int] | np.ndarray,
+  number: int | None = None,
+  multiple: int = 4,
+  at_most: int | None = None,
+  *,
+  passes: float | None = None,
+  compiling: int = 0,
 ) -> tuple[int, ...]:
   """Returns the lengths, in rising order, that rows of these `lengths` pad least to.
 
@@ -39,11 +46,13 @@ def bucket_lengths(
       few rows do not repay.
     multiple: what they are multiples of.
     at_most: what rows are cut to, or what a model has positions for.
+    passes: how often each row is read. Where it is given, and `number` is not, there are as many as pay, six at most.
+    compiling: the tokens that could be read in the time that compiling for one more length takes.
   """
   if not len(lengths) or not max(lengths):
     raise InputError(_NO_ROWS if not len(lengths) else "no row has a token")
   if number is None:
-    number = min(6, 1 + len(lengths) // 250)
+    number = _MOST_LENGTHS if passes is not None else min(_MOST_LENGTHS, 1 + len(lengths) // 250)
   longest = int(max(lengths))
   step = multiple * -(-longest // (16 * multiple))
   needed = np.bincount(-(-np.asarray(lengths) // step))  # rows by their length in steps
@@ -51,8 +60,9 @@ def bucket_lengths(
   shorter = [c for n in range(min(number, len(needed) - 1)) for c in itertools.combinations(choices, n)]
 
   def padded(cuts):
-    cost = [next(cut for cut in (*cuts, len(needed) - 1) if cut >= length) for length in range(len(needed))]
-    return int(needed @ np.asarray(cost)), len(cuts)
+    ends = [next(cut for cut in (*cuts, len(needed) - 1) if cut >= length) for length in range(len(needed))]
+    tokens = int(needed @ np.asarray(ends)) * step
+    return (tokens if passes is None else passes * tokens + compiling * len(cuts)), len(cuts)
 
   last = (len(needed) - 1) * step
   return (*(cut * step for cut in min(shorter, key=padded)), last if at_most is None else min(last, at_most))
