@@ -22,6 +22,7 @@ import tyro
 
 from tinybert_jax.cli import help_text
 from tinybert_jax.errors import InputError, RunStopped, WorkerKilled
+from tinybert_jax.without_torch import without_torch
 
 
 @runtime_checkable
@@ -99,6 +100,10 @@ def run_command(name: str, prog: str, arguments: Sequence[str] | None = None) ->
   """
 
   def main(options: Any) -> None:
+    with (
+      without_torch()
+    ):  # from then on transformers takes PyTorch for missing, which a library must not do to a notebook
+      importlib.import_module("transformers.models.auto.tokenization_auto")
     importlib.import_module(f"tinybert_jax.cli.{name}").main(options)
 
   run(main, importlib.import_module(f"tinybert_jax.cli.{name}_options").Options, prog, arguments)

@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from tinybert_jax.without_torch import without_torch
+
 _FILE = "log.jsonl"
 _LAST_COUNTS = ("skipped", "skipped_in_a_row")  # counters, of which a mean says nothing
 
@@ -121,13 +123,6 @@ def read_log(directory: Path, rows: int | None) -> list[dict[str, float]]:
 
 def _event_writer(directory: Path, step: int) -> Any:
   """Returns TensorBoard's writer, which leaves out what an earlier part of the run wrote after `step`."""
-  # tensorboardX would load PyTorch where it is installed, for seconds and to no use here.
-  hides = "torch" not in sys.modules
-  if hides:
-    sys.modules["torch"] = None  # type: ignore[assignment]
-  try:
+  with without_torch():
     from tensorboardX import SummaryWriter
-  finally:
-    if hides:
-      del sys.modules["torch"]
   return SummaryWriter(str(directory), purge_step=step + 1 if step else None)
