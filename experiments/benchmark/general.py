@@ -5,7 +5,6 @@ import importlib.metadata
 import itertools
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -14,22 +13,16 @@ from jaxtyping import Int
 
 from experiments.benchmark.options import Options
 from experiments.benchmark.roofline import matmul_rate, step_flops
-from experiments.benchmark.turns import OURS, Stages, cores, median_rates, torch_device, wait
+from experiments.benchmark.step_program import StepProgram
+from experiments.benchmark.turns import BEST, DTYPES, ORIGINAL, OURS, Stages, cores, run_turns, torch_device, wait
 from tinybert_jax.cli import command_line
-from tinybert_jax.data.batches import pad_batch
+from tinybert_jax.data.batches import NumpyBatch, pad_batch
 from tinybert_jax.distillation.layer_map import layer_map
 from tinybert_jax.distillation.objectives import initialize_projections, intermediate_distillation
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import PRESETS, EncoderConfig
 from tinybert_jax.models.encoder import Encoder, initialize, rounded_once
-from tinybert_jax.training import steps
-from tinybert_jax.training.optim import adamw, schedule
 
-if TYPE_CHECKING:
-  import torch
-
-ORIGINAL, BEST = "original", "best PyTorch"
-DTYPES = ("float32", "bfloat16")
 Ids = Int[np.ndarray, "S B L"]  # S steps of B sequences of L tokens
 
 
@@ -56,8 +49,13 @@ def measure(
   }
   size = max(8, min(2048 if on_cpu else 8192, 32 * teacher.hidden_size))  # small for a small model, as in a test
   before = {dtype: matmul_rate(jnp.dtype(dtype), size) for dtype in dtypes}
-  ours = {form: stage for dtype in dtypes for form, stage in _ours(ids, teacher, student, dtype).items()}
-  rates = median_rates(ours, others, repeats)
+  programs = {dtype: _ours(ids, teacher, student, dtype) for dtype in dtypes}
+  batches = [_full(part) for part in ids]
+  ours = {
+    dtype: (functools.partial(program.train, batches), number * batch_size) for dtype, program in programs.items()
+  }
+  turns = run_turns(ours, others, repeats)
+  rates = turns.median_rates()
   # Other work may be there before or after, and hide it.
   peaks = {dtype: max(before[dtype], matmul_rate(jnp.dtype(dtype), size)) for dtype in dtypes}
   peak = max(peaks.values())
@@ -66,7 +64,7 @@ def measure(
   print(
     f"General distillation, {_shape(teacher)} to {_shape(student)}, batches of {batch_size} × {length}\n"
     f"{jax.devices()[0].device_kind}, {cores()} cores; PyTorch {importlib.metadata.version('torch')} on "
-    f"{device.type}; medians of {repeats} turns of {number} steps; load {load:.1f} before\n"
+    f"{device}; medians of {repeats} turns of {number} steps; load {load:.1f} before\n"
     f"A step has {flops / 1e9:.4g} GFLOP of matrix products. GFLOP/s of a product of {size} × {size} with a float32 "
     f"result: {measured}; the highest is the roofline.\n"
     f"{'':44}{'sequences/s':>12}{'ms a step':>11}{'of roofline':>13}{'ours is':>9}"
@@ -79,32 +77,38 @@ def measure(
       share = rate / batch_size * flops / peak
       print(f"{f'{name}, {form}':44}{rate:12.4g}{1e3 * batch_size / rate:11.1f}{share:13.1%}{our_rate / rate:8.2f}x")
   del ratios[OURS]
+  turns.print_memory()
+  for dtype, program in programs.items():
+    print(f"Ours in {dtype}: {program.memory(length)}, by the compiler")
+  if options.profile:
+    for dtype, program in programs.items():
+      print(f"Ours in {dtype}:")
+      program.print_shares(batches, lambda: jax.device_put(_full(ids[0])), flops, peaks[dtype])
   return ratios
 
 
-def _ours(ids: Ids, teacher: EncoderConfig, student: EncoderConfig, dtype: str) -> Stages:
-  """Returns the one stage, by the form that it runs in."""
-  model, teacher_model = Encoder(student, jnp.dtype(dtype)), Encoder(teacher, jnp.dtype(dtype))
-  teacher_params = jax.device_put(rounded_once(teacher_model, initialize(teacher_model, jax.random.key(0))))
-  projections = initialize_projections(student, teacher, jax.random.key(2))
-  layers = layer_map("uniform", student.num_hidden_layers, teacher.num_hidden_layers)
-  optimizer = adamw(schedule(5e-5, 1000))
-  params = {**initialize(model, jax.random.key(1)), "projections": projections}
-  state = steps.create_state(params, optimizer, steps.random_key(0))
-  update = steps.jit_update(steps.make_update(intermediate_distillation(model, teacher_model, layers), optimizer))
-  rows = [pad_batch({"input_ids": part}, *part.shape[::-1]) for part in ids]
-
-  def train(batches):
-    nonlocal state
-    for batch in batches:
-      state, _ = update(state, teacher_params, jax.device_put(batch))
-    jax.block_until_ready(state)
-
-  train(rows[:1])
-  return {dtype: (functools.partial(train, rows), ids.shape[0] * ids.shape[1])}
+def _ours(ids: Ids, teacher: EncoderConfig, student: EncoderConfig, dtype: str) -> StepProgram:
+  """Returns our step; the models' names are what a profile tells them by."""
+  model = Encoder(student, jnp.dtype(dtype), name="student")
+  teacher_model = Encoder(teacher, jnp.dtype(dtype), name="teacher")
+  return StepProgram(
+    {
+      **initialize(model, jax.random.key(1)),
+      "projections": initialize_projections(student, teacher, jax.random.key(2)),
+    },
+    rounded_once(teacher_model, initialize(teacher_model, jax.random.key(0))),
+    intermediate_distillation(
+      model, teacher_model, layer_map("uniform", student.num_hidden_layers, teacher.num_hidden_layers)
+    ),
+    [_full(ids[0])],
+  )
 
 
-def _original(ids: Ids, teacher: EncoderConfig, student: EncoderConfig, device: "torch.device") -> Stages:
+def _full(ids: Int[np.ndarray, "B L"]) -> NumpyBatch:
+  return pad_batch({"input_ids": ids}, *ids.shape[::-1])
+
+
+def _original(ids: Ids, teacher: EncoderConfig, student: EncoderConfig, device: str) -> Stages:
   from experiments import original
 
   teacher_model = original.Classifier(teacher, teacher.hidden_size).to(device)
@@ -128,7 +132,7 @@ def _best(
   teacher: EncoderConfig,
   student: EncoderConfig,
   dtypes: Sequence[str],
-  device: "torch.device",
+  device: str,
   compiled: bool,
 ) -> Stages:
   """Returns the best PyTorch's step in each dtype, by the form that it runs in."""

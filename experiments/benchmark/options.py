@@ -51,6 +51,8 @@ class Options:
   side counts; else what the programs choose for this device. The original's is float32."""
   compile: bool = True
   """(general) Compile the best PyTorch by torch.compile."""
+  profile: bool = False
+  """(general, task) Profile some of our steps, and print where their time goes by part of the step and kind of work."""
   out: Path = Path("lengths.png")
   """(lengths) The picture to write."""
   debug: bool = False

@@ -29,6 +29,18 @@ def _forward_flops(config: EncoderConfig, tokens: int, length: int) -> float:
   return config.num_hidden_layers * (dense + attention)
 
 
+def classifier_flops(config: EncoderConfig, batch_size: int, length: int) -> float:
+  """Returns the floating-point operations of the matrix products up to a classifier's pooled output.
+
+  The last layer is needed for the first token alone, but for its keys and values.
+  """
+  tokens, width, inner = batch_size * length, config.hidden_size, config.intermediate_size
+  last = 2 * 2 * tokens * width**2 + 2 * batch_size * (2 * width**2 + 2 * width * inner) + 2 * 2 * tokens * width
+  pooler = 2 * batch_size * width**2
+  others = _forward_flops(config, tokens, length) * (config.num_hidden_layers - 1) / config.num_hidden_layers
+  return others + last + pooler
+
+
 def matmul_rate(dtype: jnp.dtype, size: int) -> float:
   """Returns the floating-point operations a second in the product of two matrices of `size` × `size`, at their best.
 

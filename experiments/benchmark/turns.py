@@ -6,11 +6,12 @@ import importlib.util
 import itertools
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -18,18 +19,48 @@ import numpy as np
 from tinybert_jax.corpus.workers import end_with_parent
 from tinybert_jax.errors import InputError, WorkerKilled
 
-if TYPE_CHECKING:
-  import torch
-
 # By stage: a function that ends when its work is done, warmed up, and the sequences that it works through.
 Stages = Mapping[str, tuple[Callable[[], object], int]]
-OURS = "ours"
+OURS, ORIGINAL, BEST = "ours", "original", "best PyTorch"
+DTYPES = ("float32", "bfloat16")  # which the sides have forms in
+MUCH_FASTER = 1.25  # a form that takes as many times as long as another of its side need not be measured
 
 _stages: dict[str, tuple[Callable[[], object], int]] = {}  # of the alternative whose process this is
 
 
+class Turns(NamedTuple):
+  """What was measured, by alternative and its stages.
+
+  Attributes:
+    sequences: that a turn works through.
+    seconds: of each turn.
+    memory: peak resident bytes of the alternative's process, all its stages in it.
+  """
+
+  sequences: dict[str, dict[str, int]]
+  seconds: dict[str, dict[str, list[float]]]
+  memory: dict[str, int]
+
+  def median_rates(self) -> dict[str, dict[str, float]]:
+    """Returns the sequences a second of each alternative in each of its stages: the medians of its turns."""
+    return {
+      name: {stage: float(number / np.median(self.seconds[name][stage])) for stage, number in stages.items()}
+      for name, stages in self.sequences.items()
+    }
+
+  def print_memory(self) -> None:
+    """Prints the peak memory of each alternative's process."""
+    sizes = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in self.memory.items())
+    print(f"GiB of resident memory at its peak, of each side's process with all its forms: {sizes}")
+
+
 def median_rates(ours: Stages, others: Mapping[str, Callable[[], Stages]], repeats: int) -> dict[str, dict[str, float]]:
-  """Returns the sequences a second of each alternative, ours first, in each of its stages: the medians of its turns.
+  """Returns the median rates of `run_turns`, which see."""
+  return run_turns(ours, others, repeats).median_rates()
+
+
+def run_turns(ours: Stages, others: Mapping[str, Callable[[], Stages]], repeats: int) -> Turns:
+  """Returns what each alternative took, ours first, in each of its stages.
 
   Turns alternate. PyTorch's alternatives each run in a process of their own, as their users run them: no side meets
   another's threads, or memory that another left in pieces. Ours runs in this one, as in every program here, and alone
@@ -46,11 +77,13 @@ def median_rates(ours: Stages, others: Mapping[str, Callable[[], Stages]], repea
   """
   sequences = {OURS: {stage: number for stage, (_, number) in ours.items()}}
   run = {OURS: lambda stage: ours[stage][0]()}
+  memory = {OURS: peak_memory}
   with contextlib.ExitStack() as stack:
     for name, make in others.items():
       pool = stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), end_with_parent))
       sequences[name] = _in_process(name, pool, _prepare, make)
       run[name] = functools.partial(_in_process, name, pool, _run)
+      memory[name] = functools.partial(_in_process, name, pool, peak_memory)
     seconds = {name: {stage: [] for stage in stages} for name, stages in sequences.items()}
     for _ in range(repeats):
       for stages in itertools.zip_longest(*sequences.values()):
@@ -60,10 +93,23 @@ def median_rates(ours: Stages, others: Mapping[str, Callable[[], Stages]], repea
           start = time.perf_counter()
           run[name](stage)
           seconds[name][stage].append(time.perf_counter() - start)
-  return {
-    name: {stage: float(number / np.median(seconds[name][stage])) for stage, number in stages.items()}
-    for name, stages in sequences.items()
-  }
+    return Turns(sequences, seconds, {name: peak() for name, peak in memory.items()})
+
+
+def peak_memory() -> int:
+  """Returns the bytes of memory that this process has had at most.
+
+  Linux's own count where it is: that of `getrusage` begins, in a process that another one started, with the other's.
+  """
+  try:
+    with open("/proc/self/status", encoding="utf-8") as file:
+      kibibytes = next(line for line in file if line.startswith("VmHWM")).split()[1]
+  except (OSError, StopIteration):
+    import resource  # which Windows has not
+
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else 1024 * size
+  return 1024 * int(kibibytes)
 
 
 def _in_process(name: str, pool: ProcessPoolExecutor, function: Callable, *arguments: object) -> object:
@@ -92,31 +138,33 @@ def cores() -> int:
   return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def torch_device(suite: str) -> "torch.device":
-  """Returns the device that PyTorch is measured on, which is of JAX's kind, or the CPU where JAX has a TPU.
+def torch_device(suite: str) -> str:
+  """Returns the device that PyTorch is measured on, cuda where JAX has a GPU, else cpu.
+
+  On a CPU it does not load PyTorch, which would count as our memory.
 
   Raises:
     InputError: PyTorch, which no other program here needs, is not installed, or has no GPU and JAX one.
   """
   if importlib.util.find_spec("torch") is None:
     raise InputError(f"--suite {suite} measures against PyTorch, which is not here; run: pip install torch")
-  import torch  # seconds to import
-
   # JAX would take most of a GPU's memory for itself, and PyTorch is to run on the same one.
   os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
   if jax.default_backend() != "gpu":
-    return torch.device("cpu")
+    return "cpu"
+  import torch
+
   if not torch.cuda.is_available():
     raise InputError(
       f"--suite {suite}: JAX has a GPU, and PyTorch {torch.__version__} has none; install PyTorch for it, or set "
       "JAX_PLATFORMS=cpu"
     )
-  return torch.device("cuda")
+  return "cuda"
 
 
-def wait(device: "torch.device") -> None:
+def wait(device: str) -> None:
   """Returns when everything that PyTorch was told to do is done."""
-  if device.type == "cuda":
+  if device == "cuda":
     import torch
 
     torch.cuda.synchronize()

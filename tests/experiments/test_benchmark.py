@@ -32,18 +32,23 @@ def one_process(monkeypatch):
 
 
 @pytest.mark.usefixtures("one_process")
-def test_the_task_suite_compares_both_sides(capsys, tmp_path):
+def test_the_task_suite_compares_three_sides(capsys, tmp_path):
   path = tmp_path / "lengths.txt"
   path.write_text("2 3 4\n5 6 7\n\n8 90")
   options = Options(
-    suite="task", lengths=str(path), max_length=8, sequences=16, batch_size=8, original_batches=1, repeats=1
-  )
+    suite="task", lengths=str(path), max_length=8, sequences=16, batch_size=8, original_batches=1, repeats=1,
+    compile=False, profile=True,
+  )  # fmt: skip
   teacher = dataclasses.replace(TEACHER, num_hidden_layers=1)
   ratios = task.measure(options, teacher, dataclasses.replace(STUDENT, num_hidden_layers=1))
-  assert list(ratios) == list(task.STAGES) and all(ratio > 0 for ratio in ratios.values())
+  assert list(ratios) == list(task.STAGES)
+  for by_side in ratios.values():
+    assert list(by_side) == [turns.ORIGINAL, turns.BEST] and all(ratio > 0 for ratio in by_side.values())
   printed = capsys.readouterr().out
   assert "lengths.txt: 8 lengths of mean 5.4, cut at 8\nours: 16 of them, mean 5.4;" in printed  # 43 / 8, 90 cut to 8
   assert all(stage in printed for stage in task.STAGES)
+  assert printed.count("by part: ") == printed.count("by the compiler") == 2
+  assert printed.count("together 100.0%") == 4
 
 
 @pytest.mark.parametrize(
@@ -83,7 +88,7 @@ def test_the_general_suite_compares_three_sides(capsys):
   dropping = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
   teacher, student = (dataclasses.replace(config, **dropping) for config in (TEACHER, STUDENT))
   ratios = general.measure(options, teacher, student)
-  assert list(ratios) == [general.ORIGINAL, general.BEST] and all(ratio > 0 for ratio in ratios.values())
+  assert list(ratios) == [turns.ORIGINAL, turns.BEST] and all(ratio > 0 for ratio in ratios.values())
   printed = capsys.readouterr().out
   assert "BERT 4 × 16 to BERT 2 × 12, batches of 2 × 8" in printed
   for side in ("ours, float32", "original, float32, eager", "best PyTorch, float32, eager"):
@@ -123,15 +128,16 @@ def test_lengths_of_any_task_from_its_files(tmp_path):
 
 @pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize("from_data", [True, False])
-def test_the_augment_suite_measures_both_sides(tmp_path, capsys, from_data):
+def test_the_augment_suite_measures_three_sides(tmp_path, capsys, from_data):
   folder = write_task(tmp_path / "data", "CoLA", rows=12).parent if from_data else None
   directory = write_model(tmp_path / "mlm")
   lengths_file = tmp_path / "lengths.txt"
   lengths_file.write_text("4 5 6 9")
   options = Options(
     suite="augment", data=folder, lengths="cola" if from_data else str(lengths_file), tokenizer=directory, sentences=4,
-    original_sentences=2, repeats=1,
+    original_sentences=2, repeats=1, compile=False,
   )  # fmt: skip
   config = dataclasses.replace(MLM_CONFIG, max_position_embeddings=512)
-  assert augment.measure(options, config) > 0
+  ratios = augment.measure(options, config)
+  assert list(ratios) == [turns.ORIGINAL, turns.BEST] and all(ratio > 0 for ratio in ratios.values())
   assert ("augmentation, CoLA: 4" if from_data else "as long as lengths.txt's: 4 sentences") in capsys.readouterr().out

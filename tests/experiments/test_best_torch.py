@@ -8,34 +8,51 @@ import optax
 import pytest
 import torch
 from flax import traverse_util
+from small_mlm import CONFIG as MLM_CONFIG
+from small_mlm import make_model, make_tokenizer
 from test_original import STUDENT, TEACHER
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmark import best_torch
+from experiments.benchmark.best_torch import task as best_task
+from experiments.benchmark.best_torch.augment import TorchMaskedWords
 from experiments.benchmark.roofline import step_flops
-from tinybert_jax.distillation.objectives import initialize_projections, intermediate_distillation, total_loss
-from tinybert_jax.models.encoder import Encoder, initialize
+from tinybert_jax.augmentation.masked_words import MaskedWords
+from tinybert_jax.augmentation.words import find_words
+from tinybert_jax.data.batches import pad_batch
+from tinybert_jax.distillation.objectives import (
+  initialize_projections,
+  intermediate_distillation,
+  prediction_distillation,
+  total_loss,
+)
+from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, SequenceClassifier, initialize
 from tinybert_jax.models.pretrained import name_table
 
 LAYERS = (2, 4)
 IDS = np.random.default_rng(0).integers(1, TEACHER.vocab_size, (3, 9))
-RENAMED = (("encoder.layer.", "layers."), ("attention.output.", "attended."), ("intermediate.dense", "intermediate"))
+RENAMED = (
+  ("encoder.layer.", "layers."), ("attention.output.", "attended."), ("intermediate.dense", "intermediate"),
+  ("cls.predictions.", ""), ("transform.dense", "transform"), ("transform.LayerNorm", "transform_norm"),
+  ("pooler.dense", "pooler"), ("bert.pooler", "pooler"), ("bert.", "encoder."),
+)  # fmt: skip
 
 
-def to_best(config, params):
-  """Our parameters of an encoder under the names of the best PyTorch's."""
+def to_best(config, params, model=Encoder):
+  """Our parameters of a model under the names of the best PyTorch's."""
   flat = traverse_util.flatten_dict(params, sep="/")
   tensors = {}
-  for path, name in name_table(config, Encoder).items():
+  for path, name in name_table(config, model).items():
     for old, new in RENAMED:
       name = name.replace(old, new)
-    if not name.startswith("pooler"):
+    if "pooler" not in name or model is SequenceClassifier:
       tensors[name] = torch.tensor(np.asarray(flat[path]).T if path.endswith("kernel") else np.asarray(flat[path]))
+  prefix = "" if model is Encoder else "encoder."
   for i in range(config.num_hidden_layers):
     for kind in ("weight", "bias"):
-      parts = [tensors.pop(f"layers.{i}.attention.self.{part}.{kind}") for part in ("query", "key", "value")]
-      tensors[f"layers.{i}.query_key_value.{kind}"] = torch.cat(parts)
+      parts = [tensors.pop(f"{prefix}layers.{i}.attention.self.{part}.{kind}") for part in ("query", "key", "value")]
+      tensors[f"{prefix}layers.{i}.query_key_value.{kind}"] = torch.cat(parts)
   return tensors
 
 
@@ -69,6 +86,63 @@ def test_its_loss_and_gradient_are_ours(both, dtype):
   assert all(parameter.grad is None for parameter in teacher.parameters())
   norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in student.parameters()])
   np.testing.assert_allclose(norm, optax.tree.norm(gradient), rtol=tolerance)
+
+
+@pytest.fixture(scope="module")
+def padded():
+  """A batch with padding, and a row of padding alone that fills it up."""
+  batch = pad_batch({"input_ids": [list(IDS[0]), list(IDS[1][:4]), list(IDS[2][:1])]}, 9, 4)
+  batch["teacher_targets"] = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
+  return batch
+
+
+def torch_of(batch):
+  return torch.tensor(batch["input_ids"]).long(), torch.tensor(batch["attention_mask"]).bool()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_losses_of_task_distillation_on_padded_rows_are_ours(both, padded, dtype):
+  params, teacher_params, student, teacher = both
+  models = (Encoder(config, jax.numpy.dtype(dtype)) for config in (STUDENT, TEACHER))
+  classifier = SequenceClassifier(STUDENT, jax.numpy.dtype(dtype))
+  whole = initialize(classifier, jax.random.key(3), kernels="glorot")
+  losses = intermediate_distillation(*models, LAYERS), prediction_distillation(classifier)
+
+  @jax.jit
+  def ours(params, whole):
+    of = (params, losses[0], teacher_params), (whole, losses[1], {})
+    return [
+      jax.value_and_grad(lambda params, fn=fn, other=other: total_loss(fn(params, other, padded, None)))(params)
+      for params, fn, other in of
+    ]
+
+  torch_dtype = getattr(torch, dtype)
+  best = best_torch.Classifier(STUDENT)
+  best.load_state_dict(to_best(STUDENT, whole, SequenceClassifier))
+  ids, mask = torch_of(padded)
+  weight, targets = (torch.tensor(padded[name]) for name in ("example_weight", "teacher_targets"))
+  intermediate = best_task.intermediate_loss(student, teacher.to(torch_dtype), LAYERS, torch_dtype, ids, mask)
+  prediction = best_task.prediction_loss(best, torch_dtype, ids, mask, weight, targets)
+  tolerance = 1e-5 if dtype == "float32" else 0.02
+  for theirs, module, (value, gradient) in zip(
+    (intermediate, prediction), (student, best), ours(params, whole), strict=True
+  ):
+    theirs.backward()
+    np.testing.assert_allclose(theirs.item(), value, rtol=tolerance)
+    norm = torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
+    np.testing.assert_allclose(norm, optax.tree.norm(gradient), rtol=2 * tolerance)
+
+
+def test_its_candidates_are_ours():
+  texts = find_words(make_tokenizer(), ["the quick fox sees a bird .", "dog eats bread", "a teacher of water"])
+  model, params = make_model()
+  best = best_torch.MaskedLanguageModel(MLM_CONFIG)
+  best.load_state_dict(to_best(MLM_CONFIG, params, MaskedLanguageModel))
+  theirs = TorchMaskedWords(
+    best, make_tokenizer(), texts, dtype=torch.float32, device="cpu", compiled=False, batch_size=4, number=5
+  )
+  found = theirs(texts, lambda share: None)
+  assert found == MaskedWords(model, params, make_tokenizer(), number=5, max_length=32)(texts) and all(found)
 
 
 @pytest.mark.parametrize(

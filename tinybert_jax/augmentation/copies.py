@@ -5,11 +5,11 @@ nearest neighbours among word vectors. `Augmenter` finds these candidates for ma
 the new texts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tinybert_jax.augmentation.masked_words import CANDIDATES, Done, MaskedWords
+from tinybert_jax.augmentation.masked_words import CANDIDATES, Done
 from tinybert_jax.augmentation.word_vectors import WordVectors, nearest_words, of_words
 from tinybert_jax.augmentation.words import Text, as_candidates, find_words
 from tinybert_jax.choices import REPLACED
@@ -17,6 +17,7 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import Tokenizer
 
 Candidates = tuple[tuple[str, ...], ...]  # of each word of a text, the best first
+FindCandidates = Callable[[Sequence[Text], Done], list[dict[int, tuple[str, ...]]]]  # as `MaskedWords` does
 
 
 class Augmenter:
@@ -25,7 +26,7 @@ class Augmenter:
   def __init__(
     self,
     tokenizer: Tokenizer | None,
-    masked: MaskedWords | None,
+    masked: FindCandidates | None,
     vectors: WordVectors | None,
     *,
     number: int = CANDIDATES,

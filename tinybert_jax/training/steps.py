@@ -114,11 +114,13 @@ def make_update(
       (grads, means), _ = jax.lax.scan(add, zeros, (parts, indices))
     grads, means = over_devices((grads, means))
 
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    with jax.named_scope("optimizer"):  # which a profile shows
+      updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     metrics = {"loss": sum(means.values()), **means, "grad_norm": optax.tree.norm(grads)}
     for name, counter in (("skipped", "total_notfinite"), ("skipped_in_a_row", "notfinite_count")):
       metrics[name] = optax.tree.get(opt_state, counter, jnp.zeros((), jnp.int32))
-    params = optax.apply_updates(state.params, updates)
+    with jax.named_scope("optimizer"):
+      params = optax.apply_updates(state.params, updates)
     return state.replace(step=state.step + 1, params=params, opt_state=opt_state), metrics
 
   return update
