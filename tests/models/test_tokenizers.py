@@ -170,6 +170,13 @@ def test_ids_beyond_the_model_are_refused_by_the_largest_id(write):
     check_fits("teacher", tokenizer, 10)
 
 
+def test_a_tokenizer_of_far_fewer_tokens_than_the_model_has_is_noted(write, recwarn):
+  load_tokenizer(write(vocab_size=len(WORDS) + 1))  # filled up
+  assert not [warning for warning in recwarn if "embeddings for" in str(warning.message)]
+  with pytest.warns(UserWarning, match=rf"has {len(WORDS)} tokens, and the model embeddings for 30,522; right only"):
+    load_tokenizer(write(vocab_size=30_522))
+
+
 def test_two_tokens_of_one_id_are_refused(write):
   directory = write([*WORDS, "e", "##z"], vocab_size=40)
   (directory / "added_tokens.json").write_text(json.dumps({"[E1]": len(WORDS) + 2}))

@@ -36,6 +36,7 @@ _WHOLE = (
   ("sentencepiece.bpe.model",),
 )
 # Letters with and without case and accents, punctuation, CJK, and a character that hardly any vocabulary has.
+_FEWEST_USED = 0.9  # of a model's embeddings
 _WORDS = 50  # of the vocabulary that a tokenizer is tried on
 _ALL_KINDS = "The Café, naïvely: 中文 COSTS €3.50…"
 _PROBES = ("The quick Café, don't!", "日本語のテキスト です。", "a\u2603b \U0001f9ff", "")
@@ -90,7 +91,10 @@ def read_alike(one: Tokenizer, other: Tokenizer) -> bool:
 
 
 def check_fits(name: str | os.PathLike, tokenizer: Tokenizer, vocab_size: int) -> None:
-  """Raises InputError where a tokenizer has a token for which a model of `vocab_size` embeddings has none."""
+  """Raises InputError where a tokenizer has a token for which a model of `vocab_size` embeddings has none.
+
+  It warns where the model has embeddings for many more tokens: a few fill up a matrix, but so many are another's.
+  """
   vocabulary = tokenizer.get_vocab()
   token = max(vocabulary, key=vocabulary.__getitem__)
   if len(vocabulary) > vocab_size:
@@ -102,6 +106,12 @@ def check_fits(name: str | os.PathLike, tokenizer: Tokenizer, vocab_size: int) -
     raise InputError(
       f"{name}: its tokenizer's token {token!r} has the id {vocabulary[token]}, and the model has embeddings for ids "
       f"below {vocab_size} only; they are not of the same model"
+    )
+  if len(vocabulary) < _FEWEST_USED * vocab_size:
+    warnings.warn(
+      f"{name}: its tokenizer has {len(vocabulary):,} tokens, and the model embeddings for {vocab_size:,}; right only "
+      "if it was trained so",
+      stacklevel=3,
     )
 
 

@@ -80,4 +80,5 @@ def zip_submission(out: Path) -> str:
 def _evaluated(folder: Path) -> Mapping[str, str]:
   """Returns the leaderboard's files that the last evaluation in a task's folder wrote, with the rows they are of."""
   path = folder / METRICS
-  return read_json(path)["inputs"]["test_rows"] if path.is_file() else {}
+  inputs = read_json(path).get("inputs") if path.is_file() else None  # there are none in a file of an earlier version
+  return (inputs or {}).get("test_rows") or {}
