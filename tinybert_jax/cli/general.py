@@ -106,6 +106,12 @@ def load_student(options: Options, teacher: Pretrained, tokenizer: Tokenizer) ->
   config, params = students.load_student(
     options.student, options.student_layers, options.student_dropout, teacher.config, own, options.seed
   )
+  for config_of in (teacher.config, config):
+    if options.attention == "fused" and not config_of.family.fits_fused_attention:
+      raise InputError(
+        f"--attention fused: it computes scores of queries and keys alone, and the attention of a "
+        f"{config_of.family.title} is {config_of.family.attention}; use plain"
+      )
   # Of Glorot's scale, without which narrow students learn slowly; see `model.initialize`.
   return Pretrained(config, params or initialize(Encoder(config), jax.random.key(options.seed), kernels="glorot"), ())
 

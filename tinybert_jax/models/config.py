@@ -72,6 +72,11 @@ class EncoderConfig:
       raise InputError(
         f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
       )
+    if self.hidden_size % self.width_step:
+      raise InputError(
+        f"hidden_size {self.hidden_size} / num_attention_heads {self.num_attention_heads} is odd, and rotary positions "
+        "turn pairs of components"
+      )
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
       rate = getattr(self, name)
       if rate is None and name == "classifier_dropout":
@@ -164,6 +169,28 @@ class EncoderConfig:
   @property
   def head_size(self) -> int:
     return self.hidden_size // self.num_attention_heads
+
+  @property
+  def width_step(self) -> int:
+    """What the hidden size is a multiple of: each head has one component, or two where positions turn pairs."""
+    return self.num_attention_heads * (2 if self.family.attention == "rotary" else 1)
+
+  def resized(self, layers: int, width: int, heads: int | None = None) -> "EncoderConfig":
+    """Returns a model of the same family of another size, with the family's usual feed-forward width.
+
+    Args:
+      layers: their number.
+      width: the hidden size.
+      heads: their number; by default as many as here.
+    """
+    return dataclasses.replace(
+      self,
+      num_hidden_layers=layers,
+      hidden_size=width,
+      num_attention_heads=heads or self.num_attention_heads,
+      intermediate_size=int(self.family.feed_forward * width),
+      classifier_dropout=None,
+    )
 
   @property
   def shape(self) -> str:

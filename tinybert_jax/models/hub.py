@@ -45,13 +45,17 @@ def _model_folder(path: Path) -> Path:
   modules = path / "modules.json"
   config = path / "config.json"
   # The config.json beside modules.json may hold a version alone.
-  if modules.is_file() and not (config.is_file() and "hidden_size" in read_json(config)):
+  if modules.is_file() and not (config.is_file() and _is_encoder(config)):
     for folder in sorted(path.glob("*_*/config.json")):
-      if "hidden_size" in read_json(folder):
+      if _is_encoder(folder):
         return folder.parent
   if not config.is_file():
     raise InputError(f"{path}: no config.json there, so it is not a model directory")
   return path
+
+
+def _is_encoder(config: Path) -> bool:
+  return any(key in read_json(config) for key in ("hidden_size", "model_type"))
 
 
 def _snapshot(name: str) -> Path:

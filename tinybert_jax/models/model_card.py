@@ -21,9 +21,9 @@ _OURS = "<!-- This card comes from tinybert_jax and is rewritten with the model;
 _OURS_BEFORE_CARDS_HAD_THAT = "a JAX implementation of TinyBERT (https://arxiv.org/abs/1909.10351).\n"
 _PACKAGES = ("jax", "flax", "transformers", "tokenizers")
 _PIPELINES = {
-  "BertForSequenceClassification": ("text-classification", "Text classification"),
-  "BertForMaskedLM": ("fill-mask", "Fill mask"),
-  "BertModel": ("feature-extraction", "Feature extraction"),
+  "ForSequenceClassification": ("text-classification", "Text classification"),
+  "ForMaskedLM": ("fill-mask", "Fill mask"),
+  "Model": ("feature-extraction", "Feature extraction"),
 }
 _RESULTS = {
   "single_label_classification": ".logits.softmax(-1)",
@@ -100,12 +100,12 @@ def model_card(
   card = card or ModelCard()
   title = f"{architecture}, {config.shape}"
   metadata = yaml.safe_dump(
-    _metadata(architecture, title, card), sort_keys=False, allow_unicode=True, default_flow_style=False
+    _metadata(config, architecture, title, card), sort_keys=False, allow_unicode=True, default_flow_style=False
   )
   sections = [
     f"# {title}",
     _OURS,
-    without_paths(description) or "A BERT from tinybert_jax.",
+    without_paths(description) or f"A {config.family.title} from tinybert_jax.",
     _shape(config, architecture, parameters, card),
     _use(config, architecture),
     _quality(card, config.kind),
@@ -132,8 +132,8 @@ def without_paths(text: str) -> str:
   return _ABSOLUTE_PATH.sub(r"\1", text)
 
 
-def _metadata(architecture: str, title: str, card: ModelCard) -> dict[str, Any]:
-  tag, task = _PIPELINES.get(architecture, ("feature-extraction", "Feature extraction"))
+def _metadata(config: EncoderConfig, architecture: str, title: str, card: ModelCard) -> dict[str, Any]:
+  tag, task = _PIPELINES[_head(config, architecture)]
   metadata: dict[str, Any] = {"library_name": "transformers"}
   if card.license:
     metadata["license"] = str(card.license)
@@ -146,7 +146,7 @@ def _metadata(architecture: str, title: str, card: ModelCard) -> dict[str, Any]:
   if results := _results(card, task, tag):
     found = (metric["type"] for result in results for metric in result["metrics"])
     metadata["metrics"] = list(dict.fromkeys(found))
-  metadata |= {"pipeline_tag": tag, "tags": ["bert", "tinybert", "distillation", "tinybert_jax"]}
+  metadata |= {"pipeline_tag": tag, "tags": [config.model_type, "tinybert", "distillation", "tinybert_jax"]}
   if results:
     metadata["model-index"] = [{"name": title, "results": results}]
   return metadata
@@ -192,11 +192,12 @@ def _shape(config: EncoderConfig, architecture: str, parameters: int, card: Mode
 
 
 def _use(config: EncoderConfig, architecture: str) -> str:
-  auto = "AutoModel" + architecture.removeprefix("BertModel").removeprefix("Bert")
-  result = ".last_hidden_state" if architecture == "BertModel" else ".logits"
+  head = _head(config, architecture)
+  auto = "AutoModel" if head == "Model" else f"AutoModel{head}"
+  result = ".last_hidden_state" if head == "Model" else ".logits"
   if "Classification" in architecture:
     result = _RESULTS[config.kind]
-  text = "A [MASK] of text." if architecture == "BertForMaskedLM" else "A text."
+  text = f"A {config.family.mask_token} of text." if head == "ForMaskedLM" else "A text."
   return f"""## Use
 
 ```python
@@ -206,6 +207,11 @@ tokenizer = AutoTokenizer.from_pretrained("path/to/this/directory")
 model = {auto}.from_pretrained("path/to/this/directory")
 print(model(**tokenizer("{text}", truncation=True, return_tensors="pt")){result})
 ```"""
+
+
+def _head(config: EncoderConfig, architecture: str) -> str:
+  """Returns the name of a class without the family's: "Model", "ForMaskedLM" or "ForSequenceClassification"."""
+  return architecture.removeprefix(config.family.class_prefix)
 
 
 def _quality(card: ModelCard, kind: ProblemType) -> str:

@@ -153,19 +153,19 @@ def rotation(length: int, size: int, base: float) -> tuple[Float[np.ndarray, "L 
 
 
 def rotated(
-  x_BxLxHxK: Float[Array, "B L H K"],
+  x_BxQxHxK: Float[Array, "B Q H K"],
   by: tuple[Float[np.ndarray, "L K"], Float[np.ndarray, "L K"]],
   positions_BxQ: Int[Array, "B Q"] | None = None,
-) -> Float[Array, "B L H K"]:
+) -> Float[Array, "B Q H K"]:
   """Returns queries or keys turned by their position: the token's place in the row, or that at `positions_BxQ`."""
   cosine, sine = (jnp.asarray(each) for each in by)
   if positions_BxQ is None:
     cosine, sine = cosine[None, :, None], sine[None, :, None]
   else:
     cosine, sine = cosine[positions_BxQ][:, :, None], sine[positions_BxQ][:, :, None]
-  x = x_BxLxHxK.astype(jnp.float32)
+  x = x_BxQxHxK.astype(jnp.float32)
   first, second = jnp.split(x, 2, axis=-1)
-  return (x * cosine + jnp.concatenate([-second, first], axis=-1) * sine).astype(x_BxLxHxK.dtype)
+  return (x * cosine + jnp.concatenate([-second, first], axis=-1) * sine).astype(x_BxQxHxK.dtype)
 
 
 def of_queries(table: Array | np.ndarray, positions_BxQ: Int[Array, "B Q"] | None) -> Array:

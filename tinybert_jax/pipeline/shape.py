@@ -29,9 +29,10 @@ def choose_shape(
 ) -> Choice:
   """Returns the widest student of the paper's layer ratio, or of fewer layers, that is so much smaller and faster.
 
-  It has the teacher's heads, vocabulary and labels, feed-forward layers of four times its width, and no dropout: so
-  small a student underfits before it overfits. Its layers divide the teacher's, for the uniform layer map. Latency is
-  measured in turns on one sequence of `length` tokens, with random parameters.
+  It is of the teacher's family, with its heads, vocabulary and labels, feed-forward layers of the family's usual width
+  (four times its own in BERT), and no dropout: so small a student underfits before it overfits. Its layers divide the
+  teacher's, for the uniform layer map. Latency is measured in turns on one sequence of `length` tokens, with random
+  parameters.
 
   Args:
     teacher: its shape.
@@ -55,7 +56,7 @@ def choose_shape(
       # Time falls less than linearly with the width, so this rarely goes too far.
       widths = [width for width in widths[1:] if width <= widths[0] * max(0.5, min(0.95, ratio / faster))]
   if not tried:
-    config = _student(teacher, divisors[-1], teacher.num_attention_heads)
+    config = _student(teacher, divisors[-1], teacher.width_step)
     tried = [(_times_faster(teacher, config, length, jnp.dtype(dtype)), config)]
   ratio, config = max(tried, key=lambda one: one[0])
   return Choice(config, _reason(teacher, config, ratio, length, f"; no shape reaches {smaller:g} and {faster:g}"))
@@ -67,20 +68,12 @@ def size(config: EncoderConfig) -> int:
 
 
 def _widths(teacher: EncoderConfig) -> list[int]:
-  heads = teacher.num_attention_heads
-  return [width for width in range(teacher.hidden_size, 0, -heads) if width % heads == 0]
+  return list(range(teacher.hidden_size, 0, -teacher.width_step))
 
 
 def _student(teacher: EncoderConfig, layers: int, width: int) -> EncoderConfig:
-  return dataclasses.replace(
-    teacher,
-    num_hidden_layers=layers,
-    hidden_size=width,
-    intermediate_size=4 * width,
-    hidden_dropout_prob=0.0,
-    attention_probs_dropout_prob=0.0,
-    classifier_dropout=None,
-  )
+  config = teacher.resized(layers, width)
+  return dataclasses.replace(config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 
 
 @functools.cache

@@ -64,17 +64,16 @@ def choose_student(
 
 def _asked_shape(options: StudentOptions, like: EncoderConfig) -> tuple[EncoderConfig, str]:
   layers = options.student_layers or max(1, like.num_hidden_layers // 3)
-  heads = like.num_attention_heads
-  width = options.student_width or max(1, like.hidden_size // 2 // heads) * heads
-  if width % heads:
+  heads, step = like.num_attention_heads, like.width_step
+  width = options.student_width or max(1, like.hidden_size // 2 // step) * step
+  if width % step:
+    pairs = "" if step == heads else ", and of 2 in each, as its positions turn pairs"
     raise InputError(
-      f"--student-width {width}: it must be a multiple of the teacher's {heads} attention heads, such as "
-      f"{max(1, round(width / heads)) * heads}"
+      f"--student-width {width}: it must be a multiple of the teacher's {heads} attention heads{pairs}, such as "
+      f"{max(1, round(width / step)) * step}"
     )
-  config = dataclasses.replace(
-    like, num_hidden_layers=layers, hidden_size=width, intermediate_size=4 * width, classifier_dropout=None
-  )
-  return config, config.shape
+  config = like.resized(layers, width)
+  return config, students.shape_in_words(config)
 
 
 def _measured_shape(

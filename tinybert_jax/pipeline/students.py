@@ -36,12 +36,7 @@ def load_student(
   """
   params = None
   if name in PRESETS:
-    config = dataclasses.replace(
-      PRESETS[name],
-      vocab_size=teacher.vocab_size,
-      pad_token_id=teacher.pad_token_id,
-      num_hidden_layers=layers or PRESETS[name].num_hidden_layers,
-    )
+    config = of_preset(name, layers, teacher)
   elif layers:
     raise InputError(f"--student-layers goes with a preset ({', '.join(PRESETS)}), and --student is {name}")
   elif Path(name).is_file():
@@ -60,6 +55,29 @@ def load_student(
   if dropout is not None:
     config = dataclasses.replace(config, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
   return config, params
+
+
+def of_preset(name: str, layers: int | None, teacher: EncoderConfig) -> EncoderConfig:
+  """Returns a preset as a student of the teacher: of its family, with its vocabulary.
+
+  Args:
+    name: of the preset.
+    layers: in place of its own number.
+    teacher: of another family than the preset, it gives all but layers, widths and heads.
+  """
+  preset, family = PRESETS[name], teacher.family
+  number = layers or preset.num_hidden_layers
+  if preset.family is family:
+    return dataclasses.replace(
+      preset, vocab_size=teacher.vocab_size, pad_token_id=teacher.pad_token_id, num_hidden_layers=number
+    )
+  config = teacher.resized(number, preset.hidden_size, preset.num_attention_heads)
+  return dataclasses.replace(
+    config,
+    intermediate_size=config.intermediate_size if family.gated else preset.intermediate_size,
+    labels=preset.labels,
+    problem_type=None,
+  )
 
 
 def begins_with(name: str | None) -> str | None:
@@ -101,7 +119,12 @@ def check_same_tokens(name: str, own: Tokenizer | None, tokenizer: Tokenizer, in
 
 def in_words(name: str, config: EncoderConfig) -> str:
   """Returns what a student is called and its shape, as `name` may be a preset of more layers."""
-  return f"{config.shape} ({name})"
+  return f"{shape_in_words(config)} ({name})"
+
+
+def shape_in_words(config: EncoderConfig) -> str:
+  """Returns layers and width, and the family where that is not BERT, such as "4 layers x 312 of RoBERTa"."""
+  return config.shape if config.model_type == "bert" else f"{config.shape} of {config.family.title}"
 
 
 def match_layers(name: str, spec: str, student: EncoderConfig, teacher: EncoderConfig, max_length: int) -> LayerMap:
