@@ -12,15 +12,17 @@ class Options:
   Each option names the suites that read it.
   """
 
-  suite: Literal["dropout", "task", "augment", "general", "lengths"] = "dropout"
+  suite: Literal["dropout", "task", "augment", "general", "inference", "lengths"] = "dropout"
   """What to measure. dropout: random generators and bits an element, against a feed-forward layer. task: task
   distillation against the original program's, in PyTorch. augment: data augmentation, likewise. general: a step of
-  general distillation against the original's and against the best PyTorch. lengths: how long GLUE's texts are, and
-  what padding them costs (nothing is timed)."""
+  general distillation, likewise. These three are measured against the best PyTorch too. inference: a classifier's
+  logits, against PyTorch and, where onnxruntime and onnx are installed, ONNX Runtime. lengths: how long GLUE's texts
+  are, and what padding them costs (nothing is timed)."""
   batch_size: int | None = None
   """(dropout, task, general) Sequences in a batch. Default: 32; for general 8 on a CPU, else 256."""
   repeats: int | None = None
-  """(dropout, task, augment, general) Turns whose median counts. Default: 30 for dropout, else 3."""
+  """(dropout, task, augment, general, inference) Turns whose median counts. Default: 30 for dropout, 5 for inference,
+  else 3."""
   length: int | None = None
   """(dropout, general) Tokens in a sequence. Default: 64 for dropout, 128 for general."""
   hidden_size: int = 384
@@ -47,13 +49,18 @@ class Options:
   steps: int | None = None
   """(general) Steps in a turn. Default: 2 on a CPU, else 20."""
   dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-  """(general, task, augment) Type of the inputs of matrix products. auto: both for general, where the fastest of each
-  side counts; else what the programs choose for this device. The original's is float32."""
+  """(general, task, augment, inference) Type of the inputs of matrix products. auto: both for general and inference,
+  where the fastest of each side counts; else ours is what the programs choose for this device, and the best PyTorch's
+  the faster one. The original's is float32."""
   compile: bool = True
-  """(general) Compile the best PyTorch by torch.compile."""
+  """(general, task, augment, inference) Compile the best PyTorch by torch.compile."""
   profile: bool = False
   """(general, task) Profile some of our steps, and print where their time goes by part of the step and kind of work."""
   out: Path = Path("lengths.png")
   """(lengths) The picture to write."""
+  model: tuple[str, ...] = ("bert-base", "tinybert-4l-312d")
+  """(inference) Shapes of models: presets, config.json files or directories that hold one. Weights are random."""
+  shapes: tuple[str, ...] = ("1x128", "8x128", "32x128")
+  """(inference) Batches: sequences x tokens in each."""
   debug: bool = False
   """Show the traceback of an error."""

@@ -17,9 +17,10 @@ from test_original import STUDENT, TEACHER
 
 from experiments import lengths
 from experiments.benchmark import __main__ as program
-from experiments.benchmark import augment, general, task, turns
+from experiments.benchmark import augment, general, inference, task, turns
 from experiments.benchmark.options import Options
 from tinybert_jax.errors import InputError, WorkerKilled
+from tinybert_jax.models.config import config_to_dict
 from tinybert_jax.models.encoder import Encoder, initialize
 from tinybert_jax.models.pretrained import save_pretrained
 
@@ -77,8 +78,12 @@ def test_bad_options_are_refused(monkeypatch):
     program.main(Options(suite="task", max_length=600))
   with pytest.raises(InputError, match="--length 600: the models have 512 positions"):
     program.main(Options(suite="general", length=600))
+  with pytest.raises(InputError, match="--shapes 8: sequences and tokens are needed, such as 8x128"):
+    program.main(Options(suite="inference", shapes=("8",)))
+  with pytest.raises(InputError, match="--shapes: the model bert-base has 512 positions, not 600"):
+    program.main(Options(suite="inference", shapes=("1x600",)))
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-  for suite in ("task", "augment", "general"):
+  for suite in ("task", "augment", "general", "inference"):
     with pytest.raises(InputError, match="pip install torch"):
       program.main(Options(suite=suite))
 
@@ -93,6 +98,26 @@ def test_the_general_suite_compares_three_sides(capsys):
   assert "BERT 4 × 16 to BERT 2 × 12, batches of 2 × 8" in printed
   for side in ("ours, float32", "original, float32, eager", "best PyTorch, float32, eager"):
     assert f"\n{side} " in printed
+
+
+@pytest.mark.usefixtures("one_process")
+def test_the_inference_suite_times_every_form_of_both_dtypes(capsys, tmp_path, monkeypatch):
+  monkeypatch.setattr(inference, "_TURN_SECONDS", 1e-6)
+  monkeypatch.setattr(inference, "_MODULES", ("a_package_that_is_not_there",))
+  (tmp_path / "config.json").write_text(json.dumps(config_to_dict(dataclasses.replace(STUDENT, num_hidden_layers=1))))
+  options = Options(suite="inference", model=(str(tmp_path),), shapes=("1x8", "2x4"), repeats=1, compile=False)
+  ratios = inference.measure(options)
+  assert [str(shape) for _, shape in ratios] == ["1 x 8", "2 x 4"]
+  assert all(by_side[inference.PYTORCH] > 0 for by_side in ratios.values())
+  printed = capsys.readouterr().out
+  assert "ONNX Runtime is left out: a_package_that_is_not_there not installed" in printed
+  for form in (
+    "ours, float32",
+    "ours, bfloat16",
+    "PyTorch, bfloat16, transformers, eager",
+    "PyTorch, float32, best, eager",
+  ):
+    assert printed.count(f"\n{form} ") == 2
 
 
 def test_a_side_whose_process_is_killed_is_named():
