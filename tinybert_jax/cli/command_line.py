@@ -100,9 +100,10 @@ def run_command(name: str, prog: str, arguments: Sequence[str] | None = None) ->
   """
 
   def main(options: Any) -> None:
-    with (
-      without_torch()
-    ):  # from then on transformers takes PyTorch for missing, which a library must not do to a notebook
+    # From then on transformers takes PyTorch for missing, which it need not tell. A command may do that, and a library
+    # in a notebook may not.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    with without_torch():
       importlib.import_module("transformers.models.auto.tokenization_auto")
     importlib.import_module(f"tinybert_jax.cli.{name}").main(options)
 
