@@ -11,7 +11,7 @@ from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, RATE, SEED
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Distil a pretrained BERT's embeddings, hidden states and attention scores over raw text into a general student,
+  """Distil a pretrained encoder's embeddings, hidden states and attention scores over raw text into a general student,
   which the commands glue and distil take as --student. The defaults are the paper's run.
 
   Of several processes each runs this command, on folders that all of them see. The same command goes on where it
@@ -40,7 +40,7 @@ class Options:
   prepare: bool = False
   """Store the packed sequences and stop; needs no accelerator."""
   pretrained: str = "bert-base-uncased"
-  """Model directory or hub id of the teacher, a BERT that is not fine-tuned."""
+  """Model directory or hub id of the teacher, a BERT or another encoder that is not fine-tuned."""
   student: str = "tinybert-4l-312d"
   """Preset (tinybert-4l-312d, tinybert-6l-768d, bert-base), config.json, or a model to go on from (directory or hub
   id)."""
@@ -71,7 +71,7 @@ class Options:
   dtype: DtypeOption = "auto"
   attention: AttentionForm = "plain"
   """How attention is computed. fused: by kernels for TPUs that keep the scores on the chip. They are slow elsewhere,
-  and have been tested by an interpreter, but not on a TPU yet."""
+  and have been tested by an interpreter, but not on a TPU yet. Not for MPNet, ModernBERT and DeBERTa."""
   parallel: Literal["mesh", "pmap"] = "mesh"
   """How the devices share a batch. Only dropout's random bits differ between the two."""
   shard_params: bool = False

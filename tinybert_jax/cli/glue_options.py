@@ -31,7 +31,7 @@ class Options:
   stages: tuple[Stage, ...] = ("augmented", "teacher", "intermediate", "prediction", "evaluate")
   """Stages to run. The stage labels trains the same student on the labels alone, to compare with."""
   pretrained: str = "bert-base-uncased"
-  """Model directory or hub id of the BERT that becomes the teacher."""
+  """Model directory or hub id of the encoder, such as a BERT, that becomes the teacher."""
   teacher: str | None = None
   """Model directory or hub id of a teacher that is fine-tuned on the task already, instead of --pretrained."""
   teacher_labels: tuple[str, ...] = ()

@@ -95,7 +95,7 @@ def load_pretrained(
   seed: int = 0,
   finished: bool = False,
 ) -> Pretrained:
-  """Returns the configuration and parameters of a Hugging Face BERT.
+  """Returns the configuration and parameters of a Hugging Face encoder of one of the `families`.
 
   Weights come from `model.safetensors`, `pytorch_model.bin` (through PyTorch's `weights_only` loader) or
   `flax_model.msgpack`, whole or in shards; with or without the prefixes `bert.`, `module.` and the like, and with
@@ -110,7 +110,7 @@ def load_pretrained(
     finished: refuse a file without the head, or the pooler below a classifier; for models that are used as they are.
 
   Raises:
-    InputError: nothing there, no BERT, another kind of model, or tensors that are missing, unexpected, wrongly shaped,
+    InputError: nothing there, another family or kind of model, or tensors that are missing, unexpected, wrongly shaped,
       not finite or no floating-point numbers; the first ten are listed.
   """
   directory = local_directory(name)
