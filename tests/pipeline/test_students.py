@@ -29,7 +29,7 @@ def test_a_preset_of_a_teacher_of_another_family_has_the_presets_shape_and_is_of
     assert getattr(student, name) == getattr(preset, name)
   assert students.in_words(NAME, student) == "3 layers x 312 of RoBERTa (tinybert-4l-312d)"
   # A gated layer has three matrices, so the family's own ratio of widths.
-  modern = EncoderConfig(**{**family_defaults("modernbert"), **sizes})
+  modern = EncoderConfig(**{**family_defaults("modernbert"), **sizes, "pad_token_id": 0})
   assert students.of_preset(NAME, None, modern).intermediate_size == 468
   electra = EncoderConfig(**{**family_defaults("electra"), **sizes})
   assert students.of_preset(NAME, None, electra).embedding_size == 128
