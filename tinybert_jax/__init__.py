@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
   from tinybert_jax.data.batches import tokenize
+  from tinybert_jax.distillation.directions import cosine_loss, pooled_loss
   from tinybert_jax.distillation.layer_map import layer_map
   from tinybert_jax.distillation.losses import (
     WeightedSum,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     prediction_distillation,
     total_loss,
   )
+  from tinybert_jax.distillation.relations import distribution_loss, relation_loss
   from tinybert_jax.errors import InputError, RunStopped
   from tinybert_jax.models.config import PRESETS, EncoderConfig, load_config
   from tinybert_jax.models.encoder import (
@@ -55,6 +57,7 @@ __version__ = "0.2.0"
 
 _NAMES = {
   "data.batches": ("tokenize",),
+  "distillation.directions": ("cosine_loss", "pooled_loss"),
   "distillation.layer_map": ("layer_map",),
   "distillation.losses": (
     "WeightedSum",
@@ -71,6 +74,7 @@ _NAMES = {
     "prediction_distillation",
     "total_loss",
   ),
+  "distillation.relations": ("distribution_loss", "relation_loss"),
   "errors": ("InputError", "RunStopped"),
   "models.config": ("PRESETS", "EncoderConfig", "load_config"),
   "models.encoder": (

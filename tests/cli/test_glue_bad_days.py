@@ -17,6 +17,7 @@ from small_tokenizer import word_tokenizer
 
 from tinybert_jax.cli import glue as program
 from tinybert_jax.cli.glue_options import Options
+from tinybert_jax.distillation.term_choice import TermOptions
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import SequenceClassifier, initialize
 from tinybert_jax.models.pretrained import save_pretrained
@@ -85,6 +86,15 @@ def test_teachers_that_do_not_fit_are_refused(options, tmp_path):
     ({"copies": 0}, "--copies 0: it must be at least 1"),
     ({"max_length": 2}, "--max-length 2: it must be at least 8"),
     ({"temperature": 0.0}, "--temperature 0.0: it must be above 0"),
+    ({"intermediate": TermOptions(term_weights=("cosine=1",))}, "--term-weights cosine=1: the term is not among"),
+    (
+      {"intermediate": TermOptions(terms=("relations",), relation_layer=3)},
+      "--relation-layer 3: the teacher has layers 1 to 2",
+    ),
+    (
+      {"intermediate": TermOptions(terms=("relations",), relation_heads=3)},
+      "--relation-heads 3: the number must divide the widths of student and teacher, 12 and 16, as 1, 2, 4 do",
+    ),
     ({"labels_learning_rate": 3.0}, "--labels-learning-rate 3.0: it must be above 0 and below 1"),
   ],
 )

@@ -17,12 +17,15 @@ from small_tokenizer import word_tokenizer
 
 from tinybert_jax.cli import glue as program
 from tinybert_jax.cli.glue_options import PRETRAINED
+from tinybert_jax.distillation.term_choice import TermOptions
+from tinybert_jax.distillation.terms import NOT_TERMS
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.pretrained import save_pretrained
 from tinybert_jax.pipeline import glue_rows, leaderboard, stages
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.pipeline.stages import load as load_stage
 from tinybert_jax.training.evaluate import predict
+from tinybert_jax.training.run_log import read_log
 
 
 def test_one_command_ends_with_metrics_a_student_and_leaderboard_files(finished, capsys):
@@ -92,6 +95,26 @@ def test_stages_can_be_run_alone_and_need_no_more_than_they_read(made, options):
   program.main(changed(alone, stages=("prediction", "labels")))
   program.main(changed(alone, stages=("evaluate",), student="nobody/has-this"))
   assert "score" in json.loads((options.out / "RTE" / "metrics.json").read_text())["labels alone"]
+
+
+def test_other_terms_are_another_stage_and_take_students_of_other_heads(finished, tmp_path, capsys):
+  record = json.loads((finished.out / "RTE" / "intermediate" / "stage.json").read_text())
+  assert not {"terms", "term_weights", "relation_layer", "relation_heads"} & record["inputs"].keys()
+  student = write_config(tmp_path / "heads.json", dataclasses.replace(STUDENT, num_attention_heads=3))
+  terms = TermOptions(terms=("relations", "embedding"), term_weights=("embedding=0.5",), relation_layer=1)
+  options = changed(finished, student=student, stages=("intermediate",), intermediate=terms)
+  program.main(options)
+  said = capsys.readouterr().out
+  assert "compared are embeddings × 0.5 and relations of 1 head in the teacher's layer 1" in said
+  made_from = json.loads((finished.out / "RTE" / "intermediate" / "stage.json").read_text())["inputs"]
+  assert made_from["terms"] == ["embedding", "relations"] and made_from["term_weights"] == {"embedding": 0.5}
+  assert (made_from["relation_layer"], made_from["relation_heads"]) == (1, 1)
+  rows = read_log(finished.out / "RTE" / "intermediate" / "training", None)
+  terms_logged = {"embedding", "relations_queries", "relations_keys", "relations_values"}
+  assert terms_logged == {key for key in rows[0] if key not in NOT_TERMS}
+  assert sum(rows[0][key] for key in terms_logged) == pytest.approx(rows[0]["loss"], rel=1e-5)
+  program.main(options)
+  assert "reused from" in capsys.readouterr().out
 
 
 def test_labels_alone_are_compared_with_the_same_student_only(finished, tmp_path, capsys):

@@ -18,6 +18,7 @@ HALF = dataclasses.replace(BASE, num_hidden_layers=6, hidden_size=384)
 def test_the_papers_terms_are_the_default_and_change_no_fingerprint():
   choice = choose_terms(SMALL, BASE, **dataclasses.asdict(TermOptions()))
   assert choice == TermChoice() and choice.as_inputs() == {}
+  assert choice.in_words() == "embeddings, hidden states and attention scores"
   same = choose_terms(SMALL, BASE, terms=("attention", "embedding", "hidden"), term_weights=["hidden=1"])
   assert same == choice
   assert choose_terms(SMALL, BASE, **choice._asdict()) == choice
@@ -43,7 +44,7 @@ def test_what_is_not_as_in_the_paper_is_in_the_fingerprint():
     "relation_layer": 10,
     "relation_heads": 48,
   }
-  assert choice.in_words() == "hidden states, relations of 48 heads in the teacher's layer 10 × 2"
+  assert choice.in_words() == "hidden states and relations of 48 heads in the teacher's layer 10 × 2"
   assert choose_terms(HALF, BASE, terms=("distribution",)).relation_heads is None
 
 
@@ -54,9 +55,9 @@ def test_what_is_not_as_in_the_paper_is_in_the_fingerprint():
     ({"terms": ()}, "--terms names no term"),
     ({"term_weights": ["hidden"]}, "--term-weights hidden: it must be a term and a number, such as hidden=0.5"),
     ({"term_weights": ["hidden=a"]}, "--term-weights hidden=a: it must be"),
-    ({"term_weights": ["hidden=-1"]}, "--term-weights hidden -1.0: it must be a number at least 0"),
-    ({"term_weights": {"hidden": math.nan}}, "--term-weights hidden nan: it must be a number at least 0"),
-    ({"term_weights": ["hidden=inf"]}, "--term-weights hidden"),
+    ({"term_weights": ["hidden=-1"]}, "--term-weights hidden=-1.0: it must be a number at least 0"),
+    ({"term_weights": {"hidden": math.nan}}, "--term-weights hidden=nan: it must be a number at least 0"),
+    ({"term_weights": ["hidden=inf"]}, "--term-weights hidden=inf: it must be"),
     ({"term_weights": ["cosine=1"]}, "--term-weights cosine=1: the term is not among --terms embedding hidden"),
     ({"term_weights": ["hidden=1", "hidden=2"]}, "--term-weights hidden: the term is there twice"),
     ({"terms": ("hidden",), "term_weights": ["hidden=0"]}, "all terms have the weight 0"),

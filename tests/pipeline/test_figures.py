@@ -2,6 +2,7 @@ import struct
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from tinybert_jax.pipeline import figures
 from tinybert_jax.pipeline.figures import losses
@@ -22,6 +23,16 @@ def size(path):
 
 def test_terms_are_grouped_before_their_number_in_the_order_of_layers():
   assert figures.loss_terms(HISTORY) == {"hidden": ["hidden_1", "hidden_2", "hidden_10"], "embedding": ["embedding"]}
+
+
+def test_parts_of_a_term_are_no_layers(tmp_path, monkeypatch):
+  legends = []
+  monkeypatch.setattr(Axes, "legend", lambda *_, **options: legends.append(options.get("title")))
+  parts = {f"{before}relations_{part}": 1.0 for before in ("", "held_out_") for part in ("queries", "keys", "values")}
+  figures.general_losses(
+    tmp_path / "losses.png", [{"step": 1, "loss": 5.0, "hidden_1": 1.0, "hidden_2": 1.0, "pooled_1": 1.0, **parts}]
+  )
+  assert legends == ["layer", None]
 
 
 def test_stages_take_two_columns_at_most(tmp_path):

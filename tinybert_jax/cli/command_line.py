@@ -22,6 +22,7 @@ import tyro
 
 from tinybert_jax.cli import help_text
 from tinybert_jax.errors import InputError, RunStopped, WorkerKilled
+from tinybert_jax.settings import as_flat
 from tinybert_jax.without_torch import without_torch
 
 
@@ -242,5 +243,9 @@ def what_is_next(chosen: Sequence[str], usual: Sequence[str], folder: Path) -> s
 def as_json(options: AnyOptions, but: Collection[str] = ()) -> dict:
   """Returns a dataclass of options as JSON values, without those that change no result, and without `but`."""
   left_out = {"out", "debug", "hosts", *but}
-  values = {name: value for name, value in dataclasses.asdict(options).items() if name not in left_out}
+  values: dict[str, Any] = {}
+  for name in options.__dataclass_fields__:
+    value = getattr(options, name)
+    if name not in left_out:
+      values |= as_flat(value) if dataclasses.is_dataclass(value) else {name: value}
   return json.loads(json.dumps(values, default=str))

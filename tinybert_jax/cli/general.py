@@ -9,6 +9,7 @@ import jax
 from tinybert_jax.cli import command_line
 from tinybert_jax.cli.general_options import Options
 from tinybert_jax.corpus.corpus import Corpus, Packing, Source, corpus_fingerprint, open_corpus, pack_corpus
+from tinybert_jax.distillation.term_choice import TermChoice, check_terms
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Encoder, count_parameters, initialize
 from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained, load_tokenizer
@@ -31,6 +32,7 @@ def main(options: Options) -> None:
   """Packs the text, trains, and writes the student, its losses and their picture."""
   check(options)
   check_together(options)
+  check_terms(options.intermediate.terms, options.intermediate.term_weights)
   hosts.join(options.hosts)
   stages.refuse_older_run(options.out / "training")
   datasets.disable_progress_bars()
@@ -42,12 +44,14 @@ def main(options: Options) -> None:
   teacher = load_pretrained(options.pretrained, Encoder)
   check_fits(options.pretrained, tokenizer, teacher.config.vocab_size)
   student = load_student(options, teacher, tokenizer)
-  layers = students.match_layers(options.student, options.layer_map, student.config, teacher.config, options.max_length)
+  terms = students.choose_terms(options.student, options.intermediate, student.config, teacher.config)
+  layers = students.match_layers(options.layer_map, student.config, teacher.config, options.max_length)
   form = parallel_form(options)
   say(
     f"teacher  {options.pretrained}, {count_parameters(teacher.params):,} parameters\n"
     f"student  {students.in_words(options.student, student.config)}, {count_parameters(student.params):,} parameters; "
     f"its layers learn from the teacher's {layers}\n"
+    f"compared {terms.in_words()}\n"
     f"devices  {hosts.describe()}, {form}, {precision.choose(options.dtype)}; batches of {batch_size}\n"
     f"writes   {options.out}"
   )
@@ -56,17 +60,17 @@ def main(options: Options) -> None:
   sequences = general.Sequences(corpus.training, corpus.held_out, corpus.fingerprint)
   with only_run(options.out, process=jax.process_index()):
     about = (
-      f"A general TinyBERT student (arXiv:1909.10351): {options.pretrained}'s embeddings, hidden states and attention "
-      f"scores, distilled over {len(corpus.training):,} sequences."
+      f"A general TinyBERT student (arXiv:1909.10351): {options.pretrained}'s {terms.in_words()}, "
+      f"distilled over {len(corpus.training):,} sequences."
     )
-    how = settings(options, batch_size, form)
+    how = settings(options, batch_size, form, terms)
     origin = Origin((options.pretrained,), students.begins_with(options.student), data_of(options.corpus))
     general.make_student(options.out / MODEL, teacher, student, layers, sequences, how, tokenizer, about, origin)
     hosts.on_first(lambda: write(options))
   hosts.wait_for_all()
 
 
-def settings(options: Options, batch_size: int, form: Form) -> general.Settings:
+def settings(options: Options, batch_size: int, form: Form, terms: TermChoice) -> general.Settings:
   """Returns how the run trains, as the options have it."""
   return general.Settings(
     recipe=Recipe(
@@ -83,6 +87,7 @@ def settings(options: Options, batch_size: int, form: Form) -> general.Settings:
     seed=options.seed,
     dtype=precision.choose(options.dtype).dtype,
     attention=options.attention,
+    terms=terms,
     log_every=options.log_every,
     evaluate_every=options.evaluate_every,
     checkpoint_every=options.checkpoint_every,

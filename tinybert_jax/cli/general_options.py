@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from tinybert_jax.choices import AttentionForm, Decay, Hosts
-from tinybert_jax.cli.options import DtypeOption, HostOptions
+from tinybert_jax.cli.options import DtypeOption, HostOptions, IntermediateOptions
+from tinybert_jax.distillation.term_choice import TermOptions
 from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, RATE, SEED
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Distil a pretrained encoder's embeddings, hidden states and attention scores over raw text into a general student,
-  which the commands glue and distil take as --student. The defaults are the paper's run.
+  """Distil a pretrained encoder's embeddings, hidden states and attention scores (or other --terms) over raw text into a
+  general student, which the commands glue and distil take as --student. The defaults are the paper's run.
 
   Of several processes each runs this command, on folders that all of them see. The same command goes on where it
   stopped, with any number of devices and processes that can share a batch.
@@ -50,6 +51,7 @@ class Options:
   """Dropout rate of the student; by default its configuration's."""
   layer_map: str = "uniform"
   """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
+  intermediate: IntermediateOptions = dataclasses.field(default_factory=TermOptions)
   out: Path = Path("runs/general")
   """Folder for everything that the run writes; the student is in its folder model."""
   epochs: Annotated[int, AT_LEAST_1] = 3

@@ -13,6 +13,7 @@ from tinybert_jax.cli.glue_models import load_student, load_teacher, student_tok
 from tinybert_jax.cli.glue_options import PRETRAINED, Options
 from tinybert_jax.data import fingerprint
 from tinybert_jax.distillation.layer_map import LayerMap
+from tinybert_jax.distillation.term_choice import TermChoice, check_terms
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import count_parameters
 from tinybert_jax.models.pretrained import Pretrained, load_tokenizer
@@ -52,6 +53,7 @@ class Runs(NamedTuple):
 def main(options: Options) -> None:
   """Runs one task or all, and writes what spans tasks."""
   check(options)
+  check_terms(options.intermediate.terms, options.intermediate.term_weights)
   is_all = options.task.casefold() == "all"
   if options.teacher_labels and not options.teacher:
     raise InputError("--teacher-labels names the classes of --teacher, which is not given")
@@ -134,7 +136,7 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
     f"{'':13} teacher {count_parameters(teacher.params):,} parameters; on {hosts.describe()}, "
     f"{precision.choose(options.dtype)}"
   )
-  student, layers = load_student(options, run, teacher.config, own)
+  student, layers, terms = load_student(options, run, teacher.config, own)
   reads = teacher.config
   if own is not None:
     reads = student.config if student else stages.load(folder / "prediction", row.name).model.config
@@ -147,7 +149,7 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
     rows = glue_rows.tokenized(data.rows.texts, data.dev_texts, tokenizer, max_length)
     teaching = run.read_by(segments.task_rows(rows, teacher.config), tokenizer, max_length)
   with only_run(folder, process=jax.process_index()):
-    return run_stages(options, row, Runs(run, teaching), data, teacher, finished, student, layers)
+    return run_stages(options, row, Runs(run, teaching), data, teacher, finished, student, layers, terms)
 
 
 def recipes(options: Options, row: GlueTask) -> Recipes:
@@ -180,6 +182,7 @@ def run_stages(
   finished: stages.Finished | None,
   student: Pretrained | None,
   layers: LayerMap,
+  terms: TermChoice,
 ) -> dict[str, Any]:
   """Returns what `run_task` does, from models that go together.
 
@@ -192,6 +195,7 @@ def run_stages(
     finished: the stage of the teacher, where it is not made now.
     student: to begin with, where a stage trains one from the start.
     layers: the teacher's that the student's learn from.
+    terms: of the loss by which they do.
   """
   run, teaching = runs
   name, both = f"GLUE's {row.name}", "distilled in both stages of TinyBERT (arXiv:1909.10351)"
@@ -205,7 +209,7 @@ def run_stages(
     finished = task.make_teacher(teaching, teacher, None if options.teacher else how.teacher, about)
   if "intermediate" in options.stages and student is not None:
     about = f"A student for {name} after intermediate distillation; its classifier is not trained yet."
-    task.make_intermediate(distilled, finished, student, layers, how.intermediate, about)
+    task.make_intermediate(distilled, finished, student, layers, how.intermediate, about, terms=terms)
   if "prediction" in options.stages:
     before = student if teaching is not run and student else run.finished("intermediate")
     if isinstance(before, stages.Finished) and before.record["inputs"].get("teacher") != finished.fingerprint:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tinybert_jax.cli.glue_options import Options
 from tinybert_jax.distillation.layer_map import LayerMap
+from tinybert_jax.distillation.term_choice import PAPERS_TERMS, TermChoice
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import count_parameters
 from tinybert_jax.models.pretrained import Pretrained
@@ -33,14 +34,16 @@ def student_tokenizer(options: Options, folder: Path, tokenizer: Tokenizer) -> T
 
 def load_student(
   options: Options, run: TaskRun, teacher: EncoderConfig, own: Tokenizer | None
-) -> tuple[Pretrained | None, LayerMap]:
-  """Returns the student to begin with and the teacher's layers that it learns from; None where no stage needs it.
+) -> tuple[Pretrained | None, LayerMap, TermChoice]:
+  """Returns the student to begin with, the teacher's layers that it learns from, and the terms by which it does.
+
+  The student is None where no stage needs it.
 
   One that does not go with the teacher is refused before anything trains.
   """
   needed = {"intermediate", "labels"} if own is None else {"prediction", "labels"}
   if not needed & set(options.stages):
-    return None, LayerMap()
+    return None, LayerMap(), PAPERS_TERMS
   config, params = students.load_student(
     options.student, options.student_layers, options.student_dropout, teacher, own, options.seed
   )
@@ -49,10 +52,13 @@ def load_student(
   if own is not None:
     students.check_length("the student", student.config, run.max_length)
     say(f"{'':13} student {shape}, {size:,} parameters; it learns from the teacher's predictions alone")
-    return student, LayerMap()
-  layers = students.match_layers(options.student, options.layer_map, student.config, teacher, run.max_length)
+    return student, LayerMap(), PAPERS_TERMS
+  terms = students.choose_terms(options.student, options.intermediate, student.config, teacher)
+  layers = students.match_layers(options.layer_map, student.config, teacher, run.max_length)
   say(f"{'':13} student {shape}, {size:,} parameters; its layers learn from the teacher's {layers}")
-  return student, layers
+  if "intermediate" in options.stages:
+    say(f"{'':13} compared are {terms.in_words()}")
+  return student, layers, terms
 
 
 def load_teacher(options: Options, row: GlueTask, run: TaskRun, tokenizer: Tokenizer) -> Pretrained:

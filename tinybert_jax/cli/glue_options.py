@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import tyro
 
 from tinybert_jax.choices import Context, Hosts
-from tinybert_jax.cli.options import DtypeOption, HostOptions
+from tinybert_jax.cli.options import DtypeOption, HostOptions, IntermediateOptions
+from tinybert_jax.distillation.term_choice import TermOptions
 from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, POSITIVE, RATE, SEED
 
 PRETRAINED = "pretrained"  # as --mlm: the model of --pretrained
@@ -45,6 +46,7 @@ class Options:
   """Dropout rate of the student; by default its configuration's."""
   layer_map: str = "uniform"
   """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
+  intermediate: IntermediateOptions = dataclasses.field(default_factory=TermOptions)
   augment: tyro.conf.FlagCreatePairsOff[bool] = False
   """Distil over augmented data in any task; by default in all but STS-B, as in the paper."""
   no_augment: tyro.conf.FlagCreatePairsOff[bool] = False

@@ -5,8 +5,10 @@ from typing import Annotated
 import tyro
 
 from tinybert_jax.choices import Hosts, Precision
+from tinybert_jax.distillation.term_choice import TermOptions
 
 HostOptions = Annotated[Hosts, tyro.conf.arg(name=""), tyro.conf.FlagCreatePairsOff]
+IntermediateOptions = Annotated[TermOptions, tyro.conf.arg(name="")]
 DtypeOption = Annotated[
   Precision,
   tyro.conf.arg(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -27,11 +28,11 @@ class TermOptions:
   term_weights: tuple[str, ...] = ()
   """Weights of terms in the loss, as in hidden=1 attention=0.5. Default: 1."""
   relation_layer: Annotated[int | None, AT_LEAST_1] = None
-  """Layer of the teacher for relations, distribution and value_relation; the student's is its last. Default: the
-  last, but of more than 12 layers the one an eighth before it: 21 of 24."""
+  """The teacher's layer for relations, distribution and value_relation; the student's is its last. Default: the last;
+  of more than 12 layers, the last before their last eighth: 21 of 24."""
   relation_heads: Annotated[int | None, AT_LEAST_1] = None
-  """Heads that relations split queries, keys and values into. Default: as many as divide both widths and are 16
-  wide or more in the teacher."""
+  """Heads that relations split queries, keys and values into. Default: the most that divide both widths and are at
+  least 16 wide in the teacher."""
 
 
 class TermChoice(NamedTuple):
@@ -54,8 +55,9 @@ class TermChoice(NamedTuple):
     return {name: value for name, value in self._asdict().items() if value != self._field_defaults[name]}
 
   def in_words(self) -> str:
-    """Returns the terms as one line: "embeddings, hidden states × 0.5, relations of 48 heads in layer 12"."""
-    return ", ".join(map(self._term_in_words, self.terms))
+    """Returns the terms as people write them: "embeddings, hidden states × 0.5 and attention scores"."""
+    *most, last = map(self._term_in_words, self.terms)
+    return f"{', '.join(most)} and {last}" if most else last
 
   def _term_in_words(self, name: TermName) -> str:
     words, weight = TERMS[name].words, self.term_weights.get(name, 1.0)
@@ -64,6 +66,9 @@ class TermChoice(NamedTuple):
     if TERMS[name].needs == "qkv":
       words += f" in the teacher's layer {self.relation_layer}"
     return words if weight == 1 else f"{words} × {weight:g}"
+
+
+PAPERS_TERMS = TermChoice()
 
 
 def choose_terms(
@@ -145,7 +150,7 @@ def check_heads(
 
 
 def default_relation_layer(layers: int) -> int:
-  """Returns the teacher's layer of relations: the last, of more than 12 an eighth before it.
+  """Returns the teacher's layer of relations: the last; of more than 12, the last before their last eighth.
 
   MiniLMv2 takes the last of BERT-base's 12 layers, and the 21st of BERT-large's 24.
   """
@@ -196,7 +201,8 @@ def _pairs(term_weights: Mapping[TermName, float] | Sequence[str]) -> list[tuple
     pairs = [_parsed(text) for text in term_weights]
   names = [name for name, _ in pairs]
   for name, weight in pairs:
-    check_number(f"--term-weights {name}", weight, NOT_NEGATIVE)
+    if not isinstance(weight, numbers.Real) or not NOT_NEGATIVE.holds(float(weight)):
+      raise InputError(f"--term-weights {name}={weight}: it must be a number {NOT_NEGATIVE}")
     if names.count(name) > 1:
       raise InputError(f"--term-weights {name}: the term is there twice")
   return [(name, float(weight)) for name, weight in pairs]

@@ -191,7 +191,10 @@ def _distil(
     if len(made) > 1:
       say(f"{'':13} the layers are distilled from the first teacher, the predictions from all")
     about = f"A student for {name} after intermediate distillation; its classifier is not trained yet."
-    task.make_intermediate(run, made[0], prepared.student, prepared.layers, recipes.intermediate, about)
+    say(f"{'':13} compared are {prepared.terms.in_words()}")
+    task.make_intermediate(
+      run, made[0], prepared.student, prepared.layers, recipes.intermediate, about, terms=prepared.terms
+    )
   if "prediction" in settings.stages:
     targets: Targets | GivenTargets
     if data.targets is None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinybert_jax.distillation.term_choice import PAPERS_TERMS, TermChoice
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Encoder, count_parameters
 from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained, load_tokenizer
@@ -41,6 +42,7 @@ class Prepared:
     teachers: one or several; none where targets came with the data.
     student: to begin with.
     layers: the teacher's that the student's learn from.
+    terms: of the loss by which they do.
     has_weights: whether the student begins with trained weights.
     dtype: of the inputs of matrix products.
   """
@@ -51,6 +53,7 @@ class Prepared:
   teachers: list[Pretrained]
   student: Pretrained
   layers: tuple[int, ...]
+  terms: TermChoice
   has_weights: bool
   dtype: np.dtype
 
@@ -95,16 +98,17 @@ def prepare(settings: Settings) -> Prepared:
     segments.check_alike({**shapes, "the student": chosen.config})
   student = teachers.with_new_classifier(chosen.config, chosen.params, data.task, settings.seed)
   layers: tuple[int, ...] = ()
+  terms = PAPERS_TERMS
   if models and read is taught:
-    named = shape.student or "of that shape"
-    layers = students.match_layers(named, shape.layer_map, student.config, like, length)
+    terms = students.choose_terms(shape.student or "of that shape", settings.intermediate, student.config, like)
+    layers = students.match_layers(shape.layer_map, student.config, like, length)
   if models:
     sizes = ", ".join(f"{count_parameters(model.params):,}" for model in models)
     say(f"teacher  {', '.join(options.teacher or [str(options.pretrained)])}: {sizes} parameters")
   say(f"student  {chosen.reason}; {count_parameters(student.params):,} parameters")
   say(f"devices  {hosts.describe()}, {products}\nwrites   {settings.out}")
   has_weights = chosen.params is not None
-  return Prepared(data, read, taught, models, student, layers, has_weights, products.dtype)
+  return Prepared(data, read, taught, models, student, layers, terms, has_weights, products.dtype)
 
 
 def _without(settings: Settings) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from tinybert_jax import settings
 from tinybert_jax.choices import AS_FOUND, Context, Kind, Precision, Reading
+from tinybert_jax.distillation.term_choice import TermOptions, check_terms
 from tinybert_jax.errors import InputError
 from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, POSITIVE, RATE, SEED, Bound
 
@@ -144,6 +145,8 @@ class Settings:
   """Where the data is."""
   shape: StudentOptions = dataclasses.field(default_factory=StudentOptions)
   """The student."""
+  intermediate: TermOptions = dataclasses.field(default_factory=TermOptions)
+  """What intermediate distillation compares."""
   training: TrainingOptions = dataclasses.field(default_factory=TrainingOptions)
   """How the stages train."""
   augmentation: AugmentOptions = dataclasses.field(default_factory=AugmentOptions)
@@ -170,6 +173,7 @@ def check(chosen: Settings) -> None:
   settings.check(chosen)
   _check_teachers(chosen.teachers)
   _check_student(chosen.shape)
+  check_terms(chosen.intermediate.terms, chosen.intermediate.term_weights)
   given, sources = chosen.teachers, chosen.data
   if given.teacher and sources.target_columns:
     raise InputError("--target-columns take a teacher's place; give them or --teacher, not both")

@@ -18,6 +18,7 @@ from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.distillation import objectives
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.distillation.losses import WeightedSum
+from tinybert_jax.distillation.term_choice import PAPERS_TERMS, TermChoice
 from tinybert_jax.distillation.terms import HELD_OUT, keys_by_term
 from tinybert_jax.models.encoder import Encoder, rounded_once
 from tinybert_jax.models.model_card import ModelCard
@@ -54,6 +55,7 @@ class Settings:
     seed: random seed for projections, order of sequences and dropout.
     dtype: of the inputs of matrix products.
     attention: how attention is computed.
+    terms: of the loss.
     log_every: steps between two rows of the log.
     evaluate_every: steps between measuring the held-out losses; by default a twentieth of the run, from 50 to 5,000.
     checkpoint_every: steps between checkpoints; by default a twentieth of the run, from 50 to 1,000.
@@ -64,6 +66,7 @@ class Settings:
   seed: int = 0
   dtype: Any = jnp.float32
   attention: AttentionForm = "plain"
+  terms: TermChoice = PAPERS_TERMS
   log_every: int = 20
   evaluate_every: int | None = None
   checkpoint_every: int | None = None
@@ -128,7 +131,9 @@ def _fit(
   say(f"steps    {steps:,}, {-(-len(sequences.training) // recipe.batch_size):,} in a pass over the text")
   key = jax.random.key(settings.seed + 1)
   projections = objectives.initialize_projections(student.config, teacher.config, key)
-  distillation = functools.partial(objectives.intermediate_distillation, model, teacher_model, layers)
+  distillation = functools.partial(
+    objectives.intermediate_distillation, model, teacher_model, layers, **settings.terms._asdict()
+  )
   evaluate = None
   if sequences.held_out is not None:
     number = len(sequences.held_out)  # evenly spread over all sources of text
@@ -194,6 +199,7 @@ def inputs(
     "student": fingerprint.of_model(student.config, student.params),
     "sequences": sequences.fingerprint,
     "layer_map": layers,
+    **settings.terms.as_inputs(),
     "batch_size": recipe.batch_size,
     "epochs": recipe.epochs if recipe.steps is None else None,
     "steps": recipe.steps,

@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 
 from tinybert_jax.distillation.layer_map import LayerMap, layer_map
+from tinybert_jax.distillation.term_choice import TermChoice, TermOptions, check_heads
+from tinybert_jax.distillation.term_choice import choose_terms as choose
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import PRESETS, EncoderConfig, load_config
 from tinybert_jax.models.encoder import Encoder
@@ -127,21 +129,29 @@ def shape_in_words(config: EncoderConfig) -> str:
   return config.shape if config.model_type == "bert" else f"{config.shape} of {config.family.title}"
 
 
-def match_layers(name: str, spec: str, student: EncoderConfig, teacher: EncoderConfig, max_length: int) -> LayerMap:
-  """Returns the layer map; InputError where student and teacher cannot be matched layer by layer.
+def choose_terms(name: str, options: TermOptions, student: EncoderConfig, teacher: EncoderConfig) -> TermChoice:
+  """Returns the terms of intermediate distillation; InputError where student and teacher cannot be compared by them.
 
   Args:
     name: the student's, for errors.
+    options: of the run.
+    student: its shape.
+    teacher: its shape.
+  """
+  choice = choose(student, teacher, **dataclasses.asdict(options))
+  check_heads(name, choice.terms, student, teacher)
+  return choice
+
+
+def match_layers(spec: str, student: EncoderConfig, teacher: EncoderConfig, max_length: int) -> LayerMap:
+  """Returns the layer map; InputError where student and teacher cannot be matched layer by layer.
+
+  Args:
     spec: uniform, top, bottom, or numbers such as 3,6,9,12.
     student: its shape.
     teacher: its shape.
     max_length: that both need positions for.
   """
-  if student.num_attention_heads != teacher.num_attention_heads:
-    raise InputError(
-      f"--student {name}: {student.num_attention_heads} attention heads, and the teacher has "
-      f"{teacher.num_attention_heads}; attention scores are compared head by head, so both need as many"
-    )
   for role, config in (("student", student), ("teacher", teacher)):
     check_length(f"the {role}", config, max_length)
   wanted: str | tuple[int, ...] = spec

@@ -11,6 +11,7 @@ from tinybert_jax.data import fingerprint
 from tinybert_jax.data.batches import with_teacher_targets
 from tinybert_jax.distillation import objectives
 from tinybert_jax.distillation.layer_map import LayerMap
+from tinybert_jax.distillation.term_choice import PAPERS_TERMS, TermChoice
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import SequenceClassifier, rounded_once
 from tinybert_jax.models.pretrained import Pretrained
@@ -51,9 +52,16 @@ def make_teacher(
 
 
 def make_intermediate(
-  run: TaskRun, teacher: Finished, student: Pretrained, layers: LayerMap, recipe: Recipe, about: str
+  run: TaskRun,
+  teacher: Finished,
+  student: Pretrained,
+  layers: LayerMap,
+  recipe: Recipe,
+  about: str,
+  *,
+  terms: TermChoice = PAPERS_TERMS,
 ) -> Finished:
-  """Returns the student whose embeddings, hidden states and attention scores are distilled.
+  """Returns the student whose layers are distilled: embeddings, hidden states and attention scores, or other terms.
 
   Args:
     run: the task.
@@ -62,6 +70,7 @@ def make_intermediate(
     layers: the teacher's that the student's learn from.
     recipe: how it trains.
     about: a sentence for the model card.
+    terms: of the loss.
   """
   model = SequenceClassifier(student.config, run.dtype)
 
@@ -69,7 +78,7 @@ def make_intermediate(
     key = jax.random.key(run.seed + 1)
     projections = objectives.initialize_projections(student.config, teacher.model.config, key)
     start = {**student.params, "projections": projections}
-    loss_fn = objectives.intermediate_distillation(model, teacher.model, layers)
+    loss_fn = objectives.intermediate_distillation(model, teacher.model, layers, **terms._asdict())
     rows = without_labels(run.rows.transfer)
     teacher_params = rounded_once(teacher.model, teacher.params)
     result = fit_stage(
@@ -81,6 +90,7 @@ def make_intermediate(
     "teacher": teacher.fingerprint,
     "student": fingerprint.of_model(student.config, student.params),
     "layer_map": layers,
+    **terms.as_inputs(),
     **recipe.as_inputs(),
   }
   return run.stage("intermediate", run.rows.of_transfer, inputs, make, about, ("teacher",))

@@ -22,7 +22,7 @@ def stage_losses(path: Path, histories: Mapping[str, History]) -> None:
 
   Args:
     path: of the PNG.
-    histories: rows of the stages' logs, by stage; a term's layers (`hidden_1`, `hidden_2`) are summed.
+    histories: rows of the stages' logs, by stage; a term's layers (`hidden_1`, `hidden_2`), or other parts, are summed.
   """
   columns = min(2, len(histories))
   width = 3.5 if columns > 1 else 4.4
@@ -76,7 +76,7 @@ def masked_losses(path: Path, history: History, steps_per_epoch: int) -> None:
 
 
 def general_losses(path: Path, history: History) -> None:
-  """Draws the losses of each term and layer against the steps: lines in training, dots on held-out text.
+  """Draws the losses of each term and part, such as a layer, against the steps: lines in training, dots held out.
 
   Args:
     path: of the PNG.
@@ -98,7 +98,8 @@ def general_losses(path: Path, history: History) -> None:
         axis.plot([row["step"] for row in held_out], values, "o", color=color, ms=3.5)
       _losses_axis(axis, plain(in_words(term)), "loss (dots: held out)" if _held_out(history) else "loss", 1)
       if len(keys) > 1:
-        axis.legend(frameon=False, fontsize="small", title="layer", title_fontsize="small", ncols=-(-len(keys) // 6))
+        title = "layer" if all(key.removeprefix(f"{term}_").isdigit() for key in keys) else None
+        axis.legend(frameon=False, fontsize="small", title=title, title_fontsize="small", ncols=-(-len(keys) // 6))
 
 
 def loss_terms(history: History) -> dict[str, list[str]]:

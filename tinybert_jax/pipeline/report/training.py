@@ -22,7 +22,9 @@ def curves(histories: Mapping[str, History], folder: Path) -> str:
       images += image(path, f"Losses of the stage {name}")
   if not images:
     return ""
-  note = "Lines: training loss by term, summed over layers. Dots: score on dev, right axis; or held-out loss."
+  note = (
+    "Lines: training loss by term, summed over layers and weighted. Dots: score on dev, right axis; or held-out loss."
+  )
   return f'<p class="small">{note}</p><div class="grid">{images}</div>'
 
 
