@@ -12,8 +12,8 @@ from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, RATE, SEED
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Distil a pretrained encoder's embeddings, hidden states and attention scores (or other --terms) over raw text into a
-  general student, which the commands glue and distil take as --student. The defaults are the paper's run.
+  """Distil a pretrained encoder's embeddings, hidden states and attention scores, or other --terms, over raw text into
+  a general student, which the commands glue and distil take as --student. The defaults are the paper's run.
 
   Of several processes each runs this command, on folders that all of them see. The same command goes on where it
   stopped, with any number of devices and processes that can share a batch.
