@@ -28,7 +28,7 @@ def workplace(files, monkeypatch):
   monkeypatch.chdir(files)
   monkeypatch.setattr(jax, "device_count", lambda: 1)  # which compiles faster than eight
   monkeypatch.setattr(sys.modules[fit.__module__], "BatchSource", short_source)
-  monkeypatch.setattr(shape, "_times_faster", lambda *_: 10.0)
+  monkeypatch.setattr(shape, "_times_faster", lambda *_: 11.0)
   monkeypatch.setattr(measurement, "compare_costs", lambda models, **_: dict.fromkeys(models, Cost(1.0, 1.0, 1.0)))
   monkeypatch.setattr(budget, "measure", lambda *_: budget.Speed(1.0, 1.0))
   monkeypatch.setattr(report, "write", lambda *_: None)  # its pictures take seconds

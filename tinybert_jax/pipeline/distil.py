@@ -118,9 +118,16 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
   splits, teacher_splits = _measured(run, test), _measured(teaching, teaching_test)
   texts: Any = data.dev if data.test is None else data.test
   about = dataclasses.replace(about, data=_counts(prepared, run, distilled))
-  return evaluation.evaluate(
+  metrics = evaluation.evaluate(
     distilled, models, splits, texts, about, teacher_splits=None if teaching is run else teacher_splits
   )
+  asked, measured = settings.shape.faster, metrics.get("times_faster")
+  if asked and measured and measured < asked:
+    say(
+      f"\nThe student was more than {asked:g} times faster when its shape was chosen, and is {measured:.1f} times now: "
+      "timings vary with what else the machine does."
+    )
+  return metrics
 
 
 def _teaching(

@@ -86,7 +86,7 @@ def measure(
 def _add_costs(metrics: dict[str, Any], models: Models, tokens: int) -> None:
   """Adds size and speed of teacher and student to their metrics."""
   compared = {name: one for name, one in models.by_name().items() if name not in models.others}
-  costs = compare_costs({name: one[:2] for name, one in compared.items()}, length=tokens, repeats=20)
+  costs = compare_costs({name: one[:2] for name, one in compared.items()}, length=tokens)
   for name, finished in compared.items():
     config = finished.model.config
     about = {"parameters": count_parameters(finished.params), **costs[name]._asdict()}

@@ -121,7 +121,7 @@ def compare_costs(
       if size == 1:
         flops[name] = _flops(logits.lower(model, params, batch).compile())
   single = median_seconds(runs[1], repeats)
-  batched = median_seconds(runs[32], max(1, repeats // 5))
+  batched = median_seconds(runs[32], max(1, repeats // 10))
   return {name: Cost(flops[name], 1e3 * single[name], 32 / batched[name]) for name in models}
 
 
