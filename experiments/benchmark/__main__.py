@@ -5,6 +5,7 @@ from experiments.benchmark import augment, dropout, general, inference, task
 from experiments.benchmark.options import Options
 from tinybert_jax.cli import command_line
 from tinybert_jax.errors import InputError
+from tinybert_jax.training.hosts import keep_programs
 
 SUITES = {
   "dropout": dropout.measure,
@@ -36,5 +37,13 @@ def main(options: Options) -> None:
   SUITES[options.suite](options)
 
 
+def run(options: Options) -> None:
+  """Does as `main`, with compiled programs kept for the next time."""
+  # One that a profile is of must have the names that its operations are told by, which another's copy may not have.
+  if not options.profile:
+    keep_programs()
+  main(options)
+
+
 if __name__ == "__main__":
-  command_line.run(main, Options, "python -m experiments.benchmark")
+  command_line.run(run, Options, "python -m experiments.benchmark")
