@@ -21,6 +21,7 @@ from tinybert_jax.models.encoder import (
   rounded_once,
 )
 from tinybert_jax.models.layers import dropout
+from tinybert_jax.models.parameters import with_rounded_decoder
 from tinybert_jax.models.pretrained import load_pretrained
 
 CONFIG = EncoderConfig(vocab_size=50, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20)
@@ -160,7 +161,11 @@ def test_bfloat16_is_of_the_products_inputs_alone(model_class):
   assert not np.array_equal(low.hidden_states[-1], high.hidden_states[-1])
   np.testing.assert_allclose(low.hidden_states[-1][valid], high.hidden_states[-1][valid], atol=0.02, rtol=0.02)
   again = model_class(CONFIG, jnp.bfloat16)
-  once = run(again, rounded_once(again, params), batch(), score_layers=(1,))
+  frozen = rounded_once(again, params)
+  if model_class is MaskedLanguageModel:
+    frozen = with_rounded_decoder(again, frozen)
+    assert frozen["decoder"].dtype == jnp.bfloat16
+  once = run(again, frozen, batch(), score_layers=(1,))
   jax.tree.map(np.testing.assert_array_equal, once, low)
   between = run(model_class(CONFIG, jnp.bfloat16, jnp.bfloat16), params, batch(), score_layers=(1,))
   assert between.hidden_states[-1].dtype == jnp.bfloat16

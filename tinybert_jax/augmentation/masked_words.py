@@ -18,6 +18,7 @@ from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
 from tinybert_jax.models import products
 from tinybert_jax.models.encoder import Batch, MaskedLanguageModel, apply_head, rounded_once
+from tinybert_jax.models.parameters import with_rounded_decoder
 from tinybert_jax.models.token_layout import find_layout
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.models.tokenizers import check_fits
@@ -97,7 +98,7 @@ class MaskedWords:
     self._kind_V[: len(self._tokens)] = [
       self._kind(word, marked) for word, marked in zip(self._tokens, self._is_marked, strict=True)
     ]
-    frozen = rounded_once(model, params)
+    frozen = with_rounded_decoder(model, rounded_once(model, params))
     devices = jax.local_devices()
     batch_size = batch_size or (48 if devices[0].platform == "cpu" else 1024)
     self._batch_size = -(-batch_size // len(devices)) * len(devices)

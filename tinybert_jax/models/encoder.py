@@ -166,12 +166,18 @@ class Encoder(nn.Module):
       first_BxD = self.pooler_dropout(first_BxD, deterministic)
     return jnp.tanh(self.pooler(first_BxD))
 
-  def word_logits(self, x: Float[Array, "... E"]) -> Float[Array, "... V"]:
-    """Returns the inner products of `x` with the word embeddings: the tied decoder of a masked LM."""
+  def word_logits(self, x: Float[Array, "... E"], rounded: Float[Array, "V E"] | None = None) -> Float[Array, "... V"]:
+    """Returns the inner products of `x` with the word embeddings: the tied decoder of a masked LM.
+
+    Args:
+      x: what the decoder reads.
+      rounded: the embeddings in the dtype of the products, where they are at hand.
+    """
     table = self.embeddings.word_embeddings
     if not products.is_rounded(self.dtype):
       return table.attend(x)
-    return products.einsum("nd,vd->nv", x.reshape(-1, x.shape[-1]), table.embedding, self.dtype).reshape(
+    decoder = table.embedding if rounded is None else rounded
+    return products.einsum("nd,vd->nv", x.reshape(-1, x.shape[-1]), decoder, self.dtype).reshape(
       *x.shape[:-1], self.config.vocab_size
     )
 
@@ -271,7 +277,8 @@ class MaskedLanguageModel(nn.Module):
       batch, score_layers=score_layers, deterministic=deterministic, positions=positions, **options
     )
     x_BxQxE = activate(self.config.transform_activation, self.transform(outputs.hidden_states[-1]), self.dtype)
-    logits_BxQxV = self.encoder.word_logits(self.transform_norm(x_BxQxE)).astype(jnp.float32)
+    rounded = self.get_variable("params", "decoder")  # of `with_rounded_decoder`; else None
+    logits_BxQxV = self.encoder.word_logits(self.transform_norm(x_BxQxE), rounded).astype(jnp.float32)
     if getattr(self.config.settings, "decoder_bias", True):
       logits_BxQxV = logits_BxQxV + self.bias
     return outputs._replace(logits=logits_BxQxV)

@@ -48,6 +48,19 @@ def rounded_once(model: Any, params: Mapping[str, Any]) -> Mapping[str, Any]:
   return jax.tree.map_with_path(rounded, params)
 
 
+def with_rounded_decoder(model: Any, params: Mapping[str, Any]) -> Mapping[str, Any]:
+  """Returns parameters that do not change, of a masked language model, with a rounded copy of its decoder.
+
+  The decoder is the word embeddings, which are looked up in float32 besides; so `rounded_once` leaves them. Rounding
+  them in each call took an eighth of the time of BERT-base's candidates for 48 sentences of 12 tokens.
+  """
+  dtype = getattr(model, "dtype", jnp.float32)
+  if not products.is_rounded(dtype):
+    return params
+  table = params["encoder"]["embeddings"]["word_embeddings"]["embedding"]
+  return {**params, "decoder": jnp.asarray(table, dtype)}
+
+
 def _draw(name: str, shape: tuple[int, ...], key: Array, scale: float, glorot: bool) -> Array:
   if name == "kernel" and glorot:
     return jax.nn.initializers.glorot_normal()(key, shape)
