@@ -277,7 +277,7 @@ class MaskedLanguageModel(nn.Module):
       batch, score_layers=score_layers, deterministic=deterministic, positions=positions, **options
     )
     x_BxQxE = activate(self.config.transform_activation, self.transform(outputs.hidden_states[-1]), self.dtype)
-    rounded = self.get_variable("params", "decoder")  # of `with_rounded_decoder`; else None
+    rounded: Array | None = self.get_variable("params", "decoder")  # of `with_rounded_decoder`; else None
     logits_BxQxV = self.encoder.word_logits(self.transform_norm(x_BxQxE), rounded).astype(jnp.float32)
     if getattr(self.config.settings, "decoder_bias", True):
       logits_BxQxV = logits_BxQxV + self.bias
