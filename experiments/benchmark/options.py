@@ -12,17 +12,18 @@ class Options:
   Each option names the suites that read it.
   """
 
-  suite: Literal["dropout", "task", "augment", "general", "inference", "lengths"] = "dropout"
+  suite: Literal["dropout", "task", "augment", "general", "inference", "feeding", "lengths"] = "dropout"
   """What to measure. dropout: random generators and bits an element, against a feed-forward layer. task: task
   distillation against the original program's, in PyTorch. augment: data augmentation, likewise. general: a step of
   general distillation, likewise. These three are measured against the best PyTorch too. inference: a classifier's
-  logits, against PyTorch and, where onnxruntime and onnx are installed, ONNX Runtime. lengths: how long GLUE's texts
-  are, and what padding them costs (nothing is timed)."""
+  logits, against PyTorch and, where onnxruntime and onnx are installed, ONNX Runtime. feeding: whether batches from a
+  million rows arrive as fast as steps take them. lengths: how long GLUE's texts are, and what padding them costs
+  (nothing is timed)."""
   batch_size: int | None = None
-  """(dropout, task, general) Sequences in a batch. Default: 32; for general 8 on a CPU, else 256."""
+  """(dropout, task, general, feeding) Sequences in a batch. Default: 32; for general 8 on a CPU, else 256."""
   repeats: int | None = None
-  """(dropout, task, augment, general, inference) Turns whose median counts. Default: 30 for dropout, 5 for inference,
-  else 3."""
+  """(dropout, task, augment, general, inference, feeding) Turns whose median counts. Default: 30 for dropout, 5 for
+  inference, else 3."""
   length: int | None = None
   """(dropout, general) Tokens in a sequence. Default: 64 for dropout, 128 for general."""
   hidden_size: int = 384
@@ -47,10 +48,10 @@ class Options:
   original_sentences: int = 24
   """(augment) Sentences that the original augments; it takes them one by one."""
   steps: int | None = None
-  """(general) Steps in a turn. Default: 2 on a CPU, else 20."""
+  """(general, feeding) Steps in a turn. Default: 200 for feeding; for general 2 on a CPU, else 20."""
   dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-  """(general, task, augment, inference) Type of the inputs of matrix products. auto: both for general and inference,
-  where the fastest of each side counts; else ours is what the programs choose for this device, and the best PyTorch's
+  """(general, task, augment, inference, feeding) Type of the inputs of matrix products. auto: both for general and
+  inference, where the fastest of each side counts; else ours is what the programs choose for this device, and the best PyTorch's
   the faster one. The original's is float32."""
   compile: bool = True
   """(general, task, augment, inference) Compile the best PyTorch by torch.compile."""

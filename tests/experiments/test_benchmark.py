@@ -17,7 +17,7 @@ from test_original import STUDENT, TEACHER
 
 from experiments import lengths
 from experiments.benchmark import __main__ as program
-from experiments.benchmark import augment, general, inference, task, turns
+from experiments.benchmark import augment, feeding, general, inference, task, turns
 from experiments.benchmark.options import Options
 from tinybert_jax.errors import InputError, WorkerKilled
 from tinybert_jax.models.config import config_to_dict
@@ -118,6 +118,13 @@ def test_the_inference_suite_times_every_form_of_both_dtypes(capsys, tmp_path, m
     "PyTorch, float32, best, eager",
   ):
     assert printed.count(f"\n{form} ") == 2
+
+
+def test_the_feeding_suite_times_input_and_steps(capsys):
+  share = feeding.measure(Options(suite="feeding", steps=4, repeats=1, batch_size=4), STUDENT, 100)
+  printed = capsys.readouterr().out
+  assert share > 0
+  assert "100 rows of 6 to 29 tokens" in printed and f"the device works for {share:.1%}" in printed
 
 
 def test_a_side_whose_process_is_killed_is_named():
