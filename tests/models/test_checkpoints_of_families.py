@@ -8,10 +8,11 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from small_tokenizer import word_tokenizer
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, SequenceClassifier
-from tinybert_jax.models.pretrained import load_pretrained, local_directory
+from tinybert_jax.models.pretrained import load_pretrained, local_directory, save_pretrained
 
 SIZES = {"vocab_size": 64, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 6}
 DISTIL = {"vocab_size": 64, "dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 6}
@@ -120,6 +121,15 @@ def test_configurations_without_class_names_and_with_numbers_as_text(tmp_path):
   assert load_pretrained(tmp_path, SequenceClassifier).config.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
   change(tmp_path, label2id={"no": "0", "maybe": "1", "yes": "2"}, num_labels=None)
   assert load_pretrained(tmp_path, SequenceClassifier).config.labels == ("no", "maybe", "yes")
+
+
+def test_special_tokens_of_the_tokenizer_are_in_the_configuration(tmp_path):
+  write(tmp_path / "theirs", transformers.AutoModel, "modernbert")
+  loaded, tokenizer = load_pretrained(tmp_path / "theirs"), word_tokenizer()
+  save_pretrained(tmp_path / "ours", loaded.config, loaded.params, tokenizer=tokenizer)
+  hf = transformers.AutoConfig.from_pretrained(tmp_path / "ours")
+  assert (hf.cls_token_id, hf.bos_token_id) == (tokenizer.cls_token_id,) * 2
+  assert (hf.sep_token_id, hf.eos_token_id) == (tokenizer.sep_token_id,) * 2
 
 
 def test_a_family_that_is_none_of_these_is_one_sentence(tmp_path):

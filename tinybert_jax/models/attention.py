@@ -14,7 +14,7 @@ from tinybert_jax.models import products
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.family_settings import DebertaSettings
 from tinybert_jax.models.layers import Dropout, Precisions, dense, take_at
-from tinybert_jax.models.relative_positions import NO_DISTANCE, Distance, of_queries, rotated
+from tinybert_jax.models.relative_positions import NO_DISTANCE, Distance, is_near, of_queries, rotated
 
 
 class HeadsDense(nn.Module):
@@ -103,8 +103,8 @@ class SelfAttention(nn.Module):
     mask_Bx1xQxL = mask_BxL[:, None, None, :]
     if config.family.attention == "disentangled":  # whose padding attends to no token, and to all places alike
       mask_Bx1xQxL = mask_Bx1xQxL & take_at(mask_BxL[..., None], positions_BxQ)[:, None]
-    if distance.near is not None:
-      mask_Bx1xQxL = mask_Bx1xQxL & of_queries(distance.near, positions_BxQ)[:, None]
+    if distance.reach is not None:
+      mask_Bx1xQxL = mask_Bx1xQxL & is_near(x_BxLxD.shape[1], distance.reach, positions_BxQ)[:, None]
     divisor = jnp.sqrt(config.head_size * self._score_parts)
     bias_BxHxQxL = self._bias(q_BxQxHxK, k_BxLxHxK, distance, positions_BxQ, divisor, deterministic)
     drops = config.attention_probs_dropout_prob > 0 and not deterministic

@@ -186,8 +186,7 @@ def save_pretrained(
   if model_class is SequenceClassifier:
     hf["problem_type"] = config.kind
   if tokenizer is not None:
-    ids = {f"{role}_token_id": getattr(tokenizer, f"{role}_token_id", None) for role in config.family.token_roles}
-    hf |= {name: number for name, number in ids.items() if number is not None}
+    hf |= _special_ids(config.family, tokenizer)
   readme = Path(directory) / "README.md"
   with replace_files(directory, [*_STALE_WEIGHTS, *(FILES if tokenizer is not None else ())]) as new:
     (new / "config.json").write_text(json.dumps(hf, indent=2) + "\n", encoding="utf-8")
@@ -199,6 +198,14 @@ def save_pretrained(
       count = sum(tensor.size for tensor in tensors.values())
       text = model_card(config, class_name, count, description, card)
       (new / "README.md").write_text(text, encoding="utf-8", errors="replace")
+
+
+def _special_ids(family: Family, tokenizer: Tokenizer) -> dict[str, int | None]:
+  """Returns the ids of special tokens that a family's configurations tell; CLS is BOS where there is none."""
+  instead = {"bos": "cls", "eos": "sep"}
+  ids = {role: getattr(tokenizer, f"{role}_token_id", None) for role in ("bos", "eos", "cls", "sep")}
+  found = {role: ids[instead.get(role, role)] if ids[role] is None else ids[role] for role in family.token_roles}
+  return {f"{role}_token_id": number for role, number in found.items()}
 
 
 def _bare_tensors(directory: Path, family: Family) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -24,14 +24,14 @@ class Distance(NamedTuple):
   Attributes:
     bias: added to the scores.
     rotation: cosines and sines that queries and keys are turned by.
-    near: which keys are near enough to be attended to.
+    reach: how many tokens away a key may be to be attended to.
     embeddings: of relative positions.
     bucket: the row of `embeddings` for a query and a key.
   """
 
   bias: Float[Array, "1 H L L"] | None = None
   rotation: tuple[Float[np.ndarray, "L K"], Float[np.ndarray, "L K"]] | None = None
-  near: Bool[np.ndarray, "L L"] | None = None
+  reach: int | None = None
   embeddings: Float[Array, "1 S D"] | None = None
   bucket: Int[np.ndarray, "L L"] | None = None
 
@@ -75,10 +75,7 @@ class RotaryDistances(nn.Module):
   def __call__(self, length: int) -> list[Distance]:
     settings, size = self.config.settings, self.config.head_size
     assert isinstance(settings, ModernBertSettings)
-    apart = np.abs(np.arange(length)[:, None] - np.arange(length))
-    local = Distance(
-      rotation=rotation(length, size, settings.local_rope_theta), near=apart <= settings.local_attention // 2
-    )
+    local = Distance(rotation=rotation(length, size, settings.local_rope_theta), reach=settings.local_attention // 2)
     everywhere = Distance(rotation=rotation(length, size, settings.global_rope_theta))
     return [everywhere if settings.is_global(m) else local for m in range(self.config.num_hidden_layers)]
 
@@ -166,6 +163,13 @@ def rotated(
   x = x_BxQxHxK.astype(jnp.float32)
   first, second = jnp.split(x, 2, axis=-1)
   return (x * cosine + jnp.concatenate([-second, first], axis=-1) * sine).astype(x_BxQxHxK.dtype)
+
+
+def is_near(length: int, reach: int, positions_BxQ: Int[Array, "B Q"] | None) -> Bool[Array, "..."]:
+  """Returns which keys are within reach of the queries at these positions, B×Q×L; 1×L×L for all queries."""
+  keys_L = jnp.arange(length)
+  queries_BxQ = keys_L[None] if positions_BxQ is None else positions_BxQ
+  return jnp.abs(queries_BxQ[..., None] - keys_L) <= reach
 
 
 def of_queries(table: Array | np.ndarray, positions_BxQ: Int[Array, "B Q"] | None) -> Array:

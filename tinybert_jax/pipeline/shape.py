@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import SequenceClassifier, initialize, parameter_shapes
+from tinybert_jax.pipeline.students import shape_in_words
 from tinybert_jax.training.evaluate import compare_costs
 
 SMALLER, FASTER = 7.5, 9.4  # the paper's TinyBERT4 against BERT-base
@@ -89,6 +90,6 @@ def _times_faster(teacher: EncoderConfig, student: EncoderConfig, length: int, d
 
 def _reason(teacher: EncoderConfig, student: EncoderConfig, ratio: float, length: int, but: str) -> str:
   return (
-    f"{student.shape}: {size(teacher) / size(student):.1f} times smaller "
+    f"{shape_in_words(student)}: {size(teacher) / size(student):.1f} times smaller "
     f"than the teacher, and {ratio:.1f} times faster on one sequence of {length} tokens here{but}"
   )
