@@ -1,5 +1,6 @@
 """Terms of the intermediate loss beside the paper's, on whole models; their arrays' losses are in other tests."""
 
+import dataclasses
 import functools
 import typing
 
@@ -14,6 +15,7 @@ from flax import traverse_util
 
 from tinybert_jax.distillation.intermediate_terms import FUNCTIONS
 from tinybert_jax.distillation.objectives import initialize_projections, intermediate_distillation, total_loss
+from tinybert_jax.distillation.relations import distribution_loss
 from tinybert_jax.distillation.terms import TERMS, TermName, in_words, keys_by_term
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Encoder, initialize
@@ -182,6 +184,26 @@ def test_weights_scale_a_term_and_the_gradient_and_a_weight_of_zero_leaves_it_ou
   assert set(found) == {"relations_queries", "relations_keys", "relations_values", "cosine"}
   np.testing.assert_allclose(found["relations_keys"].mean(), 0.5 * plain["relations_keys"], rtol=1e-5)
   np.testing.assert_allclose(found["cosine"].mean(), plain["cosine"], rtol=1e-5)
+
+
+def test_distributions_are_of_the_models_own_scores():
+  # MPNet adds a bias of the distance to the products of queries and keys.
+  teacher, student = (
+    dataclasses.replace(config, model_type="mpnet", type_vocab_size=0) for config in (TEACHER, STUDENT)
+  )
+  params, teacher_params = fresh(student, teacher)
+  params["relative_positions"] = jax.tree.map(lambda bias: 50 * bias + 1e-3, params["relative_positions"])
+  loss_fn = intermediate_distillation(Encoder(student), Encoder(teacher), LAYERS, terms=("distribution",))
+
+  @jax.jit
+  def both(params, teacher_params, rows):
+    ours = Encoder(student).apply({"params": params}, rows, score_layers=(1,)).attention_scores[0]
+    theirs = Encoder(teacher).apply({"params": teacher_params}, rows, score_layers=(2,)).attention_scores[0]
+    expected = distribution_loss(ours, theirs, rows["attention_mask"], rows["example_weight"])
+    return loss_fn(params, teacher_params, rows, None)["distribution"], expected
+
+  found, expected = both(params, teacher_params, batch())
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_cosine_and_pooled_of_equal_widths_need_no_projection():

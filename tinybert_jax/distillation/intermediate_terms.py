@@ -35,7 +35,8 @@ class Pair(NamedTuple):
     student: the module.
     teacher: the module.
     params: the student's, and the projections.
-    ours: the student's outputs.
+    ours: the student's outputs; of scores those of the mapped layers where the term `attention` asks for them, then
+      those of the relation layer where `distribution` does.
     theirs: the teacher's.
     layers: the teacher's layer of each of the student's.
     mask: 1 for a token, 0 for padding.
@@ -84,7 +85,8 @@ def _attention(pair: Pair) -> Parts:
     heads = pair.student.config.num_attention_heads
     errors = enumerate(pair.ours.score_errors, start=1)
     return {m: summed_attention_loss(error, heads, pair.mask, pair.weight) for m, error in errors}
-  both = zip(pair.ours.attention_scores, pair.theirs.attention_scores, strict=True)
+  number = len(pair.layers)
+  both = zip(pair.ours.attention_scores[:number], pair.theirs.attention_scores[:number], strict=True)
   return {
     m: attention_loss(ours, theirs, pair.mask, pair.weight, averaging=pair.averaging)
     for m, (ours, theirs) in enumerate(both, start=1)
@@ -98,7 +100,10 @@ def _relations(pair: Pair) -> Parts:
 
 
 def _distribution(pair: Pair) -> Parts:
-  return {None: _relation(pair, "queries", "keys", pair.heads())}
+  if not pair.ours.attention_scores:  # fused attention is of models whose scores come from queries and keys alone
+    return {None: _relation(pair, "queries", "keys", pair.heads())}
+  ours, theirs = pair.ours.attention_scores[-1], pair.theirs.attention_scores[-1]
+  return {None: distribution_loss(ours, theirs, pair.mask, pair.weight)}
 
 
 def _value_relation(pair: Pair) -> Parts:

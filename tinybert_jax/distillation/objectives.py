@@ -25,7 +25,7 @@ from tinybert_jax.distillation.losses import (
   weighted_sum,
 )
 from tinybert_jax.distillation.term_choice import choose_terms
-from tinybert_jax.distillation.terms import INTERMEDIATE, TERMS, TermName
+from tinybert_jax.distillation.terms import INTERMEDIATE, TermName
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Batch, Classifier, MaskedLanguageModel, Model, apply, apply_head
@@ -93,16 +93,21 @@ def intermediate_distillation(
       raise ValueError(f"fused attention has no averaging {averaging!r}")
     if others := [name for name in choice.terms if name not in INTERMEDIATE]:
       raise ValueError(f"the terms {', '.join(others)} have no averaging {averaging!r}")
-  needs = {TERMS[name].needs for name in choice.terms}
+
+  def asked(mapped: LayerMap, compared: int | None) -> dict[str, Any]:
+    """Returns the options of a model's call for the terms: its mapped layers, and the one whose relations count."""
+    one = () if compared is None else (compared,)
+    scores = mapped if "attention" in choice.terms else ()
+    scores += one if "distribution" in choice.terms and attention == "plain" else ()
+    return {"score_layers": scores} | ({"qkv_layers": one} if one else {})
+
+  ours = asked(student_layers, choice.relation_layer and student_layers[-1])
+  theirs = asked(tuple(layers), choice.relation_layer)
 
   def loss(student_params: Params, teacher_params: Params, batch: Batch, key: Array | None) -> Terms:
     if attention == "fused" and "attention" in choice.terms:
       _check_heads(student.config, teacher.config)
     form: dict[str, Any] = {} if attention == "plain" else {"attention": attention}
-    ours, theirs = (
-      {"score_layers": several if "scores" in needs else ()} | ({"qkv_layers": (one,)} if "qkv" in needs else {})
-      for several, one in ((student_layers, student_layers[-1]), (layers, choice.relation_layer))
-    )
     taught = jax.lax.stop_gradient(apply(teacher, teacher_params, batch, **theirs, **form))
     if taught.queries_and_keys:
       form["compare_with"] = taught.queries_and_keys
