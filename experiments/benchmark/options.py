@@ -51,8 +51,8 @@ class Options:
   """(general, feeding) Steps in a turn. Default: 200 for feeding; for general 2 on a CPU, else 20."""
   dtype: Literal["auto", "float32", "bfloat16"] = "auto"
   """(general, task, augment, inference, feeding) Type of the inputs of matrix products. auto: both for general and
-  inference, where the fastest of each side counts; else ours is what the programs choose for this device, and the best PyTorch's
-  the faster one. The original's is float32."""
+  inference, where the fastest of each side counts; else ours is what the programs choose for this device, and the best
+  PyTorch's the faster one. The original's is float32."""
   compile: bool = True
   """(general, task, augment, inference) Compile the best PyTorch by torch.compile."""
   profile: bool = False

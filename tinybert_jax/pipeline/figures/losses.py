@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 History = Sequence[Mapping[str, int | float]]
 
-_LINES = ("#2f7f6f", "#7d55a0", "#b08a1e", "#4063a8", "#b0413e", "#5f6b73")
+_LINES = ("#2f7f6f", "#7d55a0", "#b08a1e", "#4063a8", "#b0413e", "#5f6b73", "#d0709f", "#4aa3c4")
 
 
 def stage_losses(path: Path, histories: Mapping[str, History]) -> None:
