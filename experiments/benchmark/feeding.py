@@ -29,7 +29,7 @@ def measure(options: Options, student: EncoderConfig = PRESETS["tinybert-4l-312d
   """
   batch_size, repeats, number = options.batch_size or 32, options.repeats or 3, options.steps or 200
   chosen, load = precision.choose(options.dtype), os.getloadavg()[0]
-  data = _random_rows(rows, student.vocab_size)
+  data = _random_rows(rows, student)
   start = time.perf_counter()
   lengths = bucket_lengths(row_length(data), passes=1)
   source = BatchSource(data, batch_size=batch_size, lengths=lengths, steps=number)
@@ -75,9 +75,9 @@ def _seconds(run: Callable[[], None]) -> float:
   return time.perf_counter() - start
 
 
-def _random_rows(number: int, vocab_size: int) -> datasets.Dataset:
+def _random_rows(number: int, student: EncoderConfig) -> datasets.Dataset:
   rng = np.random.default_rng(0)
   ends = np.concatenate([[0], np.cumsum(rng.integers(_LEAST, _MOST + 1, number))]).astype(np.int32)
-  ids = pa.ListArray.from_arrays(ends, rng.integers(1, vocab_size, ends[-1], np.int32))
-  targets = rng.normal(size=(number, 2)).astype(np.float32)
+  ids = pa.ListArray.from_arrays(ends, rng.integers(1, student.vocab_size, ends[-1], np.int32))
+  targets = rng.normal(size=(number, student.num_labels)).astype(np.float32)
   return with_teacher_targets(datasets.Dataset(pa.table({"input_ids": ids})), targets)
