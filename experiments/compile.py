@@ -17,12 +17,15 @@ from jax.sharding import Sharding
 
 from tinybert_jax.choices import AttentionForm
 from tinybert_jax.cli import command_line
+from tinybert_jax.cli.options import IntermediateOptions
 from tinybert_jax.distillation import objectives
 from tinybert_jax.distillation.layer_map import layer_map
+from tinybert_jax.distillation.term_choice import TermOptions
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig, load_config
 from tinybert_jax.models.encoder import Encoder, parameter_shapes, rounded_once
 from tinybert_jax.models.fused_attention import MAX_LENGTH
+from tinybert_jax.pipeline import students
 from tinybert_jax.training import optim, steps
 
 
@@ -80,6 +83,7 @@ class Options:
   """Type of the inputs of matrix products."""
   dropout: bool = True
   """Compile the student with dropout, as in a run."""
+  intermediate: IntermediateOptions = dataclasses.field(default_factory=TermOptions)
   attention: AttentionForm = "plain"
   """How attention is computed. fused: by kernels that keep the scores on the chip."""
   shard_params: bool = False
@@ -164,8 +168,7 @@ def lower(options: Options, devices: list[jax.Device]) -> jax.stages.Lowered:
     layers = layer_map("uniform", student.config.num_hidden_layers, teacher.config.num_hidden_layers)
   except ValueError as error:
     raise InputError(f"--student {options.student}: {error}") from error
-  if student.config.num_attention_heads != teacher.config.num_attention_heads:
-    raise InputError(f"--student {options.student}: it needs as many attention heads as {options.teacher}")
+  terms = students.choose_terms(options.student, options.intermediate, student.config, teacher.config)
   if options.batch_size % options.accumulate:
     raise InputError(f"--batch-size {options.batch_size}: no multiple of --accumulate {options.accumulate}")
   rows = options.batch_size * len(devices)
@@ -173,7 +176,9 @@ def lower(options: Options, devices: list[jax.Device]) -> jax.stages.Lowered:
   mesh = steps.data_mesh(devices)
   state = jax.eval_shape(lambda: _state(student, teacher.config, optimizer))
   sharding = steps.state_sharding(state, mesh, "sharded" if options.shard_params else "replicated")
-  loss_fn = objectives.intermediate_distillation(student, teacher, layers, attention=options.attention)
+  loss_fn = objectives.intermediate_distillation(
+    student, teacher, layers, attention=options.attention, **terms._asdict()
+  )
   update = steps.make_update(loss_fn, optimizer, dropout=options.dropout, accumulate=options.accumulate)
   frozen = jax.eval_shape(functools.partial(rounded_once, teacher), parameter_shapes(teacher))
   tokens = jax.ShapeDtypeStruct((rows, options.max_length), jnp.int32)
