@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
   from tinybert_jax.data.batches import tokenize
   from tinybert_jax.distillation.directions import cosine_loss, pooled_loss
+  from tinybert_jax.distillation.inherited import fit_projections, inherit
   from tinybert_jax.distillation.layer_map import layer_map
   from tinybert_jax.distillation.losses import (
     WeightedSum,
@@ -58,6 +59,7 @@ __version__ = "0.2.0"
 _NAMES = {
   "data.batches": ("tokenize",),
   "distillation.directions": ("cosine_loss", "pooled_loss"),
+  "distillation.inherited": ("fit_projections", "inherit"),
   "distillation.layer_map": ("layer_map",),
   "distillation.losses": (
     "WeightedSum",

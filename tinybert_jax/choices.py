@@ -14,6 +14,8 @@ Form = Literal["mesh", "sharded", "pmap"]
 AttentionForm = Literal["plain", "fused"]
 # Of tasks on one's own data.
 Kind = Literal["classification", "multi_label", "regression"]
+# Where a student's first weights come from, if it has none of its own: made from the teacher's.
+StudentFrom = Literal["teacher"]
 # What a masked language model reads: the masked sentence alone, or a pair of it and the unmasked one.
 Context = Literal["masked", "pair"]
 

@@ -55,6 +55,16 @@ def test_one_command_ends_with_metrics_a_student_and_leaderboard_files(finished,
   assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
+def test_a_student_may_begin_with_the_teachers_weights(finished):
+  folder = finished.out / "RTE"
+  before = json.loads((folder / "intermediate" / "stage.json").read_text())["inputs"]
+  program.main(changed(finished, student_from="teacher", stages=("intermediate",)))
+  inputs = json.loads((folder / "intermediate" / "stage.json").read_text())["inputs"]
+  # The option is part of what the stage was made from, and no part of what was made without it.
+  assert inputs == before | {"student": load_stage(folder / "inherited", "RTE").fingerprint, "projections": "fitted"}
+  assert inputs["student"] != before["student"] and "projections" not in before
+
+
 def test_every_folder_has_a_card_that_the_hub_reads(made):
   folder = made.out / "RTE"
   student = json.loads((folder / "metrics.json").read_text())["student"]

@@ -32,6 +32,8 @@ def test_the_head_gives_numbers_on_the_scale_of_the_data():
   folded = np.asarray(model.apply({"params": scale.folded(params)}, batch).logits)
   np.testing.assert_allclose(folded, scale.raw(plain), rtol=1e-5)
   np.testing.assert_allclose(folded, plain * labels.std() + labels.mean(), rtol=1e-5)
+  back = scale.unfolded(scale.folded(params))
+  jax.tree.map(lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6), back, params)
 
 
 def test_without_a_scale_nothing_changes():

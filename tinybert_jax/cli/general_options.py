@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tinybert_jax.choices import AttentionForm, Decay, Hosts
+from tinybert_jax.choices import AttentionForm, Decay, Hosts, StudentFrom
 from tinybert_jax.cli.options import DtypeOption, HostOptions, IntermediateOptions
 from tinybert_jax.distillation.term_choice import TermOptions
 from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, RATE, SEED
@@ -45,6 +45,9 @@ class Options:
   student: str = "tinybert-4l-312d"
   """Preset (tinybert-4l-312d, tinybert-6l-768d, bert-base), config.json, or a model to go on from (directory or hub
   id)."""
+  student_from: StudentFrom | None = None
+  """teacher: make the student's first weights from the teacher's, in seconds and without labels. Default: random
+  weights, or those of --student."""
   student_layers: Annotated[int | None, AT_LEAST_1] = None
   """Number of layers of the student, if --student is a preset."""
   student_dropout: Annotated[float | None, DROPOUT] = None

@@ -23,6 +23,7 @@ from tinybert_jax.pipeline import (
   augment,
   evaluation,
   glue_rows,
+  inheritance,
   leaderboard,
   report,
   segments,
@@ -207,9 +208,14 @@ def run_stages(
   if not finished:
     about = f"A teacher for {row.name}, from {Path(options.teacher or options.pretrained).name}."
     finished = task.make_teacher(teaching, teacher, None if options.teacher else how.teacher, about)
-  if "intermediate" in options.stages and student is not None:
+  start: stages.Finished | Pretrained | None = student
+  if options.student_from == "teacher" and student is not None:
+    about = f"A student for {name} before its training, with weights made from its teacher's."
+    start = inheritance.make_start(distilled, finished, student, layers, about)
+    student = start.pretrained()
+  if "intermediate" in options.stages and start is not None:
     about = f"A student for {name} after intermediate distillation; its classifier is not trained yet."
-    task.make_intermediate(distilled, finished, student, layers, how.intermediate, about, terms=terms)
+    task.make_intermediate(distilled, finished, start, layers, how.intermediate, about, terms=terms)
   if "prediction" in options.stages:
     before = student if teaching is not run and student else run.finished("intermediate")
     if isinstance(before, stages.Finished) and before.record["inputs"].get("teacher") != finished.fingerprint:

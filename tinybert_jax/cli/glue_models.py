@@ -47,6 +47,8 @@ def load_student(
   config, params = students.load_student(
     options.student, options.student_layers, options.student_dropout, teacher, own, options.seed
   )
+  if options.student_from == "teacher":
+    students.check_inherits(options.student, params, config, teacher)
   student = teachers.with_new_classifier(config, params, run.task, options.seed)
   shape, size = students.in_words(options.student, student.config), count_parameters(student.params)
   if own is not None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tinybert_jax.choices import Context, Hosts
+from tinybert_jax.choices import Context, Hosts, StudentFrom
 from tinybert_jax.cli.options import DtypeOption, HostOptions, IntermediateOptions
 from tinybert_jax.distillation.term_choice import TermOptions
 from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, POSITIVE, RATE, SEED
@@ -40,6 +40,9 @@ class Options:
   student: str = "tinybert-4l-312d"
   """Preset (tinybert-4l-312d, tinybert-6l-768d, bert-base), config.json, model directory or hub id, such as
   huawei-noah/TinyBERT_General_4L_312D."""
+  student_from: StudentFrom | None = None
+  """teacher: make the student's first weights from the teacher's, in seconds and without labels. Default: random
+  weights, or those of --student."""
   student_layers: Annotated[int | None, AT_LEAST_1] = None
   """Number of layers of the student, if --student is a preset."""
   student_dropout: Annotated[float | None, DROPOUT] = None

@@ -10,8 +10,9 @@ import jax
 
 from tinybert_jax.data.tables import AS_FOUND, Reading
 from tinybert_jax.models.encoder import SequenceClassifier
+from tinybert_jax.models.pretrained import Pretrained
 from tinybert_jax.models.tokenizers import in_words
-from tinybert_jax.pipeline import augment, evaluation, own_data, stages, students, task
+from tinybert_jax.pipeline import augment, evaluation, inheritance, own_data, stages, students, task
 from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.distil_models import Prepared, prepare
 from tinybert_jax.pipeline.distil_settings import AugmentOptions, Settings, check
@@ -103,10 +104,12 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
   recipes = choose_recipes(settings.training, _learners(settings, prepared), distilled.rows, settings.out)
   made = _teachers(settings, prepared, teaching, recipes)
   read_by_teachers = distilled if teaching is run else _read_augmented(settings.augmentation, teaching)
-  _distil(settings, prepared, distilled, read_by_teachers, recipes, made)
+  start = _start(settings, prepared, distilled, made)
+  fresh = start.pretrained() if isinstance(start, Finished) else start
+  _distil(settings, prepared, start, distilled, read_by_teachers, recipes, made)
   if "labels" in settings.stages:
     about_labels = f"A student for the task {run.task.name} trained on its labels alone."
-    task.make_labels(run, prepared.student, recipes.labels, about_labels)
+    task.make_labels(run, start, recipes.labels, about_labels)
   if "evaluate" not in settings.stages:
     return {}
   student = run.finished("prediction")
@@ -114,7 +117,7 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
   if settings.threshold == "tuned":
     made, student = [tuned(teaching, one) for one in made], tuned(run, student)
     others = {name: tuned(run, one) for name, one in others.items()}
-  models = evaluation.Models(made, student, others, settings.teachers.teacher_weights, prepared.student)
+  models = evaluation.Models(made, student, others, settings.teachers.teacher_weights, fresh)
   splits, teacher_splits = _measured(run, test), _measured(teaching, teaching_test)
   texts: Any = data.dev if data.test is None else data.test
   about = dataclasses.replace(about, data=_counts(prepared, run, distilled))
@@ -184,9 +187,18 @@ def _teachers(settings: Settings, prepared: Prepared, run: TaskRun, recipes: Rec
   return made
 
 
+def _start(settings: Settings, prepared: Prepared, run: TaskRun, made: Sequence[Finished]) -> Finished | Pretrained:
+  """Returns the student to begin with: the prepared one, or one of its shape with weights made from the teacher's."""
+  if settings.shape.student_from != "teacher" or not {"intermediate", "labels", "evaluate"} & set(settings.stages):
+    return prepared.student
+  about = f"A student for the task {run.task.name} before its training, with weights made from its teacher's."
+  return inheritance.make_start(run, made[0], prepared.student, prepared.layers, about)
+
+
 def _distil(
   settings: Settings,
   prepared: Prepared,
+  start: Finished | Pretrained,
   run: TaskRun,
   teaching: TaskRun,
   recipes: Recipes,
@@ -199,9 +211,7 @@ def _distil(
       say(f"{'':13} the layers are distilled from the first teacher, the predictions from all")
     about = f"A student for {name} after intermediate distillation; its classifier is not trained yet."
     say(f"{'':13} compared are {prepared.terms.in_words()}")
-    task.make_intermediate(
-      run, made[0], prepared.student, prepared.layers, recipes.intermediate, about, terms=prepared.terms
-    )
+    task.make_intermediate(run, made[0], start, prepared.layers, recipes.intermediate, about, terms=prepared.terms)
   if "prediction" in settings.stages:
     targets: Targets | GivenTargets
     if data.targets is None:
@@ -209,8 +219,8 @@ def _distil(
     else:
       targets = GivenTargets(data.targets, {} if data.dev_targets is None else {"dev": data.dev_targets})
     about = f"A student for {name}, distilled in the stages of TinyBERT (arXiv:1909.10351)."
-    start = run.finished("intermediate") if made and prepared.shares_tokens else prepared.student
-    task.make_prediction(run, targets, start, recipes.prediction, about, temperature=recipes.temperature)
+    before = run.finished("intermediate") if made and prepared.shares_tokens else prepared.student
+    task.make_prediction(run, targets, before, recipes.prediction, about, temperature=recipes.temperature)
 
 
 def _origin(settings: Settings) -> Origin:

@@ -87,6 +87,8 @@ def prepare(settings: Settings) -> Prepared:
     students.check_length(name, model.config, length)
   _say_data(data)
   chosen = choose_student(shape, like, own, length, out=settings.out, seed=settings.seed, dtype=products.dtype)
+  if shape.student_from == "teacher":
+    students.check_inherits(shape.student, chosen.params, chosen.config, like)
   read = taught
   if own is not None:
     positions = chosen.config.longest
@@ -105,7 +107,8 @@ def prepare(settings: Settings) -> Prepared:
   if models:
     sizes = ", ".join(f"{count_parameters(model.params):,}" for model in models)
     say(f"teacher  {', '.join(options.teacher or [str(options.pretrained)])}: {sizes} parameters")
-  say(f"student  {chosen.reason}; {count_parameters(student.params):,} parameters")
+  weights = ", its first weights made from the teacher's" if shape.student_from == "teacher" else ""
+  say(f"student  {chosen.reason}; {count_parameters(student.params):,} parameters{weights}")
   say(f"devices  {hosts.describe()}, {products}\nwrites   {settings.out}")
   has_weights = chosen.params is not None
   return Prepared(data, read, taught, models, student, layers, terms, has_weights, products.dtype)

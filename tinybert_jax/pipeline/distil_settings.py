@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from tinybert_jax import settings
-from tinybert_jax.choices import AS_FOUND, Context, Kind, Precision, Reading
+from tinybert_jax.choices import AS_FOUND, Context, Kind, Precision, Reading, StudentFrom
 from tinybert_jax.distillation.term_choice import TermOptions, check_terms
 from tinybert_jax.errors import InputError
 from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, POSITIVE, RATE, SEED, Bound
@@ -70,6 +70,9 @@ class StudentOptions:
 
   student: str | None = None
   """Student to begin with: preset (tinybert-4l-312d, tinybert-6l-768d), config.json, model directory or hub id."""
+  student_from: StudentFrom | None = None
+  """teacher: make the student's first weights from the teacher's, in seconds and without labels. Default: random
+  weights, or those of --student."""
   student_layers: Annotated[int | None, AT_LEAST_1] = None
   """Number of layers of the student. Default: a third of the teacher's."""
   student_width: Annotated[int | None, AT_LEAST_1] = None
@@ -185,6 +188,8 @@ def check(chosen: Settings) -> None:
     raise InputError("--pretrained is fine-tuned on labels; give --train, or a --teacher that is fine-tuned already")
   if chosen.augmentation.augment and not (chosen.augmentation.mlm or chosen.augmentation.glove):
     raise InputError("--augment needs --mlm, a masked language model, or --glove, word vectors")
+  if chosen.shape.student_from and sources.target_columns:
+    raise InputError("--student-from teacher: --target-columns take a teacher's place, and have no weights")
   if "labels" in chosen.stages and not sources.train:
     raise InputError("the stage labels trains on labels; give --train")
   if not chosen.stages:

@@ -41,7 +41,7 @@ class About:
   command: str = ""
   options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   data: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-  stages: tuple[str, ...] = ("teacher", "intermediate", "prediction", "labels")
+  stages: tuple[str, ...] = ("teacher", "inherited", "intermediate", "prediction", "labels")
 
 
 def evaluate(

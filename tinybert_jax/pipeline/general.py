@@ -15,7 +15,7 @@ import numpy as np
 from tinybert_jax.choices import AttentionForm
 from tinybert_jax.data import fingerprint
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
-from tinybert_jax.distillation import objectives
+from tinybert_jax.distillation import inherited, objectives
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.distillation.losses import WeightedSum
 from tinybert_jax.distillation.term_choice import PAPERS_TERMS, TermChoice
@@ -24,7 +24,7 @@ from tinybert_jax.models.encoder import Encoder, rounded_once
 from tinybert_jax.models.model_card import ModelCard
 from tinybert_jax.models.pretrained import Pretrained
 from tinybert_jax.models.tokenizer_type import Tokenizer
-from tinybert_jax.pipeline import cards, stages
+from tinybert_jax.pipeline import cards, inheritance, stages
 from tinybert_jax.pipeline.cards import Origin
 from tinybert_jax.pipeline.stages import Made
 from tinybert_jax.training import fit as training
@@ -59,6 +59,7 @@ class Settings:
     log_every: steps between two rows of the log.
     evaluate_every: steps between measuring the held-out losses; by default a twentieth of the run, from 50 to 5,000.
     checkpoint_every: steps between checkpoints; by default a twentieth of the run, from 50 to 1,000.
+    inherits: whether the student's first weights are made from the teacher's.
   """
 
   recipe: Recipe
@@ -70,6 +71,7 @@ class Settings:
   log_every: int = 20
   evaluate_every: int | None = None
   checkpoint_every: int | None = None
+  inherits: bool = False
 
 
 def make_student(
@@ -129,8 +131,13 @@ def _fit(
   model, teacher_model = (Encoder(each.config, settings.dtype) for each in (student, teacher))
   steps = recipe.total_steps(len(sequences.training))
   say(f"steps    {steps:,}, {-(-len(sequences.training) // recipe.batch_size):,} in a pass over the text")
-  key = jax.random.key(settings.seed + 1)
-  projections = objectives.initialize_projections(student.config, teacher.config, key)
+  if settings.inherits:
+    batches = inheritance.sample(sequences.training, seed=settings.seed, pad_id=student.config.pad_token_id)
+    student = student._replace(params=inherited.inherit(teacher, student.config, layers, batches))
+    projections = inherited.fit_projections(teacher, student, layers, batches)
+  else:
+    key = jax.random.key(settings.seed + 1)
+    projections = objectives.initialize_projections(student.config, teacher.config, key)
   distillation = functools.partial(
     objectives.intermediate_distillation, model, teacher_model, layers, **settings.terms._asdict()
   )
@@ -208,6 +215,7 @@ def inputs(
     "warmup": recipe.warmup,
     "decay": recipe.decay,
     "seed": settings.seed,
+    **({"student_from": f"teacher, method {inherited.METHOD}"} if settings.inherits else {}),
   }
 
 

@@ -39,6 +39,10 @@ class Scale(NamedTuple):
     scaled = {"kernel": kernel * self.spread, "bias": bias * self.spread + self.mean}
     return {**params, "classifier": {name: value.astype(np.float32) for name, value in scaled.items()}}
 
+  def unfolded(self, params: Params) -> Params:
+    """Returns the parameters of a regression whose head gives the data's numbers, with one that gives standardised."""
+    return Scale(-self.mean / self.spread, 1 / self.spread).folded(params)
+
   def with_labels(self, rows: datasets.Dataset) -> datasets.Dataset:
     """Returns token rows with their labels standardised."""
     if self == UNSCALED:

@@ -13,12 +13,15 @@ _RECIPE = ("epochs", "steps", "batch_size", "learning_rate", "temperature")
 
 
 def stage_rows(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
-  """Returns what a table of a run's stages says of each that is finished and was trained, from its `stage.json`."""
+  """Returns what a table of a run's stages says of each that is finished, from its `stage.json`.
+
+  A teacher that came finished is left out, and so is a student's start that the student did not begin with.
+  """
   rows = []
   for name in names:
     if record := _record(folder / name):
       row = stage_row(name, record)
-      if "batch_size" in row:  # a teacher that came finished has none
+      if "batch_size" in row or _begins_with(folder, name):
         rows.append(row)
   return rows
 
@@ -68,6 +71,12 @@ def sweep_table(points: Sequence[Mapping[str, Any]]) -> str:
     mark = "  best" if point is best else ""
     lines.append(f"{'':13} {point['batch_size']:6}{point['learning_rate']:10.2g}{100 * point['score']:9.2f}{mark}")
   return "\n".join(lines)
+
+
+def _begins_with(folder: Path, name: str) -> bool:
+  """Whether intermediate distillation began with the stage `name`."""
+  record = _record(folder / "intermediate")
+  return name == "inherited" and record.get("inputs", {}).get("projections") == "fitted"
 
 
 def layer_map(folder: Path) -> tuple[int, ...]:

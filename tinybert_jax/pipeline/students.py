@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from tinybert_jax.distillation import inherited
 from tinybert_jax.distillation.layer_map import LayerMap, layer_map
 from tinybert_jax.distillation.term_choice import TermChoice, TermOptions, check_heads
 from tinybert_jax.distillation.term_choice import choose_terms as choose
@@ -80,6 +81,23 @@ def of_preset(name: str, layers: int | None, teacher: EncoderConfig) -> EncoderC
     labels=preset.labels,
     problem_type=None,
   )
+
+
+def check_inherits(name: str | None, params: dict | None, student: EncoderConfig, teacher: EncoderConfig) -> None:
+  """Raises InputError where a student's first weights cannot be made from the teacher's.
+
+  Args:
+    name: the student's, for errors.
+    params: that it brings itself.
+    student: its shape.
+    teacher: its shape.
+  """
+  if params is not None:
+    raise InputError(
+      f"--student-from teacher: --student {name} has weights of its own; give a preset or a config.json, or leave out "
+      "--student-from"
+    )
+  inherited.check(student, teacher)
 
 
 def begins_with(name: str | None) -> str | None:

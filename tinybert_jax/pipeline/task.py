@@ -15,7 +15,7 @@ from tinybert_jax.distillation.term_choice import PAPERS_TERMS, TermChoice
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import SequenceClassifier, rounded_once
 from tinybert_jax.models.pretrained import Pretrained
-from tinybert_jax.pipeline import stage_records
+from tinybert_jax.pipeline import inheritance, stage_records
 from tinybert_jax.pipeline.scale import UNSCALED, scale_of
 from tinybert_jax.pipeline.stage_fit import AnyTargets, dev_scores, fit_stage, without_labels
 from tinybert_jax.pipeline.stages import Finished, Made
@@ -54,7 +54,7 @@ def make_teacher(
 def make_intermediate(
   run: TaskRun,
   teacher: Finished,
-  student: Pretrained,
+  student: Finished | Pretrained,
   layers: LayerMap,
   recipe: Recipe,
   about: str,
@@ -66,32 +66,36 @@ def make_intermediate(
   Args:
     run: the task.
     teacher: to learn from.
-    student: to start from.
+    student: to start from; the stage `inherited`, or a model. Projections are fitted to the first, and else drawn.
     layers: the teacher's that the student's learn from.
     recipe: how it trains.
     about: a sentence for the model card.
     terms: of the loss.
   """
-  model = SequenceClassifier(student.config, run.dtype)
+  config, params = (student.model.config, student.params) if isinstance(student, Finished) else student[:2]
+  model = SequenceClassifier(config, run.dtype)
 
   def make(work: Path) -> Made:
-    key = jax.random.key(run.seed + 1)
-    projections = objectives.initialize_projections(student.config, teacher.model.config, key)
-    start = {**student.params, "projections": projections}
+    if isinstance(student, Finished):
+      projections = inheritance.projections(run, teacher, student, layers)
+    else:
+      projections = objectives.initialize_projections(config, teacher.model.config, jax.random.key(run.seed + 1))
+    start = {**params, "projections": projections}
     loss_fn = objectives.intermediate_distillation(model, teacher.model, layers, **terms._asdict())
     rows = without_labels(run.rows.transfer)
     teacher_params = rounded_once(teacher.model, teacher.params)
     result = fit_stage(
       run, work, model, start, loss_fn, rows, recipe, "intermediate", teacher_params=teacher_params, has_logits=False
     )
-    return Made(student.config, {name: result.params[name] for name in student.params}, {})
+    return Made(config, {name: result.params[name] for name in params}, {})
 
   inputs = {
     "teacher": teacher.fingerprint,
-    "student": fingerprint.of_model(student.config, student.params),
+    "student": fingerprint.of_model(config, params),
     "layer_map": layers,
     **terms.as_inputs(),
     **recipe.as_inputs(),
+    **({"projections": "fitted"} if isinstance(student, Finished) else {}),
   }
   return run.stage("intermediate", run.rows.of_transfer, inputs, make, about, ("teacher",))
 
@@ -127,12 +131,14 @@ def make_prediction(
     values = targets.values()
     scale = scale_of(values) if run.standardizes else UNSCALED
     rows = with_teacher_targets(without_labels(run.rows.transfer), scale.standardized(values))
+    # A head that was made from the teacher's gives the data's numbers already.
+    start = scale.unfolded(params) if isinstance(student, Finished) and _inherits(student) else params
     best: TrainResult | None = None  # alone: the state of each would be memory for as many models
     tried = []
     for recipe in recipes:
       title = f"batch{recipe.batch_size}-rate{recipe.learning_rate:g}"
       result = fit_stage(
-        run, work / title, model, params, loss_fn, rows, recipe, f"{name} {title}", scale=scale, targets=targets
+        run, work / title, model, start, loss_fn, rows, recipe, f"{name} {title}", scale=scale, targets=targets
       )
       tried.append(recipe.as_inputs() | dict(result.metrics))
       if best is None or result.metrics["score"] > best.metrics["score"]:
@@ -158,14 +164,24 @@ def make_prediction(
   return made
 
 
-def make_labels(run: TaskRun, student: Pretrained, recipe: Recipe, about: str, *, name: str = "labels") -> Finished:
+def make_labels(
+  run: TaskRun, student: Finished | Pretrained, recipe: Recipe, about: str, *, name: str = "labels"
+) -> Finished:
   """Returns the same student trained on the labels alone, what distillation is up against."""
-  inputs = {"student": fingerprint.of_model(student.config, student.params)}
-  return _from_labels(run, student, recipe, inputs, about, name)
+  start = student.pretrained() if isinstance(student, Finished) else student
+  inputs = {"student": fingerprint.of_model(start.config, start.params)}
+  is_inherited = isinstance(student, Finished) and _inherits(student)
+  return _from_labels(run, start, recipe, inputs, about, name, is_inherited)
 
 
 def _from_labels(
-  run: TaskRun, start: Pretrained, recipe: Recipe, inputs: Mapping[str, Any], about: str, name: str
+  run: TaskRun,
+  start: Pretrained,
+  recipe: Recipe,
+  inputs: Mapping[str, Any],
+  about: str,
+  name: str,
+  is_inherited: bool = False,
 ) -> Finished:
   """Returns the stage `name`: a classifier or regression that is trained on the labels."""
   model, labelled = SequenceClassifier(start.config, run.dtype), run.rows.labelled
@@ -176,7 +192,8 @@ def _from_labels(
   def make(work: Path) -> Made:
     scale = scale_of(labelled["labels"][:]) if run.standardizes else UNSCALED
     rows = scale.with_labels(labelled)
-    result = fit_stage(run, work, model, start.params, loss_fn, rows, recipe, name, scale=scale)
+    params = scale.unfolded(start.params) if is_inherited else start.params
+    result = fit_stage(run, work, model, params, loss_fn, rows, recipe, name, scale=scale)
     return Made(start.config, scale.folded(result.params), result.metrics)
 
   inputs = {**inputs, **recipe.as_inputs(), **_standardized(run)}
@@ -187,6 +204,12 @@ def _other_tokens(run: TaskRun, targets: AnyTargets) -> dict[str, Any]:
   """Returns the fingerprint of the teacher's rows, where they are other tokens than the student's."""
   is_other = isinstance(targets, Targets) and targets.of_rows != run.rows.of_transfer
   return {"teacher_rows": targets.of_rows} if is_other and isinstance(targets, Targets) else {}
+
+
+def _inherits(student: Finished) -> bool:
+  """Whether a student's head was made from its teacher's."""
+  inputs = student.record["inputs"]
+  return inputs["stage"] == inheritance.STAGE or inputs.get("projections") == "fitted"
 
 
 def _standardized(run: TaskRun) -> dict[str, Any]:
