@@ -1,11 +1,14 @@
-"""Models that are something else than what they are loaded as, told by the name of their class."""
+"""Models that are something else than what they are loaded as, told by their class and their weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Encoder, Model, SequenceClassifier
+from tinybert_jax.models.families import Family
 
 # Classes whose head is no classifier of texts, though some keep it under a classifier's name and shape.
 _OTHER_TASKS = {
@@ -31,3 +34,19 @@ def check_architecture(directory: Path, hf: Mapping[str, Any], model_class: type
         f"{directory}: a {name}, which {task}, and a classifier of whole texts is needed; its encoder alone can be "
         f"loaded as {Encoder.__name__}"
       )
+
+
+def labels_tokens(family: Family, tensors: Mapping[str, np.ndarray]) -> bool:
+  """Returns whether weights have a classifier without the dense layer below it, as those of models of tokens."""
+  classifiers = ("classifier.weight", f"{family.names.classifier['classifier']}.weight")
+  return any(name in tensors for name in classifiers) and f"{_pooler(family)}.weight" not in tensors
+
+
+def pooler_in_words(family: Family) -> str:
+  """Returns what the dense layer below the classifier is called in errors: "pooler", or its name in files."""
+  return "pooler" if _pooler(family).startswith("pooler.") else _pooler(family)
+
+
+def _pooler(family: Family) -> str:
+  modules = {**family.names.body, **family.names.classifier}
+  return next(modules[path] for path in ("encoder/pooler", "pre_classifier", "pooler") if path in modules)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from tinybert_jax.errors import InputError, UnfinishedError
-from tinybert_jax.models.architectures import check_architecture
+from tinybert_jax.models.architectures import check_architecture, labels_tokens, pooler_in_words
 from tinybert_jax.models.config import EncoderConfig, config_from_dict, config_to_dict, read_json
 from tinybert_jax.models.directories import replace_directory, replace_files
 from tinybert_jax.models.encoder import (
@@ -122,9 +122,9 @@ def load_pretrained(
   tensors, problems = _bare_tensors(directory, config.family)
   if labels is not None:
     config = _with_labels(config, tuple(labels), tensors, directory)
-  if model_class is SequenceClassifier and _labels_tokens(config.family, tensors):
+  if model_class is SequenceClassifier and labels_tokens(config.family, tensors):
     raise InputError(
-      f"{directory}: its weights have a classifier and no {_in_words(_pooler_name(config.family))}, as models that "
+      f"{directory}: its weights have a classifier and no {pooler_in_words(config.family)}, as models that "
       "label each token have; a classifier of whole texts is needed"
     )
   model = model_class(config)
@@ -266,7 +266,7 @@ def _check_finished(directory: Path, family: Family, model_class: type[Model], m
   if groups:
     names = {
       "pooler": "pooler",
-      "pre_classifier": _in_words(_pooler_name(family)),
+      "pre_classifier": pooler_in_words(family),
       SequenceClassifier.__name__: "classifier",
     }
     what = " and no ".join(sorted(names.get(group, "masked language model's head") for group in groups))
@@ -309,22 +309,6 @@ def _flat_shapes(model: Model) -> dict[str, tuple[int, ...]]:
   """Returns the shape that each parameter has in a PyTorch file, by Flax path."""
   shapes = traverse_util.flatten_dict(parameter_shapes(model), sep="/")
   return {path: value.shape[::-1] if path.endswith("kernel") else value.shape for path, value in shapes.items()}
-
-
-def _labels_tokens(family: Family, tensors: Mapping[str, np.ndarray]) -> bool:
-  """Returns whether weights have a classifier without the dense layer below it, as those of models of tokens."""
-  classifiers = ("classifier.weight", f"{family.names.classifier['classifier']}.weight")
-  return any(name in tensors for name in classifiers) and f"{_pooler_name(family)}.weight" not in tensors
-
-
-def _pooler_name(family: Family) -> str:
-  """Returns the name in files of the dense layer below the classifier."""
-  modules = {**family.names.body, **family.names.classifier}
-  return next(modules[path] for path in ("encoder/pooler", "pre_classifier", "pooler") if path in modules)
-
-
-def _in_words(pooler: str) -> str:
-  return "pooler" if pooler.startswith("pooler.") else pooler
 
 
 def _with_labels(
