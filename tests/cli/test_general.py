@@ -13,10 +13,12 @@ from small_general import STUDENT, TEACHER, write_inputs
 
 from tinybert_jax.cli import general as program
 from tinybert_jax.cli.general import Options
+from tinybert_jax.distillation.term_choice import TermOptions
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import config_to_dict
 from tinybert_jax.models.encoder import Encoder
 from tinybert_jax.models.pretrained import load_pretrained
+from tinybert_jax.pipeline import figures
 from tinybert_jax.pipeline.general import by_term
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.training.hosts import Hosts
@@ -168,6 +170,23 @@ def test_a_student_with_other_heads_or_tokens(made, tmp_path):
     path.write_text(json.dumps(config_to_dict(dataclasses.replace(STUDENT, **change))))
     with pytest.raises(InputError, match=sentence):
       program.main(changed(made, student=str(path), out=tmp_path / "out"))
+
+
+def test_a_student_of_other_heads_learns_relations(made, tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(figures, "general_losses", lambda *_: None)
+  (tmp_path / "student.json").write_text(
+    json.dumps(config_to_dict(dataclasses.replace(STUDENT, num_attention_heads=3)))
+  )
+  terms = TermOptions(terms=("relations", "pooled"), term_weights=("pooled=2",), relation_heads=2)
+  options = changed(made, student=str(tmp_path / "student.json"), intermediate=terms, steps=2)
+  program.main(changed(options, out=tmp_path / "out", log_every=1))
+  assert "compared relations of 2 heads in the teacher's layer" in capsys.readouterr().out
+  rows = history(changed(options, out=tmp_path / "out"))
+  names = {"relations_queries", "relations_keys", "relations_values", "pooled_1"}
+  assert names <= rows[0].keys() and not {"embedding", "hidden_1"} & rows[0].keys()
+  assert rows[-1]["held_out_loss"] == pytest.approx(sum(rows[-1][f"held_out_{name}"] for name in names))
+  card = (tmp_path / "out" / "model" / "README.md").read_text()
+  assert "'s relations of 2 heads in the teacher's layer" in card and "first tokens × 2, distilled over" in card
 
 
 def test_held_out_losses_do_not_depend_on_the_batches(made):
