@@ -15,9 +15,9 @@ from tinybert_jax.cli import general as program
 from tinybert_jax.cli.general import Options
 from tinybert_jax.distillation.term_choice import TermOptions
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.config import config_to_dict
+from tinybert_jax.models.config import EncoderConfig, config_to_dict, family_defaults
 from tinybert_jax.models.encoder import Encoder
-from tinybert_jax.models.pretrained import load_pretrained
+from tinybert_jax.models.pretrained import Pretrained, load_pretrained
 from tinybert_jax.pipeline import figures
 from tinybert_jax.pipeline.general import by_term
 from tinybert_jax.pipeline.lock import only_run
@@ -200,3 +200,11 @@ def test_held_out_losses_do_not_depend_on_the_batches(made):
     rows.append(history(each)[-1])
   assert rows[0]["held_out_loss"] == pytest.approx(rows[1]["held_out_loss"], rel=1e-5)
   assert by_term(rows[0]).startswith("embedding ")
+
+
+def test_fused_attention_is_refused_for_a_family_whose_scores_are_not_of_queries_and_keys_alone():
+  fields = {**family_defaults("modernbert"), "vocab_size": 50, "pad_token_id": 0}
+  teacher = Pretrained(EncoderConfig(**fields), {}, ())
+  options = Options(student="tinybert-4l-312d", attention="fused")
+  with pytest.raises(InputError, match=r"--attention fused: .* the attention of a ModernBERT is rotary; use plain"):
+    program.load_student(options, teacher, tokenizer=None)

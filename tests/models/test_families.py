@@ -29,8 +29,11 @@ RELATIVE = {"relative_attention": True, "position_buckets": 4, "max_position_emb
 PADDED = {"pad_token_id": 1, "max_position_embeddings": 20}
 CONFIGURATIONS = {
   "roberta": [ONE | PADDED | {"type_vocab_size": 1}, TWO | PADDED | {"hidden_act": "relu"}],
-  "xlm-roberta": [ONE | PADDED | {"type_vocab_size": 1, "layer_norm_eps": 1e-5}],
-  "camembert": [TWO | {"pad_token_id": 3, "type_vocab_size": 1, "max_position_embeddings": 24}],
+  "xlm-roberta": [ONE | PADDED | {"type_vocab_size": 1, "layer_norm_eps": 1e-5}, TWO | PADDED],
+  "camembert": [
+    TWO | {"pad_token_id": 3, "type_vocab_size": 1, "max_position_embeddings": 24},
+    ONE | PADDED | {"type_vocab_size": 1, "hidden_act": "gelu_new"},
+  ],
   "distilbert": DISTIL,
   "electra": [ONE | {"embedding_size": 9}, TWO | {"embedding_size": 14, "hidden_act": "silu"}],
   "mpnet": [ONE | PADDED, TWO | PADDED | {"hidden_act": "relu"}],
