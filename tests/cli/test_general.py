@@ -17,7 +17,7 @@ from tinybert_jax.distillation.term_choice import TermOptions
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig, config_to_dict, family_defaults
 from tinybert_jax.models.encoder import Encoder
-from tinybert_jax.models.pretrained import Pretrained, load_pretrained
+from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer
 from tinybert_jax.pipeline import figures
 from tinybert_jax.pipeline.general import by_term
 from tinybert_jax.pipeline.lock import only_run
@@ -76,6 +76,13 @@ def test_a_run_ends_with_a_student_its_losses_and_their_picture(made):
   card = huggingface_hub.ModelCard.load(made.out / "model" / "README.md")
   assert card.data.base_model == "teacher" and card.data.eval_results[0].dataset_name == "text.txt"
   assert "| general | " in card.text and str(made.out.parent) not in card.text
+
+
+def test_teacher_and_student_of_the_corpus_own_vocabulary(made, tmp_path, capsys):
+  program.main(changed(made, vocabulary=43, steps=2, out=tmp_path / "out"))
+  assert "tokens   43 of 45 are kept; of 2 held-out texts" in capsys.readouterr().out
+  loaded, reader = load_pretrained(tmp_path / "out" / "model"), load_tokenizer(tmp_path / "out" / "model")
+  assert loaded.config.vocab_size == len(reader.get_vocab()) == 43 and "fox" in reader.get_vocab()
 
 
 def test_the_same_command_again_and_with_other_options(made, capsys):

@@ -11,10 +11,13 @@ from tinybert_jax.cli.general_options import Options
 from tinybert_jax.corpus.corpus import Corpus, Packing, Source, corpus_fingerprint, open_corpus, pack_corpus
 from tinybert_jax.distillation.term_choice import TermChoice, check_terms
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.config import load_config
 from tinybert_jax.models.encoder import Encoder, count_parameters, initialize
-from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained, load_tokenizer
+from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained, load_tokenizer, local_directory
 from tinybert_jax.models.tokenizer_type import Tokenizer
-from tinybert_jax.pipeline import figures, general, stages, students
+from tinybert_jax.models.tokenizers import in_words
+from tinybert_jax.models.vocabulary import Trimmed, trim_config, trim_params
+from tinybert_jax.pipeline import figures, general, stages, students, trimming
 from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.settings import check
@@ -25,6 +28,7 @@ from tinybert_jax.training.parallel import Form
 from tinybert_jax.training.run_log import read_log
 
 MODEL = "model"  # folder of the student
+VOCABULARY = "vocabulary.json"  # the trimmed tokenizer
 _POLL_SECONDS = 10
 
 
@@ -36,18 +40,27 @@ def main(options: Options) -> None:
   hosts.join(options.hosts)
   stages.refuse_older_run(options.out / "training")
   datasets.disable_progress_bars()
-  tokenizer = load_tokenizer(options.pretrained)
+  tokenizer, trimmed = load_tokenizer(options.pretrained), None
+  if options.vocabulary is not None:
+    trimmed = trim(options, tokenizer)
+  whole, tokenizer = tokenizer, trimmed.tokenizer if trimmed else tokenizer
   if options.prepare:
     describe(pack(options, tokenizer))
     return
   batch_size = global_batch_size(options)  # what does not fit is said before anything is packed
   teacher = load_pretrained(options.pretrained, Encoder)
-  check_fits(options.pretrained, tokenizer, teacher.config.vocab_size)
-  student = load_student(options, teacher, tokenizer)
+  check_fits(options.pretrained, whole, teacher.config.vocab_size)
+  student = load_student(options, teacher, whole)
+  if trimmed is not None:
+    teacher, student = (
+      Pretrained(trim_config(each.config, trimmed), trim_params(each.params, trimmed), ())
+      for each in (teacher, student)
+    )
   terms = students.choose_terms(options.student, options.intermediate, student.config, teacher.config)
   layers = students.match_layers(options.layer_map, student.config, teacher.config, options.max_length)
   form = parallel_form(options)
   say(
+    f"tokens   {in_words(tokenizer)}, for teacher and student\n"
     f"teacher  {options.pretrained}, {count_parameters(teacher.params):,} parameters\n"
     f"student  {students.in_words(options.student, student.config)}, {count_parameters(student.params):,} parameters; "
     f"its layers learn from the teacher's {layers}\n"
@@ -122,6 +135,15 @@ def load_student(options: Options, teacher: Pretrained, tokenizer: Tokenizer) ->
     students.check_inherits(options.student, params, config, teacher.config)
   # Of Glorot's scale, without which narrow students learn slowly; see `model.initialize`.
   return Pretrained(config, params or initialize(Encoder(config), jax.random.key(options.seed), kernels="glorot"), ())
+
+
+def trim(options: Options, tokenizer: Tokenizer) -> Trimmed:
+  """Returns the vocabulary of the corpus, which all processes read from a file in --out."""
+  hosts.check_shared(options.out)
+  padding = load_config(local_directory(options.pretrained)).pad_token_id
+  return trimming.of_corpus(
+    options.out / VOCABULARY, tokenizer, options.corpus, options.text_column, options.vocabulary or 0, [padding]
+  )
 
 
 def pack(options: Options, tokenizer: Tokenizer) -> Corpus:

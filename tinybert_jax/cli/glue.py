@@ -9,7 +9,7 @@ import datasets
 import jax
 
 from tinybert_jax.cli import command_line
-from tinybert_jax.cli.glue_models import load_student, load_teacher, student_tokenizer
+from tinybert_jax.cli.glue_models import load_student, load_teacher, padding_token, student_tokenizer, trains_student
 from tinybert_jax.cli.glue_options import PRETRAINED, Options
 from tinybert_jax.data import fingerprint
 from tinybert_jax.distillation.layer_map import LayerMap
@@ -19,6 +19,7 @@ from tinybert_jax.models.encoder import count_parameters
 from tinybert_jax.models.pretrained import Pretrained, load_tokenizer
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.models.tokenizers import in_words
+from tinybert_jax.models.vocabulary import Trimmed
 from tinybert_jax.pipeline import (
   augment,
   evaluation,
@@ -30,6 +31,7 @@ from tinybert_jax.pipeline import (
   stages,
   students,
   task,
+  trimming,
 )
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.pipeline.targets import Targets
@@ -45,10 +47,22 @@ SWEEP = tuple(itertools.product((16, 32), (1e-5, 2e-5, 3e-5)))  # batch sizes an
 
 
 class Runs(NamedTuple):
-  """A task as the student reads it, and as the teacher does: the same object where their tokens are the same."""
+  """A task as its models read it.
+
+  Attributes:
+    student: with the student's tokens.
+    teacher: with the teacher's; the same object where they are the same tokens.
+    trimmed: the part of the teacher's vocabulary that the student has; None where it has all, or another.
+  """
 
   student: TaskRun
   teacher: TaskRun
+  trimmed: Trimmed | None
+
+  @property
+  def compares_layers(self) -> bool:
+    """Whether the teacher can read the student's tokens, so that its layers can be distilled."""
+    return self.teacher is self.student or self.trimmed is not None
 
 
 def main(options: Options) -> None:
@@ -115,11 +129,14 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
     max_train_examples=options.max_train_examples,
     seed=options.seed,
     with_test=options.leaderboard and "evaluate" in options.stages,
+    vocabulary=options.vocabulary if trains_student(options) else None,
+    always=[padding_token(options, own, finished)] if options.vocabulary else [],
   )
+  read = data.trimmed.tokenizer if data.trimmed else own or tokenizer
   run = TaskRun(
     row.as_task(),
     data.rows,
-    own or tokenizer,
+    read,
     max_length,
     folder,
     options.seed,
@@ -137,7 +154,7 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
     f"{'':13} teacher {count_parameters(teacher.params):,} parameters; on {hosts.describe()}, "
     f"{precision.choose(options.dtype)}"
   )
-  student, layers, terms = load_student(options, run, teacher.config, own)
+  student, layers, terms = load_student(options, run, teacher.config, own, data.trimmed)
   reads = teacher.config
   if own is not None:
     reads = student.config if student else stages.load(folder / "prediction", row.name).model.config
@@ -146,11 +163,12 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
   data = glue_rows.as_read(data, reads)
   run = dataclasses.replace(run, rows=data.rows)
   teaching = run
-  if own is not None:
+  if read is not tokenizer:
     rows = glue_rows.tokenized(data.rows.texts, data.dev_texts, tokenizer, max_length)
     teaching = run.read_by(segments.task_rows(rows, teacher.config), tokenizer, max_length)
+  kept = data.trimmed if own is None else None
   with only_run(folder, process=jax.process_index()):
-    return run_stages(options, row, Runs(run, teaching), data, teacher, finished, student, layers, terms)
+    return run_stages(options, row, Runs(run, teaching, kept), data, teacher, finished, student, layers, terms)
 
 
 def recipes(options: Options, row: GlueTask) -> Recipes:
@@ -198,7 +216,7 @@ def run_stages(
     layers: the teacher's that the student's learn from.
     terms: of the loss by which they do.
   """
-  run, teaching = runs
+  run, teaching, trimmed = runs
   name, both = f"GLUE's {row.name}", "distilled in both stages of TinyBERT (arXiv:1909.10351)"
   alone = "distilled from the teacher's predictions as in TinyBERT (arXiv:1909.10351)"
   distilled, how = with_augmented(options, row, run), recipes(options, row)
@@ -211,16 +229,19 @@ def run_stages(
   start: stages.Finished | Pretrained | None = student
   if options.student_from == "teacher" and student is not None:
     about = f"A student for {name} before its training, with weights made from its teacher's."
-    start = inheritance.make_start(distilled, finished, student, layers, about)
+    start = inheritance.make_start(distilled, reading(finished, trimmed), student, layers, about)
     student = start.pretrained()
   if "intermediate" in options.stages and start is not None:
     about = f"A student for {name} after intermediate distillation; its classifier is not trained yet."
-    task.make_intermediate(distilled, finished, start, layers, how.intermediate, about, terms=terms)
+    first = reading(finished, trimmed)
+    task.make_intermediate(distilled, first, start, layers, how.intermediate, about, terms=terms)
   if "prediction" in options.stages:
-    before = student if teaching is not run and student else run.finished("intermediate")
-    if isinstance(before, stages.Finished) and before.record["inputs"].get("teacher") != finished.fingerprint:
+    before = run.finished("intermediate") if runs.compares_layers or student is None else student
+    if isinstance(before, stages.Finished) and (
+      before.record["inputs"].get("teacher") != reading(finished, trimmed).fingerprint
+    ):
       say(f"{'':13} note: the student's intermediate stage learned from another teacher than {run.folder / 'teacher'}")
-    targets, about = Targets(taught, [finished]), f"A student for {name}, {both if teaching is run else alone}."
+    targets, about = Targets(taught, [finished]), f"A student for {name}, {both if runs.compares_layers else alone}."
     task.make_prediction(distilled, targets, before, how.prediction, about, temperature=how.temperature)
   if "labels" in options.stages and student is not None:
     task.make_labels(run, student, how.labels, f"A student for {name} trained on its labels alone.")
@@ -230,7 +251,7 @@ def run_stages(
   made = run.finished("prediction")
   if made.record["inputs"]["teacher"] != finished.fingerprint:
     say(f"{'':13} note: the student learned from another teacher than {run.folder / 'teacher'}")
-  models = evaluation.Models([finished], made, labels_alone(runs), fresh=student)
+  models = evaluation.Models([finished], made, labels_alone(run), fresh=student)
   metrics = evaluation.evaluate(
     distilled,
     models,
@@ -263,15 +284,20 @@ def row_counts(options: Options, run: TaskRun, distilled: TaskRun, data: glue_ro
   }
 
 
-def labels_alone(runs: Runs) -> dict[str, stages.Finished]:
+def reading(teacher: stages.Finished, trimmed: Trimmed | None) -> stages.Finished:
+  """Returns the teacher as it reads the student's tokens."""
+  return teacher if trimmed is None else trimming.teacher_of(teacher, trimmed)
+
+
+def labels_alone(run: TaskRun) -> dict[str, stages.Finished]:
   """Returns the stage labels, to compare with, where it is there and began as the distilled student did."""
-  run, first = runs.student, "intermediate" if runs.teacher is runs.student else "prediction"
   if not stages.holds_anything(run.folder / "labels"):
     return {}
-  finished = run.finished("labels")
-  made_from, distilled = (stage["inputs"] for stage in (finished.record, run.finished(first).record))
-  if (made_from["student"], made_from["training_rows"]) == (distilled["student"], run.rows.of_labelled):
-    return {"labels alone": finished}
+  made_from = stages.read_record(run.folder / "labels", run.task.name)["inputs"]
+  first = [name for name in ("intermediate", "prediction") if stages.holds_anything(run.folder / name)]
+  began = [stages.read_record(run.folder / name, run.task.name)["inputs"]["student"] for name in first]
+  if made_from["student"] in began and made_from["training_rows"] == run.rows.of_labelled:
+    return {"labels alone": run.finished("labels")}
   say(f"{'':13} note: {run.folder / 'labels'} is left out: of another student or other training rows")
   return {}
 

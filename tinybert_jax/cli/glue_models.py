@@ -5,14 +5,28 @@ from pathlib import Path
 from tinybert_jax.cli.glue_options import Options
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.distillation.term_choice import PAPERS_TERMS, TermChoice
-from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.config import EncoderConfig, load_config
 from tinybert_jax.models.encoder import count_parameters
-from tinybert_jax.models.pretrained import Pretrained
+from tinybert_jax.models.pretrained import Pretrained, local_directory
 from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.models.vocabulary import Trimmed, trim_config, trim_params
 from tinybert_jax.pipeline import stages, students, teachers
 from tinybert_jax.pipeline.task_run import TaskRun
 from tinybert_jax.tasks.glue import GlueTask
 from tinybert_jax.training.hosts import say
+
+
+def trains_student(options: Options) -> bool:
+  """Whether a stage trains a student, and does not only measure one."""
+  return bool({"intermediate", "prediction", "labels"} & set(options.stages))
+
+
+def padding_token(options: Options, own: Tokenizer | None, finished: stages.Finished | None) -> int:
+  """Returns the id of the padding token of the model whose vocabulary is trimmed."""
+  if finished and own is None:
+    return finished.model.config.pad_token_id
+  name = options.student if own is not None else options.teacher or options.pretrained
+  return load_config(local_directory(name)).pad_token_id
 
 
 def student_tokenizer(options: Options, folder: Path, tokenizer: Tokenizer) -> Tokenizer | None:
@@ -21,7 +35,7 @@ def student_tokenizer(options: Options, folder: Path, tokenizer: Tokenizer) -> T
   Raises:
     InputError: it reads other tokens, and its layers are to be distilled.
   """
-  if {"intermediate", "prediction", "labels"} & set(options.stages):
+  if trains_student(options):
     own = students.own_tokenizer(options.student, tokenizer)
   else:
     made = folder / "prediction"
@@ -33,7 +47,7 @@ def student_tokenizer(options: Options, folder: Path, tokenizer: Tokenizer) -> T
 
 
 def load_student(
-  options: Options, run: TaskRun, teacher: EncoderConfig, own: Tokenizer | None
+  options: Options, run: TaskRun, teacher: EncoderConfig, own: Tokenizer | None, trimmed: Trimmed | None
 ) -> tuple[Pretrained | None, LayerMap, TermChoice]:
   """Returns the student to begin with, the teacher's layers that it learns from, and the terms by which it does.
 
@@ -49,6 +63,9 @@ def load_student(
   )
   if options.student_from == "teacher":
     students.check_inherits(options.student, params, config, teacher)
+  if trimmed is not None:
+    params = None if params is None else trim_params(params, trimmed)
+    config = trim_config(config, trimmed)
   student = teachers.with_new_classifier(config, params, run.task, options.seed)
   shape, size = students.in_words(options.student, student.config), count_parameters(student.params)
   if own is not None:

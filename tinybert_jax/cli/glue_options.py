@@ -47,6 +47,9 @@ class Options:
   """Number of layers of the student, if --student is a preset."""
   student_dropout: Annotated[float | None, DROPOUT] = None
   """Dropout rate of the student; by default its configuration's."""
+  vocabulary: Annotated[int | None, AT_LEAST_1] = None
+  """The most tokens that the student has: those that the training texts have most often, and all special tokens and
+  single characters. The teacher keeps its own, and in intermediate distillation reads the student's. By default all."""
   layer_map: str = "uniform"
   """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
   intermediate: IntermediateOptions = dataclasses.field(default_factory=TermOptions)

@@ -12,7 +12,7 @@ from tinybert_jax.data.tables import AS_FOUND, Reading
 from tinybert_jax.models.encoder import SequenceClassifier
 from tinybert_jax.models.pretrained import Pretrained
 from tinybert_jax.models.tokenizers import in_words
-from tinybert_jax.pipeline import augment, evaluation, inheritance, own_data, stages, students, task
+from tinybert_jax.pipeline import augment, evaluation, inheritance, own_data, stages, students, task, trimming
 from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.distil_models import Prepared, prepare
 from tinybert_jax.pipeline.distil_settings import AugmentOptions, Settings, check
@@ -154,7 +154,7 @@ def _learners(settings: Settings, prepared: Prepared) -> Learners:
   teacher = SequenceClassifier(prepared.teachers[0].config, prepared.dtype) if prepared.teachers else None
   student = SequenceClassifier(prepared.student.config, prepared.dtype)
   return Learners(
-    teacher, trains_teacher, student, prepared.has_weights, "labels" in settings.stages, prepared.shares_tokens
+    teacher, trains_teacher, student, prepared.has_weights, "labels" in settings.stages, prepared.compares_layers
   )
 
 
@@ -192,7 +192,12 @@ def _start(settings: Settings, prepared: Prepared, run: TaskRun, made: Sequence[
   if settings.shape.student_from != "teacher" or not {"intermediate", "labels", "evaluate"} & set(settings.stages):
     return prepared.student
   about = f"A student for the task {run.task.name} before its training, with weights made from its teacher's."
-  return inheritance.make_start(run, made[0], prepared.student, prepared.layers, about)
+  return inheritance.make_start(run, _reading(prepared, made[0]), prepared.student, prepared.layers, about)
+
+
+def _reading(prepared: Prepared, teacher: Finished) -> Finished:
+  """Returns a teacher as it reads the student's tokens."""
+  return trimming.teacher_of(teacher, prepared.trimmed) if prepared.trimmed else teacher
 
 
 def _distil(
@@ -210,8 +215,9 @@ def _distil(
     if len(made) > 1:
       say(f"{'':13} the layers are distilled from the first teacher, the predictions from all")
     about = f"A student for {name} after intermediate distillation; its classifier is not trained yet."
+    first = _reading(prepared, made[0])
     say(f"{'':13} compared are {prepared.terms.in_words()}")
-    task.make_intermediate(run, made[0], start, prepared.layers, recipes.intermediate, about, terms=prepared.terms)
+    task.make_intermediate(run, first, start, prepared.layers, recipes.intermediate, about, terms=prepared.terms)
   if "prediction" in settings.stages:
     targets: Targets | GivenTargets
     if data.targets is None:
@@ -219,7 +225,7 @@ def _distil(
     else:
       targets = GivenTargets(data.targets, {} if data.dev_targets is None else {"dev": data.dev_targets})
     about = f"A student for {name}, distilled in the stages of TinyBERT (arXiv:1909.10351)."
-    before = run.finished("intermediate") if made and prepared.shares_tokens else prepared.student
+    before = run.finished("intermediate") if made and prepared.compares_layers else prepared.student
     task.make_prediction(run, targets, before, recipes.prediction, about, temperature=recipes.temperature)
 
 

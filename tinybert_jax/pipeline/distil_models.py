@@ -8,15 +8,17 @@ import numpy as np
 
 from tinybert_jax.distillation.term_choice import PAPERS_TERMS, TermChoice
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.config import EncoderConfig, load_config
 from tinybert_jax.models.encoder import Encoder, count_parameters
-from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained, load_tokenizer
+from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained, load_tokenizer, local_directory
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.models.tokenizers import in_words
-from tinybert_jax.pipeline import own_data, segments, students, teachers
-from tinybert_jax.pipeline.distil_settings import Settings
+from tinybert_jax.models.vocabulary import Trimmed, trim_config, trim_params
+from tinybert_jax.pipeline import own_data, segments, students, teachers, trimming
+from tinybert_jax.pipeline.distil_settings import Settings, StudentOptions
 from tinybert_jax.pipeline.own_data import Length, OwnData
 from tinybert_jax.pipeline.own_tables import Known
-from tinybert_jax.pipeline.student_choice import choose_student
+from tinybert_jax.pipeline.student_choice import Student, choose_student
 from tinybert_jax.tasks.own_task import kind_of_model
 from tinybert_jax.tasks.task import Task
 from tinybert_jax.training import hosts
@@ -39,6 +41,7 @@ class Prepared:
     data: before it is tokens.
     read: what the student reads.
     taught: what the teachers read; the same object where that is what the student reads.
+    trimmed: the part of the teachers' vocabulary that the student has; None where it has all, or another.
     teachers: one or several; none where targets came with the data.
     student: to begin with.
     layers: the teacher's that the student's learn from.
@@ -50,6 +53,7 @@ class Prepared:
   data: OwnData
   read: Tokens
   taught: Tokens
+  trimmed: Trimmed | None
   teachers: list[Pretrained]
   student: Pretrained
   layers: tuple[int, ...]
@@ -61,6 +65,11 @@ class Prepared:
   def shares_tokens(self) -> bool:
     """Whether teachers and student read the same tokens."""
     return self.read is self.taught
+
+  @property
+  def compares_layers(self) -> bool:
+    """Whether the first teacher can read the student's tokens, so that its layers can be distilled."""
+    return self.shares_tokens or self.trimmed is not None
 
 
 def prepare(settings: Settings) -> Prepared:
@@ -86,24 +95,27 @@ def prepare(settings: Settings) -> Prepared:
   for name, model in zip(options.teacher or ["the teacher"], models, strict=False):
     students.check_length(name, model.config, length)
   _say_data(data)
-  chosen = choose_student(shape, like, own, length, out=settings.out, seed=settings.seed, dtype=products.dtype)
+  trimmed = _trimmed(shape.vocabulary, own or tokenizer, data, like if own is None else _config_of(shape))
+  chosen = _student(settings, like, own, trimmed, length)
   if shape.student_from == "teacher":
-    students.check_inherits(shape.student, chosen.params, chosen.config, like)
+    reads_alike = trim_config(like, trimmed) if trimmed else like
+    students.check_inherits(shape.student, chosen.params, chosen.config, reads_alike)
   read = taught
-  if own is not None:
+  if reads := trimmed.tokenizer if trimmed else own:
     positions = chosen.config.longest
-    read = Tokens(own, own_data.choose_length(data, own, positions, settings.max_length))
+    read = Tokens(reads, own_data.choose_length(data, reads, positions, settings.max_length))
   students.check_length("the student", chosen.config, read.length.tokens)
   _say_tokens(read, taught if models else read)
-  if "pair" in data.transfer.column_names and read is taught:
+  compares_layers = bool(models) and own is None
+  if "pair" in data.transfer.column_names and compares_layers:
     shapes = dict(zip(options.teacher or ["the teacher"], (model.config for model in models), strict=False))
     segments.check_alike({**shapes, "the student": chosen.config})
   student = teachers.with_new_classifier(chosen.config, chosen.params, data.task, settings.seed)
   layers: tuple[int, ...] = ()
   terms = PAPERS_TERMS
-  if models and read is taught:
+  if compares_layers:
     terms = students.choose_terms(shape.student or "of that shape", settings.intermediate, student.config, like)
-    layers = students.match_layers(shape.layer_map, student.config, like, length)
+    layers = students.match_layers(shape.layer_map, student.config, like, read.length.tokens)
   if models:
     sizes = ", ".join(f"{count_parameters(model.params):,}" for model in models)
     say(f"teacher  {', '.join(options.teacher or [str(options.pretrained)])}: {sizes} parameters")
@@ -111,7 +123,35 @@ def prepare(settings: Settings) -> Prepared:
   say(f"student  {chosen.reason}; {count_parameters(student.params):,} parameters{weights}")
   say(f"devices  {hosts.describe()}, {products}\nwrites   {settings.out}")
   has_weights = chosen.params is not None
-  return Prepared(data, read, taught, models, student, layers, terms, has_weights, products.dtype)
+  kept = trimmed if own is None else None
+  return Prepared(data, read, taught, kept, models, student, layers, terms, has_weights, products.dtype)
+
+
+def _trimmed(size: int | None, tokenizer: Tokenizer, data: OwnData, config: EncoderConfig) -> Trimmed | None:
+  """Returns the vocabulary of the texts to distil over, where an option asks for one."""
+  if size is None:
+    return None
+  held_out = [data.dev] if data.test is None else [data.dev, data.test]
+  return trimming.of_rows(tokenizer, data.transfer, held_out, size, [config.pad_token_id])
+
+
+def _config_of(shape: StudentOptions) -> EncoderConfig:
+  return load_config(local_directory(str(shape.student)))
+
+
+def _student(
+  settings: Settings, like: EncoderConfig, own: Tokenizer | None, trimmed: Trimmed | None, length: int
+) -> Student:
+  """Returns the student to begin with, of the trimmed vocabulary where there is one."""
+  smaller = trim_config(like, trimmed) if trimmed and own is None else None
+  dtype = choose(settings.dtype).dtype
+  chosen = choose_student(
+    settings.shape, like, own, length, out=settings.out, seed=settings.seed, dtype=dtype, trimmed=smaller
+  )
+  if trimmed is None:
+    return chosen
+  params = None if chosen.params is None else trim_params(chosen.params, trimmed)
+  return chosen._replace(config=trim_config(chosen.config, trimmed), params=params)
 
 
 def _without(settings: Settings) -> str:

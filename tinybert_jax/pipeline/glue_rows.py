@@ -1,6 +1,6 @@
 """A task's token rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,8 @@ from tinybert_jax.data.batches import tokenize_rows
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.models.vocabulary import Trimmed
+from tinybert_jax.pipeline import trimming
 from tinybert_jax.pipeline.augment import first_examples
 from tinybert_jax.pipeline.cards import Data, Origin
 from tinybert_jax.pipeline.segments import task_rows, with_segments
@@ -42,12 +44,14 @@ class GlueRows(NamedTuple):
     rows: for training, and the dev splits.
     dev_texts: of the dev splits, before they are tokens.
     test: rows without labels.
+    trimmed: the vocabulary of the training texts; None where the whole one is read.
     skipped: the number of incomplete rows that were left out, by split, where there were any.
   """
 
   rows: TaskRows
   dev_texts: dict[str, datasets.Dataset]
   test: list[TestSplit]
+  trimmed: Trimmed | None
   skipped: dict[str, int]
 
 
@@ -74,6 +78,8 @@ def load(
   max_train_examples: int | None,
   seed: int,
   with_test: bool,
+  vocabulary: int | None = None,
+  always: Sequence[int] = (),
 ) -> GlueRows:
   """Returns the rows of a task.
 
@@ -85,11 +91,18 @@ def load(
     max_train_examples: so many training rows, drawn by the seed; None for all.
     seed: of that.
     with_test: whether to load the test splits, and with MNLI the diagnostic rows where they are there.
+    vocabulary: the most tokens that are kept, those of the training texts; None for all.
+    always: ids that are kept in any case.
   """
   if directory is None:
     say(f"{task.name:13} data from {HUB} on the Hugging Face hub")
   splits = {split: load_rows(task, split, directory) for split in ("train", *task.dev_splits)}
   texts = first_examples(splits["train"].rows, max_train_examples, seed)
+  dev_texts = {split: splits[split].rows for split in task.dev_splits}
+  trimmed = None
+  if vocabulary is not None:
+    trimmed = trimming.of_rows(tokenizer, texts, dev_texts.values(), vocabulary, always)
+    tokenizer = trimmed.tokenizer
   tests = [(task, split) for split in task.test_splits] if with_test else []
   if tests and task.name == "MNLI" and (directory is None or find_folder(DIAGNOSTIC, directory)):
     tests.append((DIAGNOSTIC, "test"))
@@ -102,11 +115,11 @@ def load(
     test.append(
       TestSplit(owner, owner.leaderboard_file(split), rows["index"][:], tokenize_rows(tokenizer, rows, max_length))
     )
-  dev_texts = {split: splits[split].rows for split in task.dev_splits}
   return GlueRows(
     tokenized(texts, dev_texts, tokenizer, max_length),
     dev_texts,
     test,
+    trimmed,
     skipped={split: loaded.skipped for split, loaded in splits.items() if loaded.skipped},
   )
 

@@ -27,7 +27,12 @@ class Choice(NamedTuple):
 
 
 def choose_shape(
-  teacher: EncoderConfig, smaller: float, faster: float, length: int, dtype: DTypeLike = jnp.float32
+  teacher: EncoderConfig,
+  smaller: float,
+  faster: float,
+  length: int,
+  dtype: DTypeLike = jnp.float32,
+  like: EncoderConfig | None = None,
 ) -> Choice:
   """Returns the widest student of the paper's layer ratio, or of fewer layers, that is so much smaller and faster.
 
@@ -42,15 +47,17 @@ def choose_shape(
     faster: the least ratio of the teacher's latency to the student's.
     length: of a sequence, in tokens.
     dtype: of the inputs of matrix products.
+    like: the teacher's shape with the student's vocabulary, where that is another.
   """
+  like = like or teacher
   layers = teacher.num_hidden_layers
   divisors = [number for number in range(layers, 0, -1) if layers % number == 0 and number <= max(1, layers // 3)]
   most = size(teacher) / smaller
   tried = []
   for number in divisors:
-    widths = [width for width in _widths(teacher) if size(_student(teacher, number, width)) <= most]
+    widths = [width for width in _widths(teacher) if size(_student(like, number, width)) <= most]
     while widths:
-      config = _student(teacher, number, widths[0])
+      config = _student(like, number, widths[0])
       ratio = _times_faster(teacher, config, length, jnp.dtype(dtype))
       tried.append((ratio, config))
       if ratio >= _TO_SPARE * faster:
@@ -58,7 +65,7 @@ def choose_shape(
       # Time falls less than linearly with the width, so this rarely goes too far.
       widths = [width for width in widths[1:] if width <= widths[0] * max(0.5, min(0.95, ratio / faster / _TO_SPARE))]
   if not tried:
-    config = _student(teacher, divisors[-1], teacher.width_step)
+    config = _student(like, divisors[-1], teacher.width_step)
     tried = [(_times_faster(teacher, config, length, jnp.dtype(dtype)), config)]
   ratio, config = max(tried, key=lambda one: one[0])
   return Choice(config, _reason(teacher, config, ratio, length, f"; no shape reaches {smaller:g} and {faster:g}"))

@@ -36,6 +36,7 @@ def choose_student(
   out: Path,
   seed: int,
   dtype: DTypeLike = jnp.float32,
+  trimmed: EncoderConfig | None = None,
 ) -> Student:
   """Returns the student that the options name, or else one of the shape that they ask for.
 
@@ -47,6 +48,7 @@ def choose_student(
     out: folder of the run, which keeps what timings decided.
     seed: of parameters that a student's file lacks.
     dtype: of the inputs of matrix products, in which shapes are measured.
+    trimmed: the teacher's shape with the vocabulary that the student gets after this, where that is another.
   """
   if options.student:
     config, params = students.load_student(
@@ -56,7 +58,7 @@ def choose_student(
   if options.student_width or options.student_layers:
     config, reason = _asked_shape(options, like)
   else:
-    config, reason = _measured_shape(options, like, length, out, dtype)
+    config, reason = _measured_shape(options, like, length, out, dtype, trimmed)
   rate = options.student_dropout or 0.0
   config = dataclasses.replace(config, hidden_dropout_prob=rate, attention_probs_dropout_prob=rate)
   return Student(config, None, reason)
@@ -77,7 +79,7 @@ def _asked_shape(options: StudentOptions, like: EncoderConfig) -> tuple[EncoderC
 
 
 def _measured_shape(
-  options: StudentOptions, like: EncoderConfig, length: int, out: Path, dtype: DTypeLike
+  options: StudentOptions, like: EncoderConfig, length: int, out: Path, dtype: DTypeLike, trimmed: EncoderConfig | None
 ) -> tuple[EncoderConfig, str]:
   """Returns the shape that is small and fast enough; the one that an earlier run in `out` chose, as timings vary."""
   is_default = options.smaller is None and options.faster is None
@@ -86,10 +88,11 @@ def _measured_shape(
 
   def choose() -> dict[str, Any]:
     say("student  is chosen by measuring shapes on this machine")
-    choice = shape.choose_shape(like, smaller, faster, min(_MEASURED_LENGTH, length), dtype)
+    choice = shape.choose_shape(like, smaller, faster, min(_MEASURED_LENGTH, length), dtype, trimmed)
     names = ("num_hidden_layers", "hidden_size", "intermediate_size")
     return {name: getattr(choice.config, name) for name in names} | {"reason": choice.reason}
 
-  found = planned(out, ["shape", repr(like), smaller, faster, length, *as_inputs(dtype).values()], choose)
+  key = ["shape", repr(like), smaller, faster, length, *as_inputs(dtype).values()]
+  found = planned(out, key if trimmed is None else [*key, trimmed.vocab_size], choose)
   reason = found.pop("reason")
   return dataclasses.replace(like, **found, classifier_dropout=None), reason

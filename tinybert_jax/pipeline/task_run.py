@@ -12,8 +12,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from tinybert_jax.data import fingerprint
+from tinybert_jax.errors import InputError
 from tinybert_jax.models.model_card import ModelCard
 from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.models.tokenizers import in_words, load_tokenizer
 from tinybert_jax.pipeline import cards, stages, students
 from tinybert_jax.pipeline.cards import Origin
 from tinybert_jax.pipeline.stages import Finished, Made
@@ -143,7 +145,17 @@ class TaskRun:
     )
 
   def finished(self, name: str) -> Finished:
-    """Returns the stage `name` as it stands; InputError where it is not there, or rows are too long for its model."""
+    """Returns the stage `name` as it stands.
+
+    Raises:
+      InputError: it is not there, its vocabulary is not that of the rows, or rows are too long for its model.
+    """
     finished = stages.load(self.folder / name, self.task.name, self.dtype)
+    made_with = load_tokenizer(self.folder / name)
+    if made_with.get_vocab() != self.tokenizer.get_vocab():
+      raise InputError(
+        f"{self.folder / name}: reads other tokens ({in_words(made_with)}) than this run ({in_words(self.tokenizer)}); "
+        f"run that stage again (--stages {name} …), or give the options that it was made with"
+      )
     students.check_length(f"{self.folder / name}", finished.model.config, self.max_length)
     return finished
