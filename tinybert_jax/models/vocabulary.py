@@ -140,8 +140,7 @@ def trim_config(config: EncoderConfig, trimmed: Trimmed) -> EncoderConfig:
   """
   at = {int(old): new for new, old in enumerate(trimmed.kept)}
   new = dataclasses.replace(config, vocab_size=len(trimmed.kept), pad_token_id=at[config.pad_token_id])
-  before, now = (getattr(each, "padding_position", None) for each in (config, new))
-  if before != now:  # of a RoBERTa, which counts positions from the id of its padding
+  if config.padding_position != new.padding_position:  # of a RoBERTa, which counts positions from the id of its padding
     raise InputError(
       f"the padding token's id would become {new.pad_token_id} from {config.pad_token_id}, and the model counts its "
       "positions from there; only a tokenizer whose special tokens come first can be trimmed"
