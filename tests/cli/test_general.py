@@ -79,10 +79,10 @@ def test_a_run_ends_with_a_student_its_losses_and_their_picture(made):
 
 
 def test_teacher_and_student_of_the_corpus_own_vocabulary(made, tmp_path, capsys):
-  program.main(changed(made, vocabulary=43, steps=2, out=tmp_path / "out"))
-  assert "tokens   43 of 45 are kept; of 2 held-out texts" in capsys.readouterr().out
+  program.main(changed(made, vocabulary=48, steps=2, out=tmp_path / "out"))
+  assert "tokens   48 of 49 are kept; of 2 held-out texts" in capsys.readouterr().out
   loaded, reader = load_pretrained(tmp_path / "out" / "model"), load_tokenizer(tmp_path / "out" / "model")
-  assert loaded.config.vocab_size == len(reader.get_vocab()) == 43 and "fox" in reader.get_vocab()
+  assert loaded.config.vocab_size == len(reader.get_vocab()) == 48 and "fox" in reader.get_vocab()
 
 
 def test_the_same_command_again_and_with_other_options(made, capsys):
