@@ -47,7 +47,7 @@ def test_a_general_student_with_another_tokenizer_is_refused(options, tmp_path):
   vocabulary = json.loads((general / "tokenizer.json").read_text())
   vocabulary["model"]["vocab"] |= {"hello": 6, "world": 5}
   (general / "tokenizer.json").write_text(json.dumps(vocabulary))
-  with pytest.raises(InputError, match="its tokenizer is not the teacher's"):
+  with pytest.raises(InputError, match=r"its tokenizer \(.*\) is not the teacher's"):
     program.main(changed(options, student=str(general)))
 
 
@@ -193,7 +193,7 @@ def test_a_kill_in_each_stage_changes_nothing(made, options, tmp_path):
   arguments = [
     f"--{name.replace('_', '-')}={value}"
     for name, value in dataclasses.asdict(changed(options, out=out, no_augment=False)).items()
-    if name != "hosts" and value != getattr(Options("x"), name)
+    if not isinstance(value, dict) and value != getattr(Options("x"), name)
   ] + ["--no-augment"]
   for stage in ("teacher", "intermediate", "prediction", ""):
     process = Started(HERE / "killed_glue.py", stage, *arguments)

@@ -121,7 +121,7 @@ def test_the_inference_suite_times_every_form_of_both_dtypes(capsys, tmp_path, m
 
 
 def test_the_feeding_suite_times_input_and_steps(capsys):
-  share = feeding.measure(Options(suite="feeding", steps=4, repeats=1, batch_size=4), MLM_CONFIG, 100)
+  share = feeding.measure(Options(suite="feeding", steps=2, repeats=1, batch_size=4), MLM_CONFIG, 100)
   printed = capsys.readouterr().out
   assert share > 0
   assert "100 rows of 6 to 29 tokens" in printed and f"the device works for {share:.1%}" in printed

@@ -15,7 +15,7 @@ from tinybert_jax.training.programs import Programs
 
 def make(devices=1):
   model = SequenceClassifier(tiny_run.CONFIG)
-  source = BatchSource(tiny_run.rows(), batch_size=8, lengths=(4, 8, 16), epochs=2, seed=1)
+  source = BatchSource(tiny_run.rows(), batch_size=8, lengths=(8, 16), epochs=1, seed=1)
   optimizer = adamw(schedule(1e-2, len(source)))
   state = steps.create_state(initialize(model, jax.random.key(0)), optimizer, steps.random_key(2))
   loss_fn = fine_tuning(model)
@@ -39,7 +39,7 @@ def test_a_run_has_the_same_bits_and_compiles_each_length_once():
     for batch in source:
       state, _ = programs(state, {}, place(batch))
     assert all(programs.is_ready(place(source[step])) for step in list(source.first_steps().values())[1:])
-  assert sorted(traced) == [4, 8, 16]
+  assert sorted(traced) == [8, 16]
   plain_update, plain, _, _ = make()
   for batch in source:
     plain, _ = plain_update(plain, {}, place(batch))
@@ -58,5 +58,5 @@ def test_only_lengths_that_the_run_has_are_compiled():
   _, _, source, _ = make()
   lengths = [batch["input_ids"].shape[-1] for batch in source]
   assert source.first_steps() == {length: lengths.index(length) for length in dict.fromkeys(lengths)}
-  short = BatchSource(tiny_run.rows(), batch_size=8, lengths=(4, 8, 16), steps=2, seed=1)
+  short = BatchSource(tiny_run.rows(), batch_size=8, lengths=(8, 16), steps=2, seed=1)
   assert list(short.first_steps()) == list(dict.fromkeys(lengths[:2]))
