@@ -1,5 +1,6 @@
 """A training run of seconds, in this process or as `python tests/tiny_run.py DIRECTORY`, for the loop's tests."""
 
+import functools
 import os
 import sys
 import time
@@ -28,12 +29,19 @@ def rows(number=53, seed=0) -> datasets.Dataset:
   return datasets.Dataset.from_dict({"input_ids": ids, "labels": [int(7 in row) for row in ids]})
 
 
+@functools.cache
+def optimizer_and_update(learning_rate, total):
+  """Those of a run of so many steps, compiled once for all tests."""
+  optimizer = adamw(schedule(learning_rate, total))
+  return optimizer, steps.jit_update(steps.make_update(fine_tuning(SequenceClassifier(CONFIG)), optimizer))
+
+
 def run(
   directory, *, epochs=8, sleep=0.0, corrupt=None, learning_rate=1e-2, evaluate=None, teacher_params=None, **options
 ) -> TrainResult:
   model = SequenceClassifier(CONFIG)
   source = BatchSource(rows(), batch_size=8, lengths=(8, 16), epochs=epochs, seed=1)
-  optimizer = adamw(schedule(learning_rate, len(source)))
+  optimizer, update = optimizer_and_update(learning_rate, len(source))
 
   def place(batch):
     time.sleep(sleep)
@@ -42,7 +50,7 @@ def run(
   dev = rows(20, seed=5)
   return train(
     directory,
-    steps.jit_update(steps.make_update(fine_tuning(model), optimizer)),
+    update,
     steps.create_state(initialize(model, jax.random.key(0)), optimizer, steps.random_key(2)),
     teacher_params or {},
     source,
