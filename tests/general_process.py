@@ -10,7 +10,7 @@ from tinybert_jax.training import hosts
 from tinybert_jax.training.run_log import RunLog
 
 name, step = sys.argv.pop(1), int(sys.argv.pop(1))
-hosts._SILENT_SECONDS = 10  # so that a test need not wait
+hosts._SILENT_SECONDS = 7  # so that a test need not wait
 add, steps = RunLog.add, []
 
 

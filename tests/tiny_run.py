@@ -12,7 +12,7 @@ import numpy as np
 from tinybert_jax.data.batches import BatchSource
 from tinybert_jax.distillation.objectives import fine_tuning
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import SequenceClassifier, initialize
+from tinybert_jax.models.encoder import SequenceClassifier, parameter_shapes
 from tinybert_jax.tasks.metrics import score
 from tinybert_jax.training import steps
 from tinybert_jax.training.evaluate import predict
@@ -36,6 +36,18 @@ def optimizer_and_update(learning_rate, total):
   return optimizer, steps.jit_update(steps.make_update(fine_tuning(SequenceClassifier(CONFIG)), optimizer))
 
 
+def first_params(model):
+  """Returns parameters as `initialize` draws them, by numpy: JAX compiles a program for each shape, in each process."""
+  rng = np.random.default_rng(0)
+
+  def draw(path, leaf):
+    if path[-1].key in ("scale", "bias"):
+      return np.full(leaf.shape, float(path[-1].key == "scale"), np.float32)
+    return rng.normal(0, 0.02, leaf.shape).astype(np.float32)
+
+  return jax.tree.map_with_path(draw, parameter_shapes(model))
+
+
 def run(
   directory, *, epochs=8, sleep=0.0, corrupt=None, learning_rate=1e-2, evaluate=None, teacher_params=None, **options
 ) -> TrainResult:
@@ -51,7 +63,7 @@ def run(
   return train(
     directory,
     update,
-    steps.create_state(initialize(model, jax.random.key(0)), optimizer, steps.random_key(2)),
+    steps.create_state(first_params(model), optimizer, steps.random_key(2)),
     teacher_params or {},
     source,
     evaluate=evaluate or (lambda params: score(["accuracy"], predict(model, params, dev), np.array(dev["labels"]))),
