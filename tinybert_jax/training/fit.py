@@ -21,7 +21,7 @@ from tinybert_jax.training.optim import Decay
 from tinybert_jax.training.parallel import Form, data_parallel, gather
 
 # Tokens that a step reads in the time that compiling it takes: on two CPU cores 3 to 7 seconds, or 8,000 to 35,000
-# tokens, from BERT-base's fine-tuning to the prediction stage of a small student. Elsewhere some hundred times as many.
+# tokens, from BERT-base's fine-tuning to the prediction stage of a small student. Elsewhere not measured: a guess.
 _COMPILING = {"cpu": 20_000}
 _COMPILING_ELSEWHERE = 5_000_000
 Place = Callable[[NumpyBatch], Batch]
