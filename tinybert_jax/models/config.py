@@ -11,6 +11,7 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.models.config_labels import label_names
 from tinybert_jax.models.families import FAMILIES, Family
 from tinybert_jax.models.family_settings import DebertaSettings, FamilySettings
+from tinybert_jax.models.sentence_head import SentenceHead
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
@@ -23,7 +24,8 @@ class EncoderConfig:
   in the order of the logits (Hugging Face's `id2label`). `problem_type` says what the logits mean; see `kind`.
   `model_type` is the family, see `families`; `family_defaults` gives the defaults of another one than BERT.
   `embedding_size` is the width of the embeddings where it is not the hidden size, and `settings` are those that the
-  family alone has. `type_vocab_size` is 0 in a family without segments.
+  family alone has. `type_vocab_size` is 0 in a family without segments. `sentence` is the head of a sentence encoder,
+  which `config.json` does not tell.
   """
 
   vocab_size: int = 30522
@@ -47,11 +49,14 @@ class EncoderConfig:
   model_type: str = dataclasses.field(default="bert", repr=False)
   embedding_size: int | None = dataclasses.field(default=None, repr=False)
   settings: FamilySettings | None = dataclasses.field(default=None, repr=False)
+  sentence: SentenceHead | None = dataclasses.field(default=None, repr=False)
 
   def __repr__(self) -> str:
     """Returns what fingerprints of runs are made of; that of a BERT names no field that only other families have."""
     shown = [field.name for field in dataclasses.fields(self) if field.repr]
-    shown += [name for name in ("model_type", "embedding_size", "settings") if getattr(self, name) != _PLAIN[name]]
+    shown += [
+      name for name in ("model_type", "embedding_size", "settings", "sentence") if getattr(self, name) != _PLAIN[name]
+    ]
     return f"EncoderConfig({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
   def __post_init__(self):
@@ -226,7 +231,7 @@ _SIZES = {
 _PLAIN = {field.name: field.default for field in dataclasses.fields(EncoderConfig)}
 # `layers.dropout` rounds a rate to a multiple of 1/256 and divides by what is kept.
 _HIGHEST_DROPOUT = 254 / 256
-_FIELDS = {field.name for field in dataclasses.fields(EncoderConfig)} - {"labels", "model_type", "settings"}
+_FIELDS = {field.name for field in dataclasses.fields(EncoderConfig)} - {"labels", "model_type", "settings", "sentence"}
 
 
 def _is_number(value: Any) -> bool:

@@ -12,6 +12,11 @@ from tinybert_jax.models.config import read_json
 _SMALL_FILES = (
   "config.json",
   "modules.json",
+  "config_sentence_transformers.json",
+  "sentence_*_config.json",
+  "*_Pooling/*",
+  "*_Dense/*",
+  "*_Normalize/*",
   "tokenizer*",
   "vocab.txt",
   "added_tokens.json",
@@ -30,14 +35,19 @@ def local_directory(name: str | os.PathLike) -> Path:
 
   A sentence-transformers model may keep its encoder in a folder of its own, such as `0_Transformer`; then that folder.
   """
+  return _model_folder(model_root(name))
+
+
+def model_root(name: str | os.PathLike) -> Path:
+  """Returns the whole directory of a model: `name` itself, or the snapshot of that hub id, fetched if need be."""
   path = Path(name)
   if path.is_dir():
-    return _model_folder(path)
+    return path
   if path.exists():
     raise InputError(f"{path}: a file, and a model is a directory with config.json and weights")
   if path.is_absolute() or str(name).startswith((".", "~")) or len(path.parts) > 2:
     raise InputError(f"{path}: no such directory")
-  return _model_folder(_snapshot(str(name)))
+  return _snapshot(str(name))
 
 
 def _model_folder(path: Path) -> Path:

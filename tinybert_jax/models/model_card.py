@@ -25,6 +25,7 @@ _PIPELINES = {
   "ForMaskedLM": ("fill-mask", "Fill mask"),
   "Model": ("feature-extraction", "Feature extraction"),
 }
+_SENTENCES = ("sentence-similarity", "Sentence similarity")
 _RESULTS = {
   "single_label_classification": ".logits.softmax(-1)",
   "multi_label_classification": ".logits.sigmoid()",
@@ -133,8 +134,9 @@ def without_paths(text: str) -> str:
 
 
 def _metadata(config: EncoderConfig, architecture: str, title: str, card: ModelCard) -> dict[str, Any]:
-  tag, task = _PIPELINES[_head(config, architecture)]
-  metadata: dict[str, Any] = {"library_name": "transformers"}
+  tag, task = _PIPELINES[_head(config, architecture)] if config.sentence is None else _SENTENCES
+  library = "transformers" if config.sentence is None else "sentence-transformers"
+  metadata: dict[str, Any] = {"library_name": library}
   if card.license:
     metadata["license"] = str(card.license)
   if card.language:
@@ -182,6 +184,10 @@ def _shape(config: EncoderConfig, architecture: str, parameters: int, card: Mode
     f"- layers {config.num_hidden_layers}, hidden size {config.hidden_size}, heads {config.num_attention_heads}, "
     f"feed-forward {config.intermediate_size}, vocabulary {config.vocab_size}",
   ]
+  if head := config.sentence:
+    steps = [f"dense layer to {step.features}" if step in head.dense else "norm 1" for step in head.layers]
+    steps = [f"pooling {' and '.join(head.pooling)}", *steps]
+    lines.append(f"- embeddings of {head.width(config.hidden_size)} numbers: {', '.join(steps)}")
   if names := _base_names(card):
     lines.append(f"- made from: {_line(', '.join(names))}")
   if "Classification" in architecture:
@@ -192,6 +198,15 @@ def _shape(config: EncoderConfig, architecture: str, parameters: int, card: Mode
 
 
 def _use(config: EncoderConfig, architecture: str) -> str:
+  if config.sentence is not None:
+    return """## Use
+
+```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("path/to/this/directory")
+print(model.encode(["A text.", "Another text."]))
+```"""
   head = _head(config, architecture)
   auto = "AutoModel" if head == "Model" else f"AutoModel{head}"
   result = ".last_hidden_state" if head == "Model" else ".logits"
