@@ -45,6 +45,28 @@ def test_the_scores_of_a_rank_are_the_optimum_under_the_inputs_covariance(rank):
   np.testing.assert_allclose(np.mean(pairs**2), error, rtol=1e-9)
 
 
+def test_a_pair_for_several_rotary_pairs_is_the_optimum_at_every_distance():
+  query, key, x = draw(7, 6), draw(7, 6, seed=1), draw(40, 7)
+  a, b = low_rank_scores(query, key, 4, root(x.T @ x / len(x)), [[0], [1, 2]])
+
+  def turned(matrix, angle):  # the scores of all pairs of rows whose pairs are turned by that angle, pair by pair
+    left, right = (x @ each[:, : each.shape[1] // 2] + 1j * x @ each[:, each.shape[1] // 2 :] for each in matrix)
+    return [
+      np.real(np.outer(*sides.T) * np.exp(1j * angle)) for sides in np.stack([left, right.conj()], -1).swapaxes(0, 1)
+    ]
+
+  for angle in (0.0, 1.0, 2.5):
+    (alone, *grouped), (first, second) = turned((query, key), angle), turned((a, b), angle)
+    np.testing.assert_allclose(first, alone, atol=1e-4)
+    assert np.linalg.norm(second - sum(grouped)) < np.linalg.norm(sum(grouped))
+  half = symmetric_root(x.T @ x / len(x))
+  pairs = [half @ (each[:, 1:3] + 1j * each[:, 4:]) for each in (query, key)]
+  new = [half @ (each[:, 1] + 1j * each[:, 3]) for each in (a, b)]
+  product = pairs[0] @ pairs[1].conj().T
+  error = np.linalg.norm(product - np.outer(new[0], new[1].conj()))
+  np.testing.assert_allclose(error, np.linalg.svd(product)[1][1], rtol=1e-4)
+
+
 @pytest.mark.parametrize("rank", [1, 3])
 def test_the_map_of_a_rank_is_the_optimum_of_reduced_rank_regression(rank):
   first, second, x = draw(7, 5), draw(5, 6), draw(40, 7)

@@ -16,12 +16,15 @@ from jaxtyping import Array, Float
 
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.distillation.least_squares import Moments
+from tinybert_jax.models.attention import SelfAttention
+from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Batch, Encoder
-from tinybert_jax.models.relative_positions import bias_buckets
+from tinybert_jax.models.layers import Precisions
+from tinybert_jax.models.relative_positions import DISTANCES, Distance, is_near
 
 States = list[Any]  # B×L×width, one for each batch
 _TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
-_CAPTURED = {*_TABLES, "attention", "attention_norm"}
+_CAPTURED = {*_TABLES, "attention", "attention_norm", "intermediate_norm"}
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -30,12 +33,14 @@ class LayerStates(NamedTuple):
 
   Attributes:
     before: the hidden states that it reads.
+    read: what its attention reads: those, or their LayerNorm.
     attended: what attention adds to them.
-    between: the states after attention's LayerNorm, which the feed-forward layer reads.
+    between: what the feed-forward layer reads: the states after attention, of which a LayerNorm was taken.
     after: the hidden states that it gives.
   """
 
   before: States
+  read: States
   attended: States
   between: States
   after: States
@@ -48,17 +53,20 @@ class Activations(NamedTuple):
     embedded: the sums of the embeddings before their LayerNorm.
     hidden: the states after it.
     layers: by number, of those asked for.
-    moments: second moments of the hidden states, from the embeddings' to the last layer's.
+    moments: second moments of the hidden states, from the embeddings' to the last layer's; of normalised ones where
+      LayerNorm comes before each layer.
+    last: the encoder's output.
   """
 
   embedded: States
   hidden: States
   layers: Mapping[int, LayerStates]
   moments: list[Float[np.ndarray, "D D"]]
+  last: States
 
 
 def collect(model: Encoder, params: Mapping[str, Any], batches: Sequence[Batch], layers: LayerMap) -> Activations:
-  """Returns what goes through a post-LayerNorm encoder.
+  """Returns what goes through an encoder.
 
   Args:
     model: the module.
@@ -74,7 +82,7 @@ def collect(model: Encoder, params: Mapping[str, Any], batches: Sequence[Batch],
     *states, squares = _run(model, wanted, params, given)
     moments.add(squares)
     kept.append(jax.device_get(tuple(states)))
-  embedded, hidden, by_layer = (list(each) for each in zip(*kept, strict=True))
+  embedded, hidden, last, by_layer = (list(each) for each in zip(*kept, strict=True))
   columns = zip(*by_layer, strict=True)
   return Activations(
     embedded,
@@ -83,29 +91,38 @@ def collect(model: Encoder, params: Mapping[str, Any], batches: Sequence[Batch],
       number: LayerStates(*map(list, zip(*column, strict=True))) for number, column in zip(wanted, columns, strict=True)
     },
     list(moments.total[0]),
+    last,
   )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _run(model: Encoder, layers: LayerMap, params: Mapping[str, Any], batch: Batch) -> tuple[Any, ...]:
   def is_wanted(module: Any, method: str) -> bool:
-    return method == "__call__" and module.name in _CAPTURED
+    return method == "__call__" and (module.name in _CAPTURED or str(module.name).startswith("layers_"))
 
   outputs, state = model.apply({"params": params}, batch, capture_intermediates=is_wanted, mutable=["intermediates"])
-  found, hidden = state["intermediates"], outputs.hidden_states
+  found, last = state["intermediates"], outputs.hidden_states[-1]
   tables = (found["embeddings"][name]["__call__"][0] for name in _TABLES if name in found["embeddings"])
-  by_layer = tuple(
-    LayerStates(
-      hidden[n - 1],
-      found[f"layers_{n - 1}"]["attention"]["__call__"][0][0],
-      found[f"layers_{n - 1}"]["attention_norm"]["__call__"][0],
-      hidden[n],
-    )
-    for n in layers
-  )
+  raw = [
+    outputs.hidden_states[0],
+    *(found[f"layers_{m}"]["__call__"][0][0] for m in range(len(outputs.hidden_states) - 1)),
+  ]
+  by_layer = tuple(_of_layer(found[f"layers_{n - 1}"], raw[n - 1], raw[n], model.config) for n in layers)
   weight = token_weights(batch)
-  squares = jnp.stack([_products(_rows(state), _rows(state), weight) for state in hidden])
-  return functools.reduce(jnp.add, tables), hidden[0], by_layer, squares
+  if model.config.family.norm == "before":
+    rows = [_rows(normalised(state, model.config.layer_norm_eps)) for state in raw]
+  else:
+    rows = [_rows(state) for state in raw]
+  squares = jnp.stack([_products(each, each, weight) for each in rows])
+  return functools.reduce(jnp.add, tables), raw[0], last, by_layer, squares
+
+
+def _of_layer(found: Mapping[str, Any], before: Any, after: Any, config: EncoderConfig) -> LayerStates:
+  given = {name: found[name]["__call__"][0] for name in ("attention_norm", "intermediate_norm") if name in found}
+  attended = found["attention"]["__call__"][0][0]
+  if config.family.norm == "before":
+    return LayerStates(before, given.get("attention_norm", before), attended, given["intermediate_norm"], after)
+  return LayerStates(before, before, attended, given["attention_norm"], after)
 
 
 def token_weights(batch: Batch) -> Float[Array, "B L"]:
@@ -168,22 +185,36 @@ def affine(x: Float[Array, "*B p"], matrix: Float[Array | np.ndarray, "q r"]) ->
   return jnp.matmul(x, matrix[:-1], precision=_HIGHEST) + matrix[-1]
 
 
-def position_bias(encoder: Mapping[str, Any], length: int) -> Array | float:
-  """Returns what an encoder with these parameters adds to the scores for the distances of tokens, 1×H×L×L, or 0."""
-  if "relative_positions" not in encoder:
-    return 0.0
-  table = jnp.asarray(encoder["relative_positions"]["bias"]["embedding"])
-  return jnp.moveaxis(table[bias_buckets(length)], -1, 0)[None]
-
-
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def attention_probabilities(
-  heads: int, x: Float[Array, "B L p"], query: Array, key: Array, mask: Float[Array, "B L"], bias: Array | float
+  config: EncoderConfig,
+  number: int,
+  positions: Mapping[str, Any],
+  part: Mapping[str, Any],
+  x: Float[Array, "B L D"],
+  mask: Float[Array, "B L"],
 ) -> Float[Array, "B H L L"]:
-  """Returns softmax(QKᵀ/√K + bias) of queries and keys that come from `x` by matrices with biases."""
-  q, k = (affine(x, matrix).reshape(*x.shape[:2], heads, -1) for matrix in (query, key))
-  scores = jnp.einsum("blhk,bmhk->bhlm", q, k, precision=_HIGHEST) / np.sqrt(q.shape[-1]) + bias
-  return jax.nn.softmax(jnp.where(mask[:, None, None, :] > 0, scores, jnp.finfo(jnp.float32).min))
+  """Returns the softmax of a layer's scores.
+
+  Args:
+    config: of the model.
+    number: of the layer, from 0.
+    positions: the model's parameters for the distances of tokens.
+    part: the layer's queries and keys.
+    x: what its attention reads.
+    mask: 1 for each token that attention sees.
+  """
+  length, single = x.shape[1], Precisions(jnp.float32, jnp.float32)
+  distances: Any = DISTANCES[config.family.attention](config, single).apply({"params": positions}, length)
+  distance: Distance = distances[number]
+  # The scores do not depend on values and output, which a layer has all the same.
+  params = {**part, "value": part["key"], "output": part["key"]}
+  with jax.default_matmul_precision("highest"):
+    outputs: Any = SelfAttention(config, single).apply({"params": params}, x, mask > 0, True, True, distance=distance)
+  seen = mask[:, None, None, :] > 0
+  if distance.reach is not None:
+    seen = seen & is_near(length, distance.reach, None)[:, None]
+  return jax.nn.softmax(jnp.where(seen, outputs[1], jnp.finfo(jnp.float32).min))
 
 
 @jax.jit
@@ -212,3 +243,23 @@ def _rows(x: Array) -> Array:
 
 def _products(a: Array, b: Array, weight: Array) -> Array:
   return jnp.matmul((a * weight.reshape(-1, 1)).T, b, precision=_HIGHEST)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def normalised(x: Float[Array, "*B p"], epsilon: float) -> Float[Array, "*B p"]:
+  """Returns LayerNorm without scale and bias."""
+  centred = x - x.mean(-1, keepdims=True)
+  return centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + epsilon)
+
+
+@jax.jit
+def unit_moments(n: Array, y: Array, weight: Array) -> tuple[Array, ...]:
+  """Returns for each unit the sums over tokens of the weights and of n, y, n² and n·y."""
+  weight = weight[..., None]
+  return tuple(jnp.sum(weight * each, (0, 1)) for each in (jnp.ones((1,)), n, y, n * n, n * y))
+
+
+@jax.jit
+def onto(x: Float[Array, "*B D"], basis: Float[Array | np.ndarray, "D d"]) -> Float[Array, "*B d"]:
+  """Returns the student's units of the teacher's."""
+  return jnp.matmul(x, basis, precision=_HIGHEST)

@@ -15,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from tinybert_jax.distillation import activations, inherited_parts, least_squares, units
+from tinybert_jax.distillation.inherited_attention import Place, RelativePositions, relative_positions
+from tinybert_jax.distillation.inherited_sample import Sample, normalised_fit
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Batch, Encoder, apply
-from tinybert_jax.models.families import FAMILIES
+from tinybert_jax.models.family_settings import DebertaSettings
 from tinybert_jax.models.pretrained import Pretrained
 
 METHOD = 1  # of what is done here; another number makes finished stages anew
@@ -29,7 +31,6 @@ _NOT_LARGER = {
   "intermediate_size": "has {} units in a feed-forward layer",
   "max_position_embeddings": "has {} positions",
 }
-_SERVED = ("plain", "biased")  # kinds of attention
 _EQUAL = {
   "num_attention_heads": "has {} attention heads",
   "vocab_size": "has {} tokens",
@@ -40,11 +41,14 @@ _EQUAL = {
 def check(student: EncoderConfig, teacher: EncoderConfig) -> None:
   """Raises InputError where a student of that shape cannot be made from the teacher's weights."""
   ours, theirs = student.family, teacher.family
-  if theirs.norm != "after" or theirs.attention not in _SERVED:
-    served = [row.title for row in FAMILIES.values() if row.norm == "after" and row.attention in _SERVED]
-    raise InputError(
-      f"--student-from teacher: the teacher is a {theirs.title}, and weights are made from those of {', '.join(served)}"
-    )
+  settings = teacher.settings
+  if isinstance(settings, DebertaSettings):
+    without_own = "position matrices of their own" if not settings.share_att_key else ""
+    found = without_own if settings.relative_attention and settings.pos_att_type else ""
+    if found := found or ("a convolution" if settings.conv_kernel_size else ""):
+      raise InputError(
+        f"--student-from teacher: the teacher is a {theirs.title} with {found}, from which no weights are made"
+      )
   if ours is not theirs:
     found = f"the student is a {ours.title}, and the teacher a {theirs.title}"
     raise InputError(f"--student-from teacher: {found}; both need to be of one family")
@@ -83,38 +87,41 @@ def inherit(teacher: Pretrained, student: EncoderConfig, layers: LayerMap, batch
   narrower = [
     name for name in ("hidden_size", "intermediate_size") if getattr(student, name) != getattr(teacher.config, name)
   ]
-  if not narrower:
+  if not narrower and student.family.norm == "after":
     same = _with_layers_of(encoder, student, layers)
     return {**params, "encoder": same} if "encoder" in params else same
   found = activations.collect(Encoder(teacher.config), encoder, batches, (*layers, teacher.config.num_hidden_layers))
-  sample = inherited_parts.Sample(
+  sample = Sample(
     [jnp.asarray(batch["attention_mask"], jnp.float32) for batch in batches],
     [activations.token_weights(batch) for batch in batches],
-    [activations.position_bias(encoder, batch["input_ids"].shape[-1]) for batch in batches],
     _basis(found.moments, student.hidden_size),
     teacher.config,
     student,
   )
   made: dict[str, Any] = {}
   made["embeddings"], states = inherited_parts.embeddings(encoder["embeddings"], found.embedded, found.hidden, sample)
+  distances = relative_positions(encoder.get("relative_positions"), sample)
+  if positions := distances.part if isinstance(distances, RelativePositions) else distances:
+    made["relative_positions"] = positions
   for m, n in enumerate(layers):
-    theirs = encoder[f"layers_{n - 1}"]
-    made[f"layers_{m}"], states = inherited_parts.layer(theirs, found.layers[n], states, sample)
+    theirs, place = encoder[f"layers_{n - 1}"], Place(m, n - 1)
+    made[f"layers_{m}"], states = inherited_parts.layer(theirs, place, found.layers[n], states, distances, sample)
   last = found.layers[teacher.config.num_hidden_layers].after
-  if "relative_positions" in encoder:
-    made["relative_positions"] = encoder["relative_positions"]
+  if "final_norm" in encoder:
+    last = found.last
+    made["final_norm"], states = normalised_fit(encoder["final_norm"], states, last, sample.weights, sample)
   # Families differ in whether the dense layer below the classifier is the encoder's or the classifier's.
   where, name = (encoder, "pooler") if "pooler" in encoder else (params, "pre_classifier")
   if name not in where:
     return made
-  dense, classifier = inherited_parts.pooler(
-    where[name], params.get("classifier"), teacher.config.pooled_activation, last, states, sample
-  )
+  theirs = inherited_parts.Head(where[name], params.get("pre_classifier_norm"), params.get("classifier"))
+  head = inherited_parts.head(theirs, last, states, sample)
   if where is encoder:
-    made[name] = dense
-  if classifier is None:
+    made[name] = head.dense
+  if head.classifier is None:
     return made
-  return {"encoder": made, "classifier": classifier} | ({} if where is encoder else {name: dense})
+  made = {"encoder": made, "classifier": head.classifier} | ({} if where is encoder else {name: head.dense})
+  return made if head.norm is None else {**made, "pre_classifier_norm": head.norm}
 
 
 def fit_projections(

@@ -3,6 +3,7 @@
 Shapes: p inputs (a last one that is always 1 makes the bias), q outputs, K rank, E outputs of a whole head.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,19 +45,34 @@ def root(second_moment: Float[np.ndarray, "p p"]) -> Float[np.ndarray, "p p"]:
 
 
 def low_rank_scores(
-  query: Float[np.ndarray, "p E"], key: Float[np.ndarray, "p E"], rank: int, inputs: Float[np.ndarray, "p p"]
+  query: Float[np.ndarray, "p E"],
+  key: Float[np.ndarray, "p E"],
+  rank: int,
+  inputs: Float[np.ndarray, "p p"],
+  groups: Sequence[Sequence[int]] | None = None,
 ) -> tuple[Float[np.ndarray, "p K"], Float[np.ndarray, "p K"]]:
   """Returns A and B of `rank` columns whose scores xᵀABᵀy are nearest to xᵀQKᵀy on the mean over inputs x and y.
 
   The mean of (xᵀMy)² over independent x and y is ‖LᵀML‖², with E[xxᵀ] = LLᵀ. So the best is the truncated singular
   value decomposition of LᵀQ(LᵀK)ᵀ (Eckart & Young 1936), taken back by L⁻ᵀ; both sides share the singular values.
 
+  Rotary positions turn pairs of components, each pair by a frequency of its own. As complex numbers, a pair adds
+  Re(xᵀq·(kᵀy)*·exp(iθΔ)) to the scores of tokens that are Δ apart. So the best single pair for several of about one
+  frequency is their complex sum's truncated decomposition.
+
   Args:
     query: Q, the head's queries from the inputs.
     key: K, likewise.
     rank: K in the shapes.
     inputs: L, see `root`.
+    groups: with rotary positions, the pairs of Q and K that each of the `rank`/2 new pairs stands for, which may be
+      none; component j is paired with the j-th of the second half.
   """
+  if groups is not None:
+    complex_query, complex_key = (
+      _undo(inputs, each) for each in _low_rank_pairs(inputs.T @ query, inputs.T @ key, groups)
+    )
+    return _as_halves(complex_query), _as_halves(complex_key)
   left, right = _low_rank(inputs.T @ query, inputs.T @ key, rank)
   return _undo(inputs, left), _undo(inputs, right)
 
@@ -78,13 +94,28 @@ def low_rank_map(
   return _undo(inputs, left), right.T
 
 
-def _low_rank(a: Matrix, b: Matrix, rank: int) -> tuple[Matrix, Matrix]:
-  """Returns the factors of the best approximation of abᵀ, each with the roots of the singular values."""
+def _low_rank(a: np.ndarray, b: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the factors of the best approximation of ab*, each with the roots of the singular values."""
   (q_a, r_a), (q_b, r_b) = np.linalg.qr(a), np.linalg.qr(b)
-  u, singular, vt = np.linalg.svd(r_a @ r_b.T)
+  u, singular, vt = np.linalg.svd(r_a @ r_b.conj().T)
   roots = np.sqrt(singular[:rank])
-  return q_a @ u[:, :rank] * roots, q_b @ vt[:rank].T * roots
+  return q_a @ u[:, :rank] * roots, q_b @ vt[:rank].conj().T * roots
 
 
-def _undo(inputs: Matrix, factor: Matrix) -> Matrix:
+def _low_rank_pairs(a: Matrix, b: Matrix, groups: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
+  """Returns for each group of pairs the complex columns whose product is nearest to the sum of theirs."""
+  first, second = (each[:, : each.shape[1] // 2] + 1j * each[:, each.shape[1] // 2 :] for each in (a, b))
+  nothing = np.zeros((len(a), 1), complex)
+  found = [
+    _low_rank(first[:, list(group)], second[:, list(group)], 1) if group else (nothing, nothing) for group in groups
+  ]
+  left, right = zip(*found, strict=True)
+  return np.concatenate(left, 1), np.concatenate(right, 1)
+
+
+def _as_halves(pairs: np.ndarray) -> Matrix:
+  return np.concatenate([pairs.real, pairs.imag], 1)
+
+
+def _undo(inputs: Matrix, factor: np.ndarray) -> np.ndarray:
   return solve_triangular(inputs, factor, lower=True, trans="T")

@@ -66,6 +66,10 @@ class ModernBertSettings:
     """Returns whether a layer, counted from 0, attends to all tokens."""
     return layer % self.global_attn_every_n_layers == 0
 
+  def rope_theta(self, layer: int) -> float:
+    """Returns the base of the rotary positions of a layer, counted from 0."""
+    return self.global_rope_theta if self.is_global(layer) else self.local_rope_theta
+
   @classmethod
   def read(cls, hf: Mapping[str, Any]) -> "ModernBertSettings":
     """Returns the settings in a configuration, in the spelling of transformers 4 or 5."""

@@ -75,9 +75,13 @@ class RotaryDistances(nn.Module):
   def __call__(self, length: int) -> list[Distance]:
     settings, size = self.config.settings, self.config.head_size
     assert isinstance(settings, ModernBertSettings)
-    local = Distance(rotation=rotation(length, size, settings.local_rope_theta), reach=settings.local_attention // 2)
-    everywhere = Distance(rotation=rotation(length, size, settings.global_rope_theta))
-    return [everywhere if settings.is_global(m) else local for m in range(self.config.num_hidden_layers)]
+    return [
+      Distance(
+        rotation=rotation(length, size, settings.rope_theta(m)),
+        reach=None if settings.is_global(m) else settings.local_attention // 2,
+      )
+      for m in range(self.config.num_hidden_layers)
+    ]
 
 
 class DisentangledDistances(nn.Module):
@@ -141,10 +145,14 @@ def log_buckets(apart: Int[np.ndarray, "L L"], buckets: int, farthest: int) -> I
   return np.where(distance <= middle, apart, far * np.sign(apart)).astype(np.int32)
 
 
+def frequencies(size: int, base: float) -> Float[np.ndarray, " pairs"]:
+  """Returns by what angle rotary positions turn each pair of a head's components from one token to the next."""
+  return (1 / np.float32(base) ** (np.arange(0, size, 2, dtype=np.float32) / np.float32(size))).astype(np.float32)
+
+
 def rotation(length: int, size: int, base: float) -> tuple[Float[np.ndarray, "L K"], Float[np.ndarray, "L K"]]:
   """Returns the cosines and sines of rotary positions, in float32; pairs of components stand half a head apart."""
-  frequency = 1 / np.float32(base) ** (np.arange(0, size, 2, dtype=np.float32) / np.float32(size))
-  angle = np.arange(length, dtype=np.float32)[:, None] * frequency.astype(np.float32)
+  angle = np.arange(length, dtype=np.float32)[:, None] * frequencies(size, base)
   angle = np.concatenate([angle, angle], axis=-1)
   return np.cos(angle), np.sin(angle)
 
