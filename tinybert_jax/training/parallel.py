@@ -73,6 +73,18 @@ def local(tree: Any) -> Any:
   return jax.tree.map(own, tree)
 
 
+def mapped_axis() -> str | None:
+  """Returns the name of the axis that a batch is split over, where this is traced inside a pmapped update; else None.
+
+  Losses that compare the rows of a batch with each other gather them over it.
+  """
+  try:
+    jax.lax.axis_index(AXIS)
+  except NameError:  # what JAX raises for an axis that is not bound
+    return None
+  return AXIS
+
+
 def _place_leaf(leaf: Any, sharding: NamedSharding) -> jax.Array:
   """Returns a leaf that every process has, as one array over the devices of all; no word goes between them."""
   if jax.process_count() == 1:

@@ -1,0 +1,101 @@
+"""Metrics of passages in the order of their scores for a query: nDCG, reciprocal rank, recall, and two rankings alike.
+
+They are those of trec_eval, with linear gains; of equal scores the first passage stands first.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Float, Num
+
+from tinybert_jax.errors import InputError
+
+DEPTH = 10  # ranks that count
+
+
+def ndcg(scores: Num[np.ndarray, " P"], gains: Num[np.ndarray, " P"], depth: int = DEPTH) -> float | None:
+  """Returns nDCG at `depth` of a query: Σ gain/log₂(rank + 1) over the first ranks, as a share of the best order's.
+
+  Args:
+    scores: of the passages; the highest stands first.
+    gains: how relevant each passage is, none negative.
+    depth: ranks that count.
+
+  Returns None for a query without a relevant passage.
+  """
+  discounts = 1 / np.log2(np.arange(2, 2 + min(depth, len(gains))))
+  best = np.sort(np.asarray(gains, np.float64))[::-1][: len(discounts)] @ discounts
+  if best <= 0:
+    return None
+  return float(_in_order(scores, gains)[: len(discounts)] @ discounts / best)
+
+
+def reciprocal_rank(scores: Num[np.ndarray, " P"], gains: Num[np.ndarray, " P"], depth: int = DEPTH) -> float | None:
+  """Returns 1/rank of the first relevant passage, and 0 where that stands below `depth`; as `ndcg`."""
+  if not np.any(np.asarray(gains) > 0):
+    return None
+  found = np.flatnonzero(_in_order(scores, gains)[:depth] > 0)
+  return 1 / (1 + int(found[0])) if len(found) else 0.0
+
+
+def recall(scores: Num[np.ndarray, " P"], gains: Num[np.ndarray, " P"], depth: int = DEPTH) -> float | None:
+  """Returns the share of the relevant passages that stand among the first `depth`; as `ndcg`."""
+  relevant = int(np.sum(np.asarray(gains) > 0))
+  return float(np.sum(_in_order(scores, gains)[:depth] > 0) / relevant) if relevant else None
+
+
+def gains_of_ranking(scores: Num[np.ndarray, " P"], depth: int = DEPTH) -> Float[np.ndarray, " P"]:
+  """Returns gains that a ranking gives its passages: `depth` for the first, one less for each next, and at last 0.
+
+  With them `ndcg` tells how far another ranking is the same, and `recall` how many of its first passages are.
+  """
+  gains = np.zeros(len(scores))
+  first = _order(scores)[:depth]
+  gains[first] = depth - np.arange(len(first))
+  return gains
+
+
+def mean_of(
+  metric: Callable[..., float | None],
+  scores: Sequence[Num[np.ndarray, " P"]],
+  gains: Sequence[Num[np.ndarray, " P"]],
+  depth: int = DEPTH,
+) -> float:
+  """Returns the mean of a metric over all queries that have a relevant passage; 0 where none has.
+
+  Raises:
+    InputError: scores that are not finite.
+  """
+  for number, each in enumerate(scores):
+    if not np.isfinite(each).all():
+      raise InputError(f"query {number + 1}: scores that are not finite (NaN or infinite)")
+  found = [metric(*both, depth) for both in zip(scores, gains, strict=True)]
+  kept = [value for value in found if value is not None]
+  return float(np.mean(kept)) if kept else 0.0
+
+
+def score(scores: Sequence[Num[np.ndarray, " P"]], gains: Sequence[Num[np.ndarray, " P"]]) -> dict[str, float]:
+  """Returns nDCG@10 and MRR@10 of queries with gains."""
+  return {"ndcg_at_10": mean_of(ndcg, scores, gains), "mrr_at_10": mean_of(reciprocal_rank, scores, gains)}
+
+
+def agreement(scores: Sequence[Num[np.ndarray, " P"]], others: Sequence[Num[np.ndarray, " P"]]) -> dict[str, float]:
+  """Returns how far rankings are those of another model: nDCG@10 with its ranks as gains, and recall of its first 10.
+
+  Args:
+    scores: of the passages of each query.
+    others: by the other model.
+  """
+  gains = [gains_of_ranking(each) for each in others]
+  return {
+    "ndcg_at_10_of_teacher": mean_of(ndcg, scores, gains),
+    "recall_at_10_of_teacher": mean_of(recall, scores, gains),
+  }
+
+
+def _order(scores: np.ndarray) -> np.ndarray:
+  return np.argsort(-np.asarray(scores, np.float64), kind="stable")
+
+
+def _in_order(scores: np.ndarray, values: np.ndarray) -> np.ndarray:
+  return np.asarray(values, np.float64)[_order(scores)]
