@@ -3,7 +3,7 @@
 import collections
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 import jax
@@ -33,7 +33,8 @@ _LENGTHS = (*range(6, 24), *range(24, 40, 2), *range(40, 64, 4), *range(64, 128,
 # Other batches changed their distance by up to 1e-5 (MiniLM, 4,000 words on a CPU), and with rounded products by up to
 # 7e-4 (587 words).
 _NEAR_TIE, _NEAR_TIE_ROUNDED = 5e-5, 2e-3
-_AGAIN_SIZE, _AGAIN_MULTIPLE = 8, 16  # rows of a batch of near ties, and what its length is a multiple of
+_BATCH_SIZE, _CPU_BATCH_SIZE = 1024, 48  # masked sentences
+_AGAIN_SIZE = 8  # rows of a batch of near ties; on a CPU as many as of the others
 _SHORTEST = 8  # tokens that the model reads: [CLS], [SEP] and a few words, or twice two
 _UNDER_WAY = 16  # batches on the device or on the way there; more would cost memory and gain nothing
 
@@ -44,8 +45,9 @@ class MaskedWords:
   Candidates are words of the word's script, and not the word itself; pieces that continue a word, special tokens,
   numbers and punctuation are none. Where a tokenizer marks words after a space (`Ġcat`, `▁cat`), candidates for a word
   after a space have that mark, and others do not. Candidates do not depend on the batch that a sentence is in: where
-  two are so near at the end of the list that rounding decides, the sentence is computed again in a program whose shape
-  its own length decides, and which treats all rows alike.
+  two are so near at the end of the list that rounding decides, a program counts whose shape the sentence's own length
+  decides, and which treats all rows alike. On a CPU that is the program of most batches; else the sentence is computed
+  again.
   """
 
   def __init__(
@@ -100,8 +102,11 @@ class MaskedWords:
     ]
     frozen = with_rounded_decoder(model, rounded_once(model, params))
     devices = jax.local_devices()
-    batch_size = batch_size or (48 if devices[0].platform == "cpu" else 1024)
+    is_cpu = devices[0].platform == "cpu"
+    batch_size = batch_size or (_CPU_BATCH_SIZE if is_cpu else _BATCH_SIZE)
     self._batch_size = -(-batch_size // len(devices)) * len(devices)
+    self._again_size = _CPU_BATCH_SIZE if is_cpu else _AGAIN_SIZE
+    self._is_as_again = len(devices) == 1 and self._batch_size == self._again_size
     if len(devices) == 1:
       self._place = jax.device_put
       self._params = self._params_on_one = jax.device_put((frozen, self._kind_V))
@@ -124,9 +129,10 @@ class MaskedWords:
 
     near_ties: list[tuple[tuple[int, int], dict]] = []
 
-    def finish(part: list[tuple[int, int]], rows: list[dict], outputs: tuple[Array, Array]) -> None:
+    def finish(part: list[tuple[int, int]], rows: list[dict], length: int, outputs: tuple[Array, Array]) -> None:
       for (t, w), row, logits, ids in zip(part, rows, *jax.device_get(outputs), strict=False):
-        if self._is_near_tie(*logits[-2:]):
+        counts = self._is_as_again and self._padded_length(row) == length
+        if not counts and self._is_near_tie(*logits[-2:]):
           near_ties.append(((t, w), row))
         else:
           result[t][w] = self._words(texts[t], texts[t].words[w], logits[:-1], ids[:-1])
@@ -135,14 +141,13 @@ class MaskedWords:
     # From the longest down, so that batches are of similar lengths and what does not fill one is short.
     asked.sort(key=lambda of: -min(len(texts[of[0]].input_ids), self._room))
     # Several batches are sent off before the first result is fetched, so the device never waits for the host.
-    under_way: collections.deque[tuple[list, list[dict], tuple[Array, Array]]] = collections.deque()
+    under_way: collections.deque[tuple[list, list[dict], int, tuple[Array, Array]]] = collections.deque()
     for start in range(0, len(asked), self._batch_size):
       part = asked[start : start + self._batch_size]
       rows = [self._masked_row(texts[t], texts[t].words[w]) for t, w in part]
-      longest = len(rows[0]["input_ids"])
-      length = next(length for length in self._lengths if length >= longest)
+      length = self._padded_length(rows[0])
       batch = self._place(_batch(rows, length, self._batch_size, self._pad_id))
-      under_way.append((part, rows, _most_probable(self.model, self.number + 1, *self._params, batch)))
+      under_way.append((part, rows, length, _most_probable(self.model, self.number + 1, *self._params, batch)))
       if len(under_way) == _UNDER_WAY:
         finish(*under_way.popleft())
     for each in under_way:
@@ -186,18 +191,17 @@ class MaskedWords:
     self, near_ties: Sequence[tuple[tuple[int, int], dict]]
   ) -> Iterator[tuple[tuple[int, int], Float[np.ndarray, " K"], Int[np.ndarray, " K"]]]:
     """Yields the results of rows in programs whose shapes the rows' lengths alone decide."""
-    positions = self.model.config.longest
-
-    def length_of(near_tie: tuple[tuple[int, int], dict]) -> int:
-      return min(-(-len(near_tie[1]["input_ids"]) // _AGAIN_MULTIPLE) * _AGAIN_MULTIPLE, positions)
-
-    for length, of_length in itertools.groupby(sorted(near_ties, key=length_of), length_of):
+    near_ties = sorted(near_ties, key=lambda near_tie: len(near_tie[1]["input_ids"]))
+    for length, of_length in itertools.groupby(near_ties, lambda near_tie: self._padded_length(near_tie[1])):
       group = list(of_length)
-      for start in range(0, len(group), _AGAIN_SIZE):
-        places, rows = zip(*group[start : start + _AGAIN_SIZE], strict=True)
-        batch = _batch(rows, length, _AGAIN_SIZE, self._pad_id)
+      for start in range(0, len(group), self._again_size):
+        places, rows = zip(*group[start : start + self._again_size], strict=True)
+        batch = _batch(rows, length, self._again_size, self._pad_id)
         outputs = jax.device_get(_most_probable(self.model, self.number + 1, *self._params_on_one, batch))
         yield from zip(places, *outputs, strict=False)
+
+  def _padded_length(self, row: Mapping[str, Any]) -> int:
+    return next(length for length in self._lengths if length >= len(row["input_ids"]))
 
   def _words(self, text: Text, word: Word, logits: np.ndarray, ids: np.ndarray) -> tuple[str, ...]:
     if np.isnan(logits).any():
