@@ -19,6 +19,7 @@ from tinybert_jax.cli import glue as program
 from tinybert_jax.cli.glue_options import Options
 from tinybert_jax.distillation.term_choice import TermOptions
 from tinybert_jax.errors import InputError
+from tinybert_jax.models import heads
 from tinybert_jax.models.encoder import SequenceClassifier, initialize
 from tinybert_jax.models.pretrained import save_pretrained
 from tinybert_jax.pipeline import stages
@@ -168,7 +169,7 @@ def test_a_stage_of_another_task_is_left_alone_and_the_rerun_goes_on_after_it_is
 def test_a_full_disk_loses_nothing_and_the_rerun_goes_on(finished, monkeypatch):
   folder = finished.out / "RTE"
   before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-  save = stages.save_pretrained
+  save = heads.save_pretrained
 
   def full(directory, *args, **options):
     save(directory, *args, **options)
@@ -176,7 +177,7 @@ def test_a_full_disk_loses_nothing_and_the_rerun_goes_on(finished, monkeypatch):
 
   again = changed(finished, prediction_epochs=3)
   with monkeypatch.context() as patch:
-    patch.setattr(stages, "save_pretrained", full)
+    patch.setattr(heads, "save_pretrained", full)
     with pytest.raises(OSError, match="No space left"):
       program.main(again)
   after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

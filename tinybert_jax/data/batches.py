@@ -12,14 +12,16 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from tinybert_jax.data.label_column import check_labels, label_array
-from tinybert_jax.data.token_columns import check_columns, list_lengths
+from tinybert_jax.data.ragged import Ragged
+from tinybert_jax.data.token_columns import PER_TOKEN, check_columns, list_lengths
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.tokenizer_type import wrong_text
 from tinybert_jax.settings import AT_LEAST_1, Bound, check_number
 
 NumpyBatch = dict[str, np.ndarray]
 _NO_ROWS = "there are no rows to make batches from"
-_VALUES = ("labels", "teacher_targets")  # columns of numbers, or of as many numbers in each row
+# Columns of a batch besides those of tokens; the last two hold numbers, or as many numbers in each row.
+_READ = ("input_ids", "labels", "teacher_targets")
 # Rows, and characters: a tokenizer's own result takes some hundred times the memory of the tokens.
 _TOKENIZED_AT_ONCE, _CHARACTERS_AT_ONCE = 10_000, 1 << 24
 _MOST_LENGTHS = 6
@@ -75,8 +77,9 @@ class BatchSource:
   order. What does not fill a batch of its bucket goes to the next longer one, so an epoch takes
   ⌈rows/batch_size⌉ batches, and only its last one is filled up, by rows of `example_weight` 0.
 
-  A batch has `input_ids`, `attention_mask` and `example_weight`, and of `token_type_ids`, `labels` and
-  `teacher_targets` those that the data set has.
+  A batch has `input_ids`, `attention_mask` and `example_weight`, and of `labels`, `teacher_targets`, `token_type_ids`
+  and other columns called `token_…` those that the data set has. The last have a number for each token, filled up by
+  zeros; `teacher_targets` may have a list of numbers for each token too.
   """
 
   def __init__(
@@ -123,6 +126,7 @@ class BatchSource:
     self.seed, self.shuffle, self.pad_id = seed, shuffle, pad_id
     check_columns(rows)
     check_labels(rows, num_labels)
+    self._read = rows.select_columns([name for name in rows.column_names if name in _READ or _is_per_token(name)])
     row_lengths = row_length(rows)
     if row_lengths.max() > self.lengths[-1]:
       raise InputError(f"a row of {row_lengths.max()} tokens does not fit the longest bucket, {self.lengths[-1]}")
@@ -141,7 +145,7 @@ class BatchSource:
     epoch, index = divmod(step, self.steps_per_epoch)
     length, indices = self._plan(epoch)[index]
     own = indices[self._process * self._share :][: self._share]
-    return pad_batch(self.rows[own] if len(own) else self._no_rows(), length, self._share, self.pad_id)
+    return pad_batch(self._read[own] if len(own) else self._no_rows(), length, self._share, self.pad_id)
 
   def first_steps(self) -> dict[int, int]:
     """Returns the number of the run's first batch of each length that it has, in the order of the batches."""
@@ -160,11 +164,10 @@ class BatchSource:
     return read_ahead(self)
 
   def _no_rows(self) -> dict[str, Any]:
-    """Returns the columns of no rows, labels and targets in their shape and type, for a share of a batch that is left
-    empty: all processes need arrays of the same.
+    """Returns the columns of no rows, in their shape and type, for a share of a batch that is left empty: all processes
+    need arrays of the same.
     """
-    first = self.rows[[0]]
-    return {name: np.asarray(first[name])[:0] if name in _VALUES else [] for name in first}
+    return {name: np.asarray(column)[:0] for name, column in self._read[[0]].items()}
 
   def _plan_epoch(self, epoch: int) -> list[tuple[int, np.ndarray]]:
     rng = np.random.default_rng((self.seed, epoch))
@@ -198,17 +201,23 @@ def pad_batch(rows: Mapping[str, Any], length: int, batch_size: int, pad_id: int
   lengths[:number] = [len(ids) for ids in rows["input_ids"]]
   valid = np.arange(length) < lengths[:, None]
   batch["attention_mask"][valid] = 1
-  if "token_type_ids" in rows:
-    batch["token_type_ids"] = np.zeros((batch_size, length), np.int32)
-  for name in batch.keys() & {"input_ids", "token_type_ids"} if number else ():
-    batch[name][valid] = np.concatenate(rows[name])
-  for name in _VALUES:
-    if name in rows:
-      values = np.asarray(rows[name])
-      dtype = np.int32 if np.issubdtype(values.dtype, np.integer) else np.float32
-      batch[name] = np.zeros((batch_size, *values.shape[1:]), dtype)
+  for name, column in rows.items():
+    if name == "input_ids" or _is_per_token(name) or (name == "teacher_targets" and np.ndim(column[:1]) == 3):
+      values = np.concatenate([np.asarray(row) for row in column]) if number else column[:, 0]
+      batch.setdefault(name, np.zeros((batch_size, length, *values.shape[1:]), _dtype(values)))[valid] = values
+    elif name in _READ:
+      values = np.asarray(column)
+      batch[name] = np.zeros((batch_size, *values.shape[1:]), _dtype(values))
       batch[name][:number] = values
   return batch
+
+
+def _is_per_token(name: str) -> bool:
+  return name.startswith(PER_TOKEN)
+
+
+def _dtype(values: np.ndarray) -> type:
+  return np.int32 if np.issubdtype(values.dtype, np.integer) else np.float32
 
 
 def tokenize(
@@ -283,22 +292,34 @@ def _tokenize(
   return datasets.Dataset.from_dict(columns)
 
 
-def with_teacher_targets(rows: datasets.Dataset, targets: Float[np.ndarray, "N C"]) -> datasets.Dataset:
+def with_teacher_targets(rows: datasets.Dataset, targets: Float[np.ndarray, "N C"] | Ragged) -> datasets.Dataset:
   """Returns the rows with a column `teacher_targets`; memory-mapped rows stay on disk.
 
+  Args:
+    rows: token rows.
+    targets: of each row, or of each token of each row.
+
   Raises:
-    InputError: another number of targets than rows, or some that are not finite.
+    InputError: another number of targets than rows or tokens, or some that are not finite.
   """
-  if targets.ndim != 2:
-    raise InputError(f"targets of the shape {targets.shape}: a row of logits is needed for each row")
+  lengths = targets.lengths if isinstance(targets, Ragged) else None
+  values = targets.values if isinstance(targets, Ragged) else targets
+  if values.ndim != 2:
+    raise InputError(f"targets of the shape {values.shape}: a row of logits is needed for each row")
   if len(targets) != len(rows):
     raise InputError(f"{len(targets):,} targets for {len(rows):,} rows")
-  if not (is_finite := np.isfinite(targets).all(axis=-1)).all():
-    row = int(is_finite.argmin())
+  if lengths is not None and (is_other := lengths != row_length(rows)).any():
+    row = int(is_other.argmax())
+    raise InputError(f"row {row + 1}: {lengths[row]} targets for {row_length(rows)[row]} tokens")
+  if not (is_finite := np.isfinite(values).all(axis=-1)).all():
+    place = int(is_finite.argmin())
+    row = place if lengths is None else int(np.searchsorted(np.cumsum(lengths), place, side="right"))
     raise InputError(
-      f"row {row + 1}: the teacher's targets are {targets[row].tolist()!s:.60}, which are not all finite"
+      f"row {row + 1}: the teacher's targets are {values[place].tolist()!s:.60}, which are not all finite"
     )
-  column = pa.FixedSizeListArray.from_arrays(pa.array(targets.reshape(-1)), targets.shape[1])
+  column: Any = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+  if lengths is not None:
+    column = pa.LargeListArray.from_arrays(np.concatenate([[0], np.cumsum(lengths)]), column)
   return datasets.concatenate_datasets([rows, datasets.Dataset(pa.table({"teacher_targets": column}))], axis=1)
 
 

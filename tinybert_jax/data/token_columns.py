@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 
 from tinybert_jax.errors import InputError
 
+PER_TOKEN = "token_"  # what the names of columns begin with that have a whole number for each token
+
 
 class Tables(NamedTuple):
   """How many embeddings a model has: of tokens, of segments, of positions; None for those that it has none of."""
@@ -38,26 +40,40 @@ def check_columns(rows: datasets.Dataset) -> None:
   lengths = list_lengths(rows, "input_ids")
   if len(lengths) and not lengths.all():
     raise InputError(f"row {int(lengths.argmin()) + 1}: no tokens, and an empty text has [CLS] and [SEP]")
-  if "token_type_ids" in rows.column_names:
-    types = list_lengths(rows, "token_type_ids")
-    if (is_other := lengths != types).any():
+  for name in rows.column_names:
+    if name.startswith(PER_TOKEN) and (is_other := lengths != (found := list_lengths(rows, name))).any():
       row = int(is_other.argmax())
-      raise InputError(f"row {row + 1}: {lengths[row]} input_ids, and {types[row]} token_type_ids")
+      raise InputError(f"row {row + 1}: {lengths[row]} input_ids, and {found[row]} {name}")
   _check_range(rows, "attention_mask", range(1, 2), "rows are padded in batches, so leave out what is masked")
   first = 0
   for targets in _chunks(rows, "teacher_targets"):
-    kind = targets.type
-    if not _is_list(kind) or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
-      raise InputError(f"the column teacher_targets holds {kind}, and a list of numbers is needed in each row")
-    if targets.null_count:
-      row = first + int(np.asarray(targets.is_null()).argmax())
-      raise InputError(f"row {row + 1}: None in teacher_targets, and a list of numbers is needed")
-    values = pc.list_flatten(targets).to_numpy(zero_copy_only=False)
-    if not (is_finite := np.isfinite(values)).all():
-      row = pc.list_parent_indices(targets)[int(is_finite.argmin())].as_py()
-      shown = f"{targets[row].as_py()}"
-      raise InputError(f"row {first + row + 1}: the teacher's targets are {shown:.60}, which are not all finite")
+    _check_targets(targets, lengths[first : first + len(targets)], first)
     first += len(targets)
+
+
+def _check_targets(targets: Any, lengths: np.ndarray, first: int) -> None:
+  """Raises InputError for targets that are no finite numbers, or of other tokens than the rows have.
+
+  Args:
+    targets: a list in each row, or a list of lists.
+    lengths: of the rows, in tokens.
+    first: number of the first of these rows.
+  """
+  values, row_of = targets, np.arange(len(targets))  # the row that each value is of
+  while _is_list(values.type):
+    if values.null_count:
+      row = row_of[int(np.asarray(values.is_null()).argmax())]
+      raise InputError(f"row {first + row + 1}: None in teacher_targets, and a list of numbers is needed")
+    if values is not targets and (counts := np.bincount(row_of, minlength=len(lengths))).tolist() != lengths.tolist():
+      row = int((counts != lengths).argmax())
+      raise InputError(f"row {first + row + 1}: {lengths[row]} input_ids, and {counts[row]} teacher_targets")
+    values, row_of = pc.list_flatten(values), row_of[pc.list_parent_indices(values).to_numpy()]
+  if values is targets or not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
+    raise InputError(f"the column teacher_targets holds {targets.type}, and a list of numbers is needed in each row")
+  if not (is_finite := np.isfinite(values.to_numpy(zero_copy_only=False))).all():
+    row = int(row_of[int(is_finite.argmin())])
+    shown = f"{targets[row].as_py()}"
+    raise InputError(f"row {first + row + 1}: the teacher's targets are {shown:.60}, which are not all finite")
 
 
 def check_fit(rows: datasets.Dataset, tables: Tables, name: str = "the model") -> None:

@@ -23,7 +23,7 @@ from tinybert_jax.distillation.losses import (
 from tinybert_jax.distillation.relations import distribution_loss, split_heads
 from tinybert_jax.distillation.terms import TermName
 from tinybert_jax.models import products
-from tinybert_jax.models.encoder import Model, Outputs
+from tinybert_jax.models.encoder import Classifier, Model, Outputs
 
 Parts = dict[int | str | None, WeightedSum]
 
@@ -45,8 +45,8 @@ class Pair(NamedTuple):
     relation_heads: of the term `relations`.
   """
 
-  student: Model
-  teacher: Model
+  student: Model | Classifier
+  teacher: Model | Classifier
   params: Mapping[str, Any]
   ours: Outputs
   theirs: Outputs

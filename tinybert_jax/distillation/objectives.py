@@ -44,8 +44,8 @@ def total_loss(terms: Terms) -> Array:
 
 
 def intermediate_distillation(
-  student: Model,
-  teacher: Model,
+  student: Model | Classifier,
+  teacher: Model | Classifier,
   layers: LayerMap,
   *,
   terms: Sequence[str] = INTERMEDIATE,

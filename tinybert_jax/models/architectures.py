@@ -7,14 +7,21 @@ from typing import Any
 import numpy as np
 
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.encoder import Encoder, Model, SequenceClassifier
+from tinybert_jax.models.encoder import Encoder, Model, SequenceClassifier, SpanClassifier, TokenClassifier
 from tinybert_jax.models.families import Family
+from tinybert_jax.models.names import CLASSES
 
-# Classes whose head is no classifier of texts, though some keep it under a classifier's name and shape.
-_OTHER_TASKS = {
+# Classes with a head for one task, which some keep under another's name and shape.
+_TASKS = {
+  "ForSequenceClassification": "classifies whole texts",
   "ForTokenClassification": "labels each token",
   "ForQuestionAnswering": "answers questions by marking spans",
   "ForMultipleChoice": "chooses among several texts",
+}
+_NEEDED = {
+  SequenceClassifier: "a classifier of whole texts",
+  TokenClassifier: "a classifier of tokens",
+  SpanClassifier: "a model that marks spans",
 }
 _DECODERS = ("LMHeadModel", "ForCausalLM", "GenerationDecoder")
 
@@ -28,11 +35,11 @@ def check_architecture(directory: Path, hf: Mapping[str, Any], model_class: type
   for name in names if isinstance(names, list) else ():
     if str(name).endswith(_DECODERS):
       raise InputError(f"{directory}: a {name}, which reads texts from left to right; an encoder is needed")
-    task = next((what for ending, what in _OTHER_TASKS.items() if str(name).endswith(ending)), None)
-    if task and model_class is SequenceClassifier:
+    ending, task = next((one for one in _TASKS.items() if str(name).endswith(one[0])), ("", ""))
+    if task and model_class in _NEEDED and ending != CLASSES[model_class]:
       raise InputError(
-        f"{directory}: a {name}, which {task}, and a classifier of whole texts is needed; its encoder alone can be "
-        f"loaded as {Encoder.__name__}"
+        f"{directory}: a {name}, which {task}, and {_NEEDED[model_class]} is needed; its encoder alone can be loaded "
+        f"as {Encoder.__name__}"
       )
 
 

@@ -24,6 +24,8 @@ class Names:
     layer: those of layer `{i}`, counted from 0 on both sides: Flax path below the layer, and name there.
     classifier: the modules of `SequenceClassifier` outside the encoder, or named otherwise with the head than without.
     masked: those of `MaskedLanguageModel`; "bias" is a tensor's whole name.
+    tokens: those of `TokenClassifier`.
+    spans: those of `SpanClassifier`.
     tied: second names of shared tensors, which a file may hold as well or instead.
     fused: modules whose weight there holds several here, one below the other.
     other_heads: what the names of further heads of the family begin with.
@@ -37,6 +39,8 @@ class Names:
   classifier: Mapping[str, str]
   masked: Mapping[str, str]
   tied: Mapping[str, str]
+  tokens: Mapping[str, str] = dataclasses.field(default_factory=lambda: {"token_classifier": "classifier"})
+  spans: Mapping[str, str] = dataclasses.field(default_factory=lambda: {"span_classifier": "qa_outputs"})
   fused: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
   other_heads: tuple[str, ...] = ()
   unread: tuple[str, ...] = ()
@@ -134,6 +138,7 @@ MPNET = Names(
   masked=_LM_HEAD,
   tied=_LM_TIED,
 )
+_HEAD = {"pre_classifier": "head.dense", "pre_classifier_norm": "head.norm"}
 MODERNBERT = Names(
   base="model.",
   anchor="embeddings.norm.weight",
@@ -153,9 +158,11 @@ MODERNBERT = Names(
     "gate": "layers.{i}.mlp.Wi[gate]",
     "output": "layers.{i}.mlp.Wo",
   },
-  classifier={"pre_classifier": "head.dense", "pre_classifier_norm": "head.norm", "classifier": "classifier"},
+  classifier=_HEAD | {"classifier": "classifier"},
   masked={"transform": "head.dense", "transform_norm": "head.norm", "bias": "decoder.bias"},
   tied={"decoder.weight": "embeddings.tok_embeddings.weight"},
+  tokens=_HEAD | {"token_classifier": "classifier"},
+  spans=_HEAD | {"span_classifier": "classifier"},
   fused={"attn.Wqkv": ("query", "key", "value"), "mlp.Wi": ("input", "gate")},
 )
 DEBERTA = Names(

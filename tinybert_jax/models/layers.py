@@ -104,12 +104,12 @@ def dense(config: EncoderConfig, features: int, precisions: Precisions, *, bias:
   return Dense(features, precisions, config.initializer_range, bias)
 
 
-def layer_norm(config: EncoderConfig, precisions: Precisions) -> nn.LayerNorm:
+def layer_norm(config: EncoderConfig, precisions: Precisions, name: str | None = None) -> nn.LayerNorm:
   # Flax keeps the statistics in float32 whatever the dtype. The one-pass variance it uses by default
   # loses digits where the mean is large, so the two-pass form.
   bias = getattr(config.settings, "norm_bias", True)
   dtype = precisions.activations
-  return nn.LayerNorm(epsilon=config.layer_norm_eps, dtype=dtype, use_bias=bias, use_fast_variance=False)
+  return nn.LayerNorm(epsilon=config.layer_norm_eps, dtype=dtype, use_bias=bias, use_fast_variance=False, name=name)
 
 
 def take_at(x_BxLxD: Shaped[Array, "B L D"], positions_BxQ: Int[Array, "B Q"] | None) -> Shaped[Array, "B Q D"]:

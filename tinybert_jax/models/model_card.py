@@ -22,10 +22,17 @@ _OURS_BEFORE_CARDS_HAD_THAT = "a JAX implementation of TinyBERT (https://arxiv.o
 _PACKAGES = ("jax", "flax", "transformers", "tokenizers")
 _PIPELINES = {
   "ForSequenceClassification": ("text-classification", "Text classification"),
+  "ForTokenClassification": ("token-classification", "Token classification"),
+  "ForQuestionAnswering": ("question-answering", "Question answering"),
   "ForMaskedLM": ("fill-mask", "Fill mask"),
   "Model": ("feature-extraction", "Feature extraction"),
 }
 _SENTENCES = ("sentence-similarity", "Sentence similarity")
+# How a pipeline of transformers is made and called, of heads whose logits need more work to be read.
+_CALLS = {
+  "ForTokenClassification": (', aggregation_strategy="simple"', '"A text."'),
+  "ForQuestionAnswering": ("", 'question="A question?", context="A text."'),
+}
 _RESULTS = {
   "single_label_classification": ".logits.softmax(-1)",
   "multi_label_classification": ".logits.sigmoid()",
@@ -193,7 +200,9 @@ def _shape(config: EncoderConfig, architecture: str, parameters: int, card: Mode
   if "Classification" in architecture:
     shown = ", ".join(_line(name) for name in config.labels[:_MOST_LABELS])
     more = f" and {config.num_labels - _MOST_LABELS} more" if config.num_labels > _MOST_LABELS else ""
-    lines += [f"- labels: {shown}{more}", f"- problem type: {config.kind}"]
+    lines.append(f"- labels: {shown}{more}")
+  if architecture.endswith("ForSequenceClassification"):
+    lines.append(f"- problem type: {config.kind}")
   return "\n".join(lines)
 
 
@@ -208,9 +217,19 @@ model = SentenceTransformer("path/to/this/directory")
 print(model.encode(["A text.", "Another text."]))
 ```"""
   head = _head(config, architecture)
+  if head in _CALLS:
+    tag, _ = _PIPELINES[head]
+    return f"""## Use
+
+```python
+from transformers import pipeline
+
+answer = pipeline("{tag}", model="path/to/this/directory"{_CALLS[head][0]})
+print(answer({_CALLS[head][1]}))
+```"""
   auto = "AutoModel" if head == "Model" else f"AutoModel{head}"
   result = ".last_hidden_state" if head == "Model" else ".logits"
-  if "Classification" in architecture:
+  if head == "ForSequenceClassification":
     result = _RESULTS[config.kind]
   text = f"A {config.family.mask_token} of text." if head == "ForMaskedLM" else "A text."
   return f"""## Use

@@ -8,11 +8,29 @@ import numpy as np
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, Model, SequenceClassifier, parameter_shapes
+from tinybert_jax.models.encoder import (
+  Encoder,
+  MaskedLanguageModel,
+  Model,
+  SequenceClassifier,
+  SpanClassifier,
+  TokenClassifier,
+  parameter_shapes,
+)
 from tinybert_jax.models.families import Family
 from tinybert_jax.models.family_names import BUFFERS, Names
+from tinybert_jax.models.parameters import LOGITS
 
-_CLASSES = {Encoder: "Model", SequenceClassifier: "ForSequenceClassification", MaskedLanguageModel: "ForMaskedLM"}
+# What the name of each class ends with in transformers.
+CLASSES: dict[type, str] = {
+  Encoder: "Model",
+  SequenceClassifier: "ForSequenceClassification",
+  MaskedLanguageModel: "ForMaskedLM",
+  TokenClassifier: "ForTokenClassification",
+  SpanClassifier: "ForQuestionAnswering",
+}
+# The class of a model by the layer of its parameters that gives the logits.
+OF_LAYER: dict[str, type[Model]] = dict(zip(LOGITS, (SequenceClassifier, TokenClassifier, SpanClassifier), strict=True))
 _LEAVES = {"kernel": "weight", "embedding": "weight", "scale": "weight", "bias": "bias"}
 # What torch.compile, FSDP and activation checkpointing put between the parts of a name.
 _WRAPPERS = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
@@ -21,7 +39,7 @@ _LAYER = re.compile(r"layers_(\d+)/(.+)")
 
 def architecture(family: Family, model_class: type[Model]) -> str:
   """Returns the name of a model's class in transformers, such as "BertForMaskedLM"."""
-  return family.class_prefix + _CLASSES[model_class]
+  return family.class_prefix + CLASSES[model_class]
 
 
 def name_table(config: EncoderConfig, model_class: type[Model]) -> dict[str, str]:
@@ -90,8 +108,8 @@ def optional_group(path: str) -> str | None:
     return "pooler"
   if path.startswith(("pre_classifier/", "pre_classifier_norm/")):
     return "pre_classifier"
-  if path.startswith("classifier/"):
-    return SequenceClassifier.__name__
+  if (first := path.split("/")[0]) in OF_LAYER:
+    return OF_LAYER[first].__name__
   return MaskedLanguageModel.__name__ if path.startswith(("transform/", "transform_norm/")) or path == "bias" else None
 
 
@@ -112,7 +130,7 @@ def may_be_ignored(name: str, family: Family, model_class: type[Model], *, is_na
     return True
   if name.startswith(_first_parts((*names.body.values(), *names.layer.values()))):
     return False
-  own = {SequenceClassifier: names.classifier, MaskedLanguageModel: names.masked}.get(model_class, {})
+  own = _head(names, model_class)
   if name in names.tied and model_class is MaskedLanguageModel:
     return True
   if own and name.startswith(_own_parts(own)):
@@ -120,8 +138,19 @@ def may_be_ignored(name: str, family: Family, model_class: type[Model], *, is_na
   return model_class is Encoder or is_named or name.startswith(names.heads)
 
 
+def _head(names: Names, model_class: type[Model]) -> Mapping[str, str]:
+  """Returns the modules of a head, by Flax path; none of the bare encoder."""
+  heads: dict[type, Mapping[str, str]] = {
+    SequenceClassifier: names.classifier,
+    MaskedLanguageModel: names.masked,
+    TokenClassifier: names.tokens,
+    SpanClassifier: names.spans,
+  }
+  return heads.get(model_class, {})
+
+
 def _file_name(path: str, names: Names, model_class: type[Model]) -> str:
-  heads = {SequenceClassifier: names.classifier, MaskedLanguageModel: names.masked}.get(model_class, {})
+  heads = _head(names, model_class)
   module, _, leaf = path.rpartition("/")
   if path in heads:
     return heads[path]

@@ -11,6 +11,9 @@ from jaxtyping import Array
 
 from tinybert_jax.models import products
 
+# Names of the layers that give the logits of texts, of tokens, and of spans.
+LOGITS = ("classifier", "token_classifier", "span_classifier")
+
 
 def initialize(model: Any, key: Array, *, kernels: Literal["bert", "glorot"] = "bert") -> dict:
   """Returns fresh float32 parameters for `model`.
@@ -35,7 +38,7 @@ def initialize(model: Any, key: Array, *, kernels: Literal["bert", "glorot"] = "
 def rounded_once(model: Any, params: Mapping[str, Any]) -> Mapping[str, Any]:
   """Returns parameters that do not change, with the matrices rounded that the model would round in each of its calls.
 
-  The classifier's own matrix is not; it multiplies float32.
+  The matrix that gives the logits is not; it multiplies float32.
   """
   dtype = getattr(model, "dtype", jnp.float32)
   if not products.is_rounded(dtype):
@@ -43,7 +46,7 @@ def rounded_once(model: Any, params: Mapping[str, Any]) -> Mapping[str, Any]:
 
   def rounded(path: tuple[Any, ...], leaf: Any) -> Any:
     names = [key.key for key in path]
-    return jnp.asarray(leaf, dtype) if names[-1] == "kernel" and names[0] != "classifier" else leaf
+    return jnp.asarray(leaf, dtype) if names[-1] == "kernel" and names[0] not in LOGITS else leaf
 
   return jax.tree.map_with_path(rounded, params)
 

@@ -23,6 +23,8 @@ from tinybert_jax.models.encoder import (
   MaskedLanguageModel,
   Model,
   SequenceClassifier,
+  SpanClassifier,
+  TokenClassifier,
   initialize,
   parameter_shapes,
 )
@@ -30,6 +32,7 @@ from tinybert_jax.models.families import Family
 from tinybert_jax.models.hub import local_directory
 from tinybert_jax.models.model_card import ModelCard, is_own_card, model_card
 from tinybert_jax.models.names import (
+  OF_LAYER,
   architecture,
   bare_names,
   joined,
@@ -103,7 +106,7 @@ def load_pretrained(
 
   Args:
     name: a directory, or an id on the Hugging Face hub.
-    model_class: `Encoder`, `SequenceClassifier` or `MaskedLanguageModel`.
+    model_class: `Encoder`, `SequenceClassifier`, `TokenClassifier`, `SpanClassifier` or `MaskedLanguageModel`.
     labels: class names that replace the file's; a classifier in the file must have as many classes.
     kernels: how what the file lacks is initialised, see `model.initialize`.
     seed: random seed for that initialisation.
@@ -159,8 +162,8 @@ def save_pretrained(
 ) -> None:
   """Writes a Hugging Face model directory: `config.json`, `model.safetensors`, tokenizer files, `README.md`.
 
-  The head is read off the parameters: a classifier, a masked LM or the bare encoder. Projections of the
-  distillation are left out.
+  The head is read off the parameters: a classifier of texts or tokens, a marker of spans, a masked LM or the bare
+  encoder. Projections of the distillation are left out.
 
   Files of these names are replaced when all is written, and weights of the model before under other names
   (`pytorch_model.bin`, shards, …) are removed, likewise its tokenizer where a new one is given. Everything else in
@@ -268,6 +271,8 @@ def _check_finished(directory: Path, family: Family, model_class: type[Model], m
       "pooler": "pooler",
       "pre_classifier": pooler_in_words(family),
       SequenceClassifier.__name__: "classifier",
+      TokenClassifier.__name__: "classifier of tokens",
+      SpanClassifier.__name__: "layer that marks spans",
     }
     what = " and no ".join(sorted(names.get(group, "masked language model's head") for group in groups))
     raise UnfinishedError(
@@ -322,6 +327,5 @@ def _with_labels(
 
 
 def _model_class_of(params: Mapping[str, Any]) -> type[Model]:
-  if "classifier" in params:
-    return SequenceClassifier
-  return MaskedLanguageModel if "transform" in params else Encoder
+  found = next((OF_LAYER[name] for name in params if name in OF_LAYER), None)
+  return found or (MaskedLanguageModel if "transform" in params else Encoder)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from tinybert_jax.data.batches import row_length
 from tinybert_jax.distillation.layer_map import layer_map
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import SequenceClassifier
+from tinybert_jax.models.heads import TaskModel
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline import stage_records
 from tinybert_jax.pipeline.figures import AttentionMaps
@@ -44,7 +44,8 @@ def attention_maps(folder: Path, models: Models, rows: datasets.Dataset, tokeniz
   shown = {"teacher": _probabilities(teacher.model, teacher.params, batch, theirs)}
   layers = {"teacher": theirs}
   if models.fresh is not None and models.fresh.config.num_hidden_layers == student.model.config.num_hidden_layers:
-    shown["fresh student"] = _probabilities(SequenceClassifier(models.fresh.config), models.fresh.params, batch, ours)
+    fresh = student.model.clone(config=models.fresh.config)
+    shown["fresh student"] = _probabilities(fresh, models.fresh.params, batch, ours)
   shown["distilled student"] = _probabilities(student.model, student.params, batch, ours)
   head = most_varied_head(shown["teacher"])
   return AttentionMaps(
@@ -89,7 +90,7 @@ def _cut(values: list[Any]) -> list[Any]:
 
 
 def _probabilities(
-  model: SequenceClassifier, params: Any, batch: dict[str, np.ndarray], layers: tuple[int, ...]
+  model: TaskModel, params: Any, batch: dict[str, np.ndarray], layers: tuple[int, ...]
 ) -> Float[np.ndarray, "layers heads query key"]:
   wanted = tuple(sorted(set(layers)))
 

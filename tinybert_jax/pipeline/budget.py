@@ -7,7 +7,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from tinybert_jax.models.encoder import SequenceClassifier, initialize
+from tinybert_jax.models.encoder import initialize
+from tinybert_jax.models.heads import TaskModel
 from tinybert_jax.training.evaluate import logits, median_seconds
 
 # Forward and backward pass and the optimizer, in forward passes of the same model; measured on BERT-base and MiniLM.
@@ -47,7 +48,7 @@ class Batches(NamedTuple):
   layers: bool = True
 
 
-def measure(teacher: SequenceClassifier | None, student: SequenceClassifier, batch_size: int, length: int) -> Speed:
+def measure(teacher: TaskModel | None, student: TaskModel, batch_size: int, length: int) -> Speed:
   """Returns the models' speed on batches of that size, in turns, with random parameters."""
   ones = jnp.ones((batch_size, length), jnp.int32)
   batch = {"input_ids": ones, "attention_mask": ones}

@@ -9,7 +9,6 @@ import datasets
 import jax
 
 from tinybert_jax.data.tables import AS_FOUND, Reading
-from tinybert_jax.models.encoder import SequenceClassifier
 from tinybert_jax.models.pretrained import Pretrained
 from tinybert_jax.models.tokenizers import in_words
 from tinybert_jax.pipeline import augment, evaluation, inheritance, own_data, stages, students, task, trimming
@@ -151,8 +150,9 @@ def _measured(run: TaskRun, test: datasets.Dataset | None) -> dict[str, datasets
 
 def _learners(settings: Settings, prepared: Prepared) -> Learners:
   trains_teacher = not settings.teachers.teacher and bool(prepared.teachers)
-  teacher = SequenceClassifier(prepared.teachers[0].config, prepared.dtype) if prepared.teachers else None
-  student = SequenceClassifier(prepared.student.config, prepared.dtype)
+  head = prepared.data.task.head
+  teacher = head.module(prepared.teachers[0].config, prepared.dtype) if prepared.teachers else None
+  student = head.module(prepared.student.config, prepared.dtype)
   return Learners(
     teacher, trains_teacher, student, prepared.has_weights, "labels" in settings.stages, prepared.compares_layers
   )
@@ -178,7 +178,7 @@ def _teachers(settings: Settings, prepared: Prepared, run: TaskRun, recipes: Rec
   for number, model in enumerate(prepared.teachers, start=1):
     name = "teacher" if number == 1 else f"teacher-{number}"
     if "teacher" not in settings.stages:
-      made.append(stages.load(run.folder / name, run.task.name, run.dtype))
+      made.append(stages.load(run.folder / name, run.task.name, run.dtype, run.task.head))
       continue
     given = settings.teachers.teacher
     where = Path(given[number - 1] if given else str(settings.teachers.pretrained)).name

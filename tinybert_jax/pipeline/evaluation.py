@@ -13,11 +13,10 @@ from tinybert_jax.data import fingerprint
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import read_json
 from tinybert_jax.models.directories import replace_file
-from tinybert_jax.models.pretrained import save_pretrained
 from tinybert_jax.pipeline import cards, report, stage_records
 from tinybert_jax.pipeline.attention import attention_maps
 from tinybert_jax.pipeline.environment import environment
-from tinybert_jax.pipeline.measurement import Models, compare, measure, teacher_logits
+from tinybert_jax.pipeline.measurement import Models, compare, measure, outputs
 from tinybert_jax.pipeline.task_run import TaskRun
 from tinybert_jax.training import hosts, precision
 from tinybert_jax.training.evaluate import predict
@@ -88,7 +87,8 @@ def evaluate(
     name: {split: predict(finished.model, finished.params, rows, name=name) for split, rows in read[name].items()}
     for name, finished in by_name.items()
   }
-  metrics = measure(run.task, models, logits, splits, made_from["cost_tokens"])
+  said = outputs(run.task, models, logits, read)
+  metrics = measure(run.task, models, said, splits, made_from["cost_tokens"])
   metrics |= {
     "split": first,
     "command": about.command,
@@ -104,13 +104,13 @@ def evaluate(
   if points := stage_records.sweep(run.folder):
     metrics["sweep"] = points
   if models.teachers:
-    metrics |= compare(run.task, teacher_logits(run.task, models, logits, first), logits["student"][first], texts)
+    metrics |= compare(run.task, said["teacher"][first], said["student"][first], texts)
   metrics["seconds"] = sum(stage.get("seconds", 0) for stage in metrics["stages"])
   metrics["summary"] = report.summary(metrics)
 
   def write() -> None:
     sentence = f"A student for {run.task.name}, distilled in the stages of TinyBERT (arXiv:1909.10351)."
-    save_pretrained(
+    run.task.head.save(
       student_folder,
       models.student.model.config,
       models.student.params,

@@ -10,7 +10,7 @@ from tinybert_jax.data import fingerprint
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
 from tinybert_jax.distillation import inherited
 from tinybert_jax.distillation.layer_map import LayerMap
-from tinybert_jax.models.encoder import Batch, SequenceClassifier
+from tinybert_jax.models.encoder import Batch
 from tinybert_jax.models.pretrained import Pretrained
 from tinybert_jax.pipeline.stage_fit import dev_scores
 from tinybert_jax.pipeline.stages import Finished, Made
@@ -59,7 +59,7 @@ def make_start(run: TaskRun, teacher: Finished, student: Pretrained, layers: Lay
   def make(work: Path) -> Made:
     batches = sample(run.rows.transfer, seed=run.seed, pad_id=student.config.pad_token_id)
     params = inherited.inherit(teacher.pretrained(), student.config, layers, batches)
-    return Made(student.config, params, dev_scores(run, SequenceClassifier(student.config, run.dtype), params))
+    return Made(student.config, params, dev_scores(run, run.task.head.module(student.config, run.dtype), params))
 
   inputs = {
     "teacher": teacher.fingerprint,

@@ -15,7 +15,7 @@ from tinybert_jax.training.evaluate import compare_costs
 
 _DISAGREEMENTS = 20
 _LONGEST_SHOWN = 2000  # characters of a text that metrics.json keeps
-Logits = Mapping[str, np.ndarray]  # by split
+BySplit = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,32 +46,53 @@ class Models:
     return name not in ("student", *self.others)
 
 
+def outputs(
+  task: Task, models: Models, logits: Mapping[str, BySplit], read: Mapping[str, Mapping[str, datasets.Dataset]]
+) -> dict[str, dict[str, Any]]:
+  """Returns what is said of each text by the teacher, or all teachers together, by the student and by the others.
+
+  Args:
+    task: that they have.
+    models: by whose names the others are.
+    logits: of each model and split.
+    read: the token rows that they are of, likewise.
+  """
+  names = [name for name in models.by_name() if models.is_teacher(name)]
+  weights = tuple(models.weights) or (1.0,) * len(names)
+  chosen: dict[str, BySplit] = {name: logits[name] for name in ("student", *models.others)}
+  if names:
+    splits = logits[names[0]]
+    together = {split: task.combine_targets([logits[name][split] for name in names], weights) for split in splits}
+    chosen = {"teacher": together, **chosen}
+  return {
+    name: {split: task.joined(values, read[name][split]) for split, values in by_split.items()}
+    for name, by_split in chosen.items()
+  }
+
+
 def measure(
   task: Task,
   models: Models,
-  logits: Mapping[str, Logits],
+  outputs: Mapping[str, BySplit],
   splits: Mapping[str, datasets.Dataset],
   cost_tokens: int,
 ) -> dict[str, Any]:
   """Returns metrics, sizes and speeds of all models, and the details of the first split."""
   first = next(iter(splits))
-  labels = {split: rows["labels"][:] if "labels" in rows.column_names else None for split, rows in splits.items()}
-  outputs = {"student": logits["student"], **{name: logits[name] for name in models.others}}
-  if models.teachers:
-    outputs = {"teacher": {split: teacher_logits(task, models, logits, split) for split in splits}, **outputs}
+  truths = {split: task.truth(rows) for split, rows in splits.items()}
   metrics: dict[str, Any] = {
     "task": task.name,
     "kind": task.kind,
     "labels": list(task.labels),
     "main_metric": task.main_metric,
     "ranked_by": list(task.ranked_by),
-    **{name: _scores(task, by_split, labels) for name, by_split in outputs.items()},
+    **{name: _scores(task, by_split, truths) for name, by_split in outputs.items()},
   }
   _add_costs(metrics, models, cost_tokens)
-  if labels[first] is not None:
-    metrics |= task.details({name: by_split[first] for name, by_split in outputs.items()}, labels[first])
+  if truths[first] is not None:
+    metrics |= task.details({name: by_split[first] for name, by_split in outputs.items()}, truths[first])
     if "majority" in metrics:
-      metrics["majority"] |= _majority(task, labels)
+      metrics["majority"] |= _majority(task, truths)
   if models.teachers:
     teacher, student = metrics["teacher"], metrics["student"]
     metrics |= {
@@ -99,17 +120,17 @@ def _add_costs(metrics: dict[str, Any], models: Models, tokens: int) -> None:
       metrics[name] |= about
 
 
-def _scores(task: Task, logits: Logits, labels: Mapping[str, Any]) -> dict[str, float]:
+def _scores(task: Task, outputs: BySplit, truths: BySplit) -> dict[str, float]:
   """Returns a model's metrics on all splits that have labels, and its score."""
   return _joined(
-    task, {split: task.score(values, labels[split]) for split, values in logits.items() if labels[split] is not None}
+    task, {split: task.score(values, truths[split]) for split, values in outputs.items() if truths[split] is not None}
   )
 
 
-def _majority(task: Task, labels: Mapping[str, Any]) -> dict[str, float]:
+def _majority(task: Task, truths: BySplit) -> dict[str, float]:
   """Returns the same of each split's most frequent answer."""
   return _joined(
-    task, {split: task.details({}, given)["majority"] for split, given in labels.items() if given is not None}
+    task, {split: task.details({}, truth)["majority"] for split, truth in truths.items() if truth is not None}
   )
 
 
@@ -124,15 +145,8 @@ def _joined(task: Task, by_split: Mapping[str, Mapping[str, Any]]) -> dict[str, 
   return scores | ({"score": float(np.mean(ranking))} if ranking else {})
 
 
-def teacher_logits(task: Task, models: Models, logits: Mapping[str, Logits], split: str) -> np.ndarray:
-  """Returns what the teacher, or all teachers together, say of a split's rows."""
-  names = [name for name in models.by_name() if models.is_teacher(name)]
-  weights = tuple(models.weights) or (1.0,) * len(names)
-  return task.combine_targets([logits[name][split] for name in names], weights)
-
-
 def compare(
-  task: Task, teacher: np.ndarray, student: np.ndarray, texts: datasets.Dataset | Sequence[Mapping[str, Any]]
+  task: Task, teacher: Any, student: Any, texts: datasets.Dataset | Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
   """Returns the agreement of teacher and student, and the rows on which they are furthest apart."""
   apart = task.disagreement(student, teacher)
@@ -145,7 +159,7 @@ def compare(
     if text.get("pair") is not None:
       one["pair"] = text["pair"][:_LONGEST_SHOWN]
     if text.get("label") is not None:
-      one["label"] = _written(task, text["label"])
+      one["label"] = task.written(text["label"])
     shown.append(one)
   found = {"agreement": task.agreement(student, teacher), "disagreements": shown}
   if task.kind == "classification":
@@ -155,11 +169,3 @@ def compare(
       "agreement": float(counts.max() / len(teacher)),
     }
   return found
-
-
-def _written(task: Task, label: Any) -> Any:
-  if task.kind == "classification":
-    return task.labels[label]
-  if task.kind == "multi_label":
-    return [name for name, has in zip(task.labels, label, strict=True) if has > 0.5]
-  return float(label)

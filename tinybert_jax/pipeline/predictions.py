@@ -132,26 +132,13 @@ def _texts(piece: pa.Table, columns: Columns, where: str, before: int) -> tuple[
   return has, [[texts[row] for row in has] for texts in cells]
 
 
-def _with_predictions(piece: pa.Table, task: Task, logits: np.ndarray, has: Sequence[int]) -> pa.Table:
+def _with_predictions(piece: pa.Table, task: Task, outputs: Any, has: Sequence[int]) -> pa.Table:
   """Returns the piece with the new columns; None in rows that are not among `has`."""
   place = {row: number for number, row in enumerate(has)}
-
-  def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    return pa.array([values[place[row]] if row in place else None for row in range(len(piece))], kind)
-
-  answers = task.answers(logits)
-  new: dict[str, pa.Array] = {}
-  if task.kind == "regression":
-    new["prediction"] = column([answer["answer"] for answer in answers], pa.float32())
-  else:
-    named = ["|".join(one["answer"]) if isinstance(one["answer"], list) else one["answer"] for one in answers]
-    new["prediction"] = column(named, pa.string())
-    new["probability"] = column([answer["probability"] for answer in answers], pa.float32())
-    for number, label in enumerate(task.labels):
-      new[f"probability_{label}"] = column(task.probabilities(logits)[:, number].tolist(), pa.float32())
-  for name, values in new.items():
+  places = pa.array([place.get(row) for row in range(len(piece))], pa.int64())
+  for name, values in task.columns(outputs).items():
     free = name
     while free in piece.column_names:
       free += "_"
-    piece = piece.append_column(free, values)
+    piece = piece.append_column(free, values.take(places))
   return piece

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tinybert_jax.data.batches import row_length
-from tinybert_jax.models.encoder import SequenceClassifier
+from tinybert_jax.models.heads import TaskModel
 from tinybert_jax.pipeline import budget
 from tinybert_jax.pipeline.budget import Batches, Passes, Speed
 from tinybert_jax.pipeline.distil_settings import TrainingOptions
@@ -34,9 +34,9 @@ class Learners:
     layers: whether the teacher's layers are distilled; not between models of other tokens.
   """
 
-  teacher: SequenceClassifier | None
+  teacher: TaskModel | None
   trains_teacher: bool
-  student: SequenceClassifier
+  student: TaskModel
   has_weights: bool
   labels_alone: bool = False
   layers: bool = True

@@ -18,13 +18,13 @@ class Scale(NamedTuple):
   mean: float = 0.0
   spread: float = 1.0
 
-  def standardized(self, values: Any) -> np.ndarray:
+  def standardized(self, values: Any) -> Any:
     """Returns numbers with the mean 0 and the spread 1."""
     if self == UNSCALED:
-      return np.asarray(values)
+      return values
     return ((np.asarray(values, np.float64) - self.mean) / self.spread).astype(np.float32)
 
-  def raw(self, outputs: np.ndarray) -> np.ndarray:
+  def raw(self, outputs: Any) -> Any:
     """Returns a model's outputs on the scale of the data."""
     if self == UNSCALED:
       return outputs

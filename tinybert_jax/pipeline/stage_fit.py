@@ -6,7 +6,7 @@ import datasets
 import numpy as np
 
 from tinybert_jax.distillation import objectives
-from tinybert_jax.models.encoder import SequenceClassifier
+from tinybert_jax.models.heads import TaskModel
 from tinybert_jax.pipeline.scale import UNSCALED, Scale
 from tinybert_jax.pipeline.targets import GivenTargets, Targets
 from tinybert_jax.pipeline.task_run import TaskRun
@@ -20,7 +20,7 @@ AnyTargets = Targets | GivenTargets
 
 def dev_scores(
   run: TaskRun,
-  model: SequenceClassifier,
+  model: TaskModel,
   params: objectives.Params,
   targets: AnyTargets | None = None,
   *,
@@ -41,12 +41,13 @@ def dev_scores(
   ranking: list[float] = []
   for split, rows in run.rows.dev.items():
     suffix, logits = split.removeprefix("dev"), scale.raw(predict(model, params, rows, name=name))
-    if "labels" in rows.column_names:
-      metrics = run.task.score(logits, rows["labels"][:])
+    outputs, truth = run.task.joined(logits, rows), run.task.truth(rows)
+    if truth is not None:
+      metrics = run.task.score(outputs, truth)
     elif targets is None:
       continue
     else:
-      metrics = {"agreement": run.task.agreement(logits, targets.dev(split))}
+      metrics = {"agreement": run.task.agreement(outputs, targets.dev(split))}
     scores |= {name + suffix: value for name, value in metrics.items()}
     ranking += [metrics[name] for name in (run.task.ranked_by if "agreement" not in metrics else metrics)]
   return scores | ({"score": float(np.mean(ranking))} if ranking else {})
@@ -55,7 +56,7 @@ def dev_scores(
 def fit_stage(
   run: TaskRun,
   directory: Path,
-  model: SequenceClassifier,
+  model: TaskModel,
   params: objectives.Params,
   loss_fn: objectives.LossFn,
   rows: datasets.Dataset,
@@ -111,6 +112,6 @@ def fit_stage(
   )
 
 
-def without_labels(rows: datasets.Dataset) -> datasets.Dataset:
-  """Returns token rows without the column `labels`, which distillation does not read."""
-  return rows.remove_columns("labels") if "labels" in rows.column_names else rows
+def without_labels(run: TaskRun, rows: datasets.Dataset) -> datasets.Dataset:
+  """Returns token rows without the columns of labels, which distillation does not read."""
+  return rows.remove_columns([name for name in run.task.label_columns if name in rows.column_names])

@@ -15,6 +15,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from tinybert_jax.data import fingerprint
+from tinybert_jax.data.ragged import Ragged
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig, read_json
@@ -25,10 +26,11 @@ from tinybert_jax.models.directories import (
   replace_directory,
   replace_file,
 )
-from tinybert_jax.models.encoder import SequenceClassifier
+from tinybert_jax.models.heads import SEQUENCES, Head, TaskModel
 from tinybert_jax.models.model_card import ModelCard
-from tinybert_jax.models.pretrained import Pretrained, load_pretrained, save_pretrained
+from tinybert_jax.models.pretrained import Pretrained, save_pretrained
 from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.tasks.task import Logits
 from tinybert_jax.training import hosts
 
 RECORD = "stage.json"
@@ -57,7 +59,7 @@ class Finished(NamedTuple):
     record: `stage.json`.
   """
 
-  model: SequenceClassifier
+  model: TaskModel
   params: Params
   fingerprint: str
   record: dict[str, Any]
@@ -75,13 +77,14 @@ def run(
   description: str,
   card: Card | None = None,
   dtype: DTypeLike = jnp.float32,
+  head: Head = SEQUENCES,
 ) -> Finished:
-  """Returns the classifier's stage in `folder`, made now if it is not there or was made from other inputs.
+  """Returns the stage in `folder` of a model with this head, made now if it is not there or was made from other inputs.
 
   The arguments and errors are those of `build_model`; the stage computes in `dtype` from then on.
   """
-  build_model(folder, inputs, make, tokenizer, description, card)
-  return load(folder, inputs["task"], dtype)
+  build_model(folder, inputs, make, tokenizer, description, card, save=head.save)
+  return load(folder, inputs["task"], dtype, head)
 
 
 def build_model(
@@ -91,6 +94,8 @@ def build_model(
   tokenizer: Tokenizer,
   description: str,
   card: Card | None = None,
+  *,
+  save: Callable[..., None] = save_pretrained,
 ) -> None:
   """Sees to it that `folder` holds the model of a stage made from these inputs; see `build`.
 
@@ -103,6 +108,7 @@ def build_model(
     tokenizer: saved with it.
     description: for the model card.
     card: what else that tells.
+    save: writes the directory, with the arguments of `save_pretrained`.
   """
 
   def make_and_write(work: Path) -> Callable[[Path], Mapping[str, Any]]:
@@ -111,7 +117,7 @@ def build_model(
     told = card(made.about, time.perf_counter() - start) if card else None
 
     def write(new: Path) -> Mapping[str, Any]:
-      save_pretrained(new, made.config, made.params, tokenizer=tokenizer, description=description, card=told)
+      save(new, made.config, made.params, tokenizer=tokenizer, description=description, card=told)
       shutil.copytree(work, new / "training", ignore=shutil.ignore_patterns("checkpoints", INPUTS))
       return made.about
 
@@ -189,11 +195,11 @@ def refuse_older_run(directory: Path) -> None:
     )
 
 
-def load(folder: Path, task: str, dtype: DTypeLike = jnp.float32) -> Finished:
+def load(folder: Path, task: str, dtype: DTypeLike = jnp.float32, head: Head = SEQUENCES) -> Finished:
   """Returns the finished stage in `folder`, to compute in `dtype`; InputError where there is none of this task."""
   record = read_record(folder, task)
-  loaded = load_pretrained(folder, SequenceClassifier, finished=True)
-  return Finished(SequenceClassifier(loaded.config, dtype), loaded.params, fingerprint.of_model(*loaded[:2]), record)
+  loaded = head.load(folder, finished=True)
+  return Finished(head.module(loaded.config, dtype), loaded.params, fingerprint.of_model(*loaded[:2]), record)
 
 
 def read_record(folder: Path, task: str) -> dict[str, Any]:
@@ -231,17 +237,20 @@ def is_made_from(directory: Path, inputs: Mapping[str, Any]) -> bool:
   return False
 
 
-def stored_logits(path: Path, made_from: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+def stored_logits(path: Path, made_from: str, compute: Callable[[], Logits]) -> Logits:
   """Returns the logits in the file `path`, computed and written first where it has none of that fingerprint."""
   # The first process decides for all, as it may have written the file before the others look.
   if hosts.first_says(lambda: _holds_logits(path, made_from)):
     with np.load(path) as file:
-      return file["logits"]
+      return Ragged(file["logits"], file["lengths"]) if "lengths" in file else file["logits"]
   logits = compute()
+  arrays: dict[str, Any] = {"logits": logits}
+  if isinstance(logits, Ragged):
+    arrays = {"logits": logits.values, "lengths": logits.lengths}
 
   def write() -> None:
     with replace_file(path) as new, new.open("wb") as file:
-      np.savez(file, logits=logits, made_from=made_from)
+      np.savez(file, **arrays, made_from=made_from)
 
   hosts.on_first(write)
   return logits

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -10,6 +11,7 @@ from tinybert_jax.data import fingerprint
 from tinybert_jax.pipeline import stages
 from tinybert_jax.pipeline.stages import Finished
 from tinybert_jax.pipeline.task_run import TaskRun
+from tinybert_jax.tasks.task import Logits
 from tinybert_jax.training import hosts, precision
 from tinybert_jax.training.evaluate import predict
 
@@ -27,7 +29,7 @@ class Targets:
     """
     self._run, self._teachers = run, list(teachers)
     self._weights = tuple(weights) or (1.0,) * len(self._teachers)
-    self._dev: dict[str, np.ndarray] = {}
+    self._dev: dict[str, Any] = {}
 
   @property
   def fingerprint(self) -> str:
@@ -41,7 +43,7 @@ class Targets:
     """The fingerprint of the token rows that the teachers read; the student's may be other tokens of the same texts."""
     return self._run.rows.of_transfer
 
-  def values(self) -> np.ndarray:
+  def values(self) -> Logits:
     """Returns the targets of the transfer rows, stored in the run's folder."""
     rows, path = self._run.rows.transfer, self._run.folder / _FILE
     hosts.on_first(lambda: _rename(self._run.folder / _OLD_FILE, path))
@@ -51,13 +53,14 @@ class Targets:
       lambda: self.of(rows),
     )
 
-  def dev(self, split: str) -> np.ndarray:
-    """Returns the targets of a dev split's rows."""
+  def dev(self, split: str) -> Any:
+    """Returns the outputs of the teachers for a dev split's texts."""
     if split not in self._dev:
-      self._dev[split] = self.of(self._run.rows.dev[split])
+      rows = self._run.rows.dev[split]
+      self._dev[split] = self._run.task.joined(self.of(rows), rows)
     return self._dev[split]
 
-  def of(self, rows: datasets.Dataset) -> np.ndarray:
+  def of(self, rows: datasets.Dataset) -> Logits:
     """Returns the targets of any token rows."""
     logits = [predict(teacher.model, teacher.params, rows, name="the teacher") for teacher in self._teachers]
     return self._run.task.combine_targets(logits, self._weights)

@@ -13,7 +13,7 @@ from tinybert_jax.distillation import objectives
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.distillation.term_choice import PAPERS_TERMS, TermChoice
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.encoder import SequenceClassifier, rounded_once
+from tinybert_jax.models.encoder import rounded_once
 from tinybert_jax.models.pretrained import Pretrained
 from tinybert_jax.pipeline import inheritance, stage_records
 from tinybert_jax.pipeline.scale import UNSCALED, scale_of
@@ -40,7 +40,7 @@ def make_teacher(
   """
   inputs = {"start": fingerprint.of_model(start.config, start.params)}
   if recipe is None:
-    model = SequenceClassifier(start.config, run.dtype)
+    model = run.task.head.module(start.config, run.dtype)
     return run.stage(
       name,
       run.rows.of_labelled,
@@ -73,7 +73,7 @@ def make_intermediate(
     terms: of the loss.
   """
   config, params = (student.model.config, student.params) if isinstance(student, Finished) else student[:2]
-  model = SequenceClassifier(config, run.dtype)
+  model = run.task.head.module(config, run.dtype)
 
   def make(work: Path) -> Made:
     if isinstance(student, Finished):
@@ -82,7 +82,7 @@ def make_intermediate(
       projections = objectives.initialize_projections(config, teacher.model.config, jax.random.key(run.seed + 1))
     start = {**params, "projections": projections}
     loss_fn = objectives.intermediate_distillation(model, teacher.model, layers, **terms._asdict())
-    rows = without_labels(run.rows.transfer)
+    rows = without_labels(run, run.rows.transfer)
     teacher_params = rounded_once(teacher.model, teacher.params)
     result = fit_stage(
       run, work, model, start, loss_fn, rows, recipe, "intermediate", teacher_params=teacher_params, has_logits=False
@@ -122,7 +122,7 @@ def make_prediction(
     temperature: of the loss.
   """
   config, params = (student.model.config, student.params) if isinstance(student, Finished) else student[:2]
-  model = SequenceClassifier(config, run.dtype)
+  model = run.task.head.module(config, run.dtype)
   loss_fn = objectives.prediction_distillation(
     model, target_loss=functools.partial(run.task.target_loss, temperature=temperature)
   )
@@ -130,7 +130,7 @@ def make_prediction(
   def make(work: Path) -> Made:
     values = targets.values()
     scale = scale_of(values) if run.standardizes else UNSCALED
-    rows = with_teacher_targets(without_labels(run.rows.transfer), scale.standardized(values))
+    rows = with_teacher_targets(without_labels(run, run.rows.transfer), scale.standardized(values))
     # A head that was made from the teacher's gives the data's numbers already.
     start = scale.unfolded(params) if isinstance(student, Finished) and _inherits(student) else params
     best: TrainResult | None = None  # alone: the state of each would be memory for as many models
@@ -184,7 +184,7 @@ def _from_labels(
   is_inherited: bool = False,
 ) -> Finished:
   """Returns the stage `name`: a classifier or regression that is trained on the labels."""
-  model, labelled = SequenceClassifier(start.config, run.dtype), run.rows.labelled
+  model, labelled = run.task.head.module(start.config, run.dtype), run.rows.labelled
   if labelled is None:
     raise InputError(f"the stage {name} trains on labels, and there are none")
   loss_fn = objectives.fine_tuning(model, label_loss=run.task.label_loss)

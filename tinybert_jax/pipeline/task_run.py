@@ -141,7 +141,14 @@ class TaskRun:
       return cards.of_stage(self.folder, everything, about, seconds, self.origin, before=before, split=split)
 
     return stages.run(
-      self.folder / name, everything, make_with_rows, self.saved_tokenizer, description, card, self.dtype
+      self.folder / name,
+      everything,
+      make_with_rows,
+      self.saved_tokenizer,
+      description,
+      card,
+      self.dtype,
+      self.task.head,
     )
 
   def finished(self, name: str) -> Finished:
@@ -150,7 +157,7 @@ class TaskRun:
     Raises:
       InputError: it is not there, its vocabulary is not that of the rows, or rows are too long for its model.
     """
-    finished = stages.load(self.folder / name, self.task.name, self.dtype)
+    finished = stages.load(self.folder / name, self.task.name, self.dtype, self.task.head)
     made_with = load_tokenizer(self.folder / name)
     if made_with.get_vocab() != self.tokenizer.get_vocab():
       raise InputError(

@@ -3,11 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 
-import jax
-
 from tinybert_jax.errors import InputError, UnfinishedError
 from tinybert_jax.models.config import EncoderConfig, ProblemType
-from tinybert_jax.models.encoder import Encoder, SequenceClassifier, initialize
+from tinybert_jax.models.encoder import Encoder
+from tinybert_jax.models.heads import SEQUENCES, Head, on_encoder
 from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline.distil_settings import TeacherOptions
@@ -16,13 +15,13 @@ from tinybert_jax.tasks.own_task import check_class_names
 from tinybert_jax.tasks.task import Task
 
 
-def load_given(options: TeacherOptions) -> list[Pretrained]:
-  """Returns the teachers that are fine-tuned already, of the same kind of task, as they are.
+def load_given(options: TeacherOptions, head: Head = SEQUENCES) -> list[Pretrained]:
+  """Returns the teachers that are fine-tuned already, of the same kind of task with that head, as they are.
 
   Raises:
     InputError: no such model, none that is finished, or kinds that differ.
   """
-  loaded = [_finished(name, options.teacher_labels) for name in options.teacher]
+  loaded = [_finished(name, options.teacher_labels, head) for name in options.teacher]
   for name, model in zip(options.teacher, loaded, strict=True):
     if model.config.kind != loaded[0].config.kind:
       raise InputError(
@@ -75,7 +74,7 @@ def load_finished(
   Raises:
     InputError: no such model, no classifier in its weights, or classes that cannot be matched.
   """
-  loaded = _finished(name, labels)
+  loaded = _finished(name, labels, task.head)
   check_fits(name, tokenizer, loaded.config.vocab_size)
   try:
     order = match_labels(loaded.config.labels, task.labels, written)
@@ -86,21 +85,15 @@ def load_finished(
 
 
 def with_new_classifier(config: EncoderConfig, encoder_params: dict | None, task: Task, seed: int) -> Pretrained:
-  """Returns a classifier of the task's labels on the encoder; without its parameters all are drawn.
-
-  Draws are of Glorot's scale, without which narrow students learn slowly; see `encoder.initialize`.
-  """
+  """Returns a model with the task's head and labels on the encoder; without its parameters all are drawn."""
   kind: ProblemType | None = "multi_label_classification" if task.kind == "multi_label" else None
   config = dataclasses.replace(config, labels=task.labels, problem_type=kind)
-  params = initialize(SequenceClassifier(config), jax.random.key(seed), kernels="glorot")
-  if encoder_params is not None:
-    params["encoder"] = encoder_params
-  return Pretrained(config, params, ())
+  return on_encoder(task.head, config, encoder_params, seed)
 
 
-def _finished(name: str, labels: Sequence[str]) -> Pretrained:
+def _finished(name: str, labels: Sequence[str], head: Head) -> Pretrained:
   try:
-    loaded = load_pretrained(name, SequenceClassifier, labels=labels or None, finished=True)
+    loaded = head.load(name, labels=labels or None, finished=True)
   except UnfinishedError as error:
     raise InputError(f"--teacher {error}; give it as --pretrained to fine-tune it here") from error
   check_class_names(loaded.config, f"--teacher {name}", "name all in the order of its logits by --teacher-labels")

@@ -169,7 +169,7 @@ def of_corpus(
 def teacher_of(finished: Finished, trimmed: Trimmed) -> Finished:
   """Returns a teacher that reads the trimmed vocabulary, with the embeddings that it has for those tokens."""
   config, params = trim_config(finished.model.config, trimmed), trim_params(finished.params, trimmed)
-  model = SequenceClassifier(config, finished.model.dtype)
+  model = finished.model.clone(config=config)
   return Finished(model, params, fingerprint.of_model(config, params), finished.record)
 
 

@@ -1,12 +1,13 @@
 """Classification: one label a row, or several."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import datasets
 import numpy as np
 import optax
+import pyarrow as pa
 import scipy.special
 from jaxtyping import Array, Float
 
@@ -19,7 +20,9 @@ from tinybert_jax.distillation.losses import (
   weighted_sum,
 )
 from tinybert_jax.models.encoder import Batch
+from tinybert_jax.models.heads import SEQUENCES
 from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.tasks.task import as_they_are, labels_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +44,15 @@ class Classification:
   ranked_by: tuple[str, ...] = ("accuracy",)
   match_logits: bool = False
   kind = "classification"
+  head = SEQUENCES
   problem_type = "single_label_classification"
+  label_columns = ("labels",)
 
   @property
   def main_metric(self) -> str:
     return self.ranked_by[0]
+
+  joined, truth = staticmethod(as_they_are), staticmethod(labels_of)
 
   def tokenize(self, tokenizer: Tokenizer, rows: datasets.Dataset, max_length: int) -> datasets.Dataset:
     return tokenize_rows(tokenizer, rows, max_length)
@@ -103,6 +110,12 @@ class Classification:
     probabilities = self.probabilities(logits)
     return [{"answer": self.labels[row.argmax()], "probability": float(row.max())} for row in probabilities]
 
+  def columns(self, outputs: Float[np.ndarray, "N C"]) -> dict[str, pa.Array]:
+    return _columns(self.labels, self.probabilities(outputs), self.answers(outputs))
+
+  def written(self, label: Any) -> str:
+    return self.labels[label]
+
   def disagreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> Float[np.ndarray, " N"]:
     ours, theirs = scipy.special.softmax(logits, -1), scipy.special.softmax(others, -1)
     return np.where(ours.argmax(-1) == theirs.argmax(-1), 0, np.abs(ours - theirs).sum(-1) / 2)
@@ -122,9 +135,13 @@ class MultiLabel:
   labels: tuple[str, ...]
   thresholds: tuple[float, ...] = (0.5,)
   kind = "multi_label"
+  head = SEQUENCES
   problem_type = "multi_label_classification"
+  label_columns = ("labels",)
   main_metric = "average_precision"
   ranked_by = ("average_precision",)
+
+  joined, truth = staticmethod(as_they_are), staticmethod(labels_of)
 
   def tokenize(self, tokenizer: Tokenizer, rows: datasets.Dataset, max_length: int) -> datasets.Dataset:
     return tokenize_rows(tokenizer, rows, max_length)
@@ -199,6 +216,27 @@ class MultiLabel:
       for values, row in zip(probabilities, given, strict=True)
     ]
 
+  def columns(self, outputs: Float[np.ndarray, "N C"]) -> dict[str, pa.Array]:
+    answers = [{**answer, "answer": "|".join(answer["answer"])} for answer in self.answers(outputs)]
+    return _columns(self.labels, self.probabilities(outputs), answers)
+
+  def written(self, label: Any) -> list[str]:
+    return [name for name, has in zip(self.labels, label, strict=True) if has > 0.5]
+
   def disagreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> Float[np.ndarray, " N"]:
     differ = self.given(logits) != self.given(others)
     return (np.abs(scipy.special.expit(logits) - scipy.special.expit(others)) * differ).sum(-1)
+
+
+def _columns(
+  labels: Sequence[str], probabilities: Float[np.ndarray, "N C"], answers: Sequence[Mapping[str, Any]]
+) -> dict[str, pa.Array]:
+  """Returns the answer of each text, its probability, and the probability of each class."""
+  return {
+    "prediction": pa.array([answer["answer"] for answer in answers], pa.string()),
+    "probability": pa.array([answer["probability"] for answer in answers], pa.float32()),
+    **{
+      f"probability_{label}": pa.array(probabilities[:, number].tolist(), pa.float32())
+      for number, label in enumerate(labels)
+    },
+  }

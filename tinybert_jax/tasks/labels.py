@@ -9,6 +9,7 @@ import numpy as np
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.parameters import LOGITS
 
 
 def match_labels(
@@ -46,8 +47,9 @@ def order_classes(
   config: EncoderConfig, params: Mapping[str, Any], order: Sequence[int], labels: Sequence[str]
 ) -> tuple[EncoderConfig, dict[str, Any]]:
   """Returns a classifier that gives the logits of its classes `order`, in that order, under the names `labels`."""
-  head = {name: np.asarray(value)[..., list(order)] for name, value in params["classifier"].items()}
-  return dataclasses.replace(config, labels=tuple(labels)), {**params, "classifier": head}
+  layer = next(name for name in LOGITS if name in params)
+  head = {name: np.asarray(value)[..., list(order)] for name, value in params[layer].items()}
+  return dataclasses.replace(config, labels=tuple(labels)), {**params, layer: head}
 
 
 def _plain(name: str) -> str:

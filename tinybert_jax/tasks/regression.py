@@ -7,12 +7,15 @@ from typing import Any
 import datasets
 import jax.numpy as jnp
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Array, Float
 
 from tinybert_jax.data.batches import tokenize_rows
 from tinybert_jax.distillation.losses import WeightedSum, logit_loss, weighted_sum
 from tinybert_jax.models.encoder import Batch
+from tinybert_jax.models.heads import SEQUENCES
 from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.tasks.task import as_they_are, labels_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +34,15 @@ class Regression:
   metrics: tuple[str, ...] = ("pearson", "spearman", "mse")
   ranked_by: tuple[str, ...] = ("pearson",)
   kind = "regression"
+  head = SEQUENCES
   problem_type = "regression"
+  label_columns = ("labels",)
 
   @property
   def main_metric(self) -> str:
     return self.ranked_by[0]
+
+  joined, truth = staticmethod(as_they_are), staticmethod(labels_of)
 
   def tokenize(self, tokenizer: Tokenizer, rows: datasets.Dataset, max_length: int) -> datasets.Dataset:
     return tokenize_rows(tokenizer, rows, max_length)
@@ -82,6 +89,12 @@ class Regression:
 
   def answers(self, logits: Float[np.ndarray, "N C"]) -> list[dict[str, Any]]:
     return [{"answer": float(value)} for value in logits[:, 0]]
+
+  def columns(self, outputs: Float[np.ndarray, "N C"]) -> dict[str, pa.Array]:
+    return {"prediction": pa.array([answer["answer"] for answer in self.answers(outputs)], pa.float32())}
+
+  def written(self, label: Any) -> float:
+    return float(label)
 
   def disagreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> Float[np.ndarray, " N"]:
     return np.abs(logits[:, 0] - others[:, 0])

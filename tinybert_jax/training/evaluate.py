@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.data.ragged import Ragged
 from tinybert_jax.data.token_columns import Tables, check_columns, check_fit
 from tinybert_jax.distillation.objectives import Params
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.encoder import Batch, SequenceClassifier, apply_head, rounded_once
+from tinybert_jax.models.encoder import Batch, Classifier, apply_head, rounded_once
 from tinybert_jax.settings import AT_LEAST_1, check_number
 from tinybert_jax.training.parallel import local
 
@@ -24,15 +25,17 @@ _UNDER_WAY = 64  # batches that the device may have before it
 
 
 def predict(
-  model: SequenceClassifier,
+  model: Classifier,
   params: Params,
   rows: datasets.Dataset,
   *,
   batch_size: int = 64,
   lengths: Sequence[int] | None = None,
   name: str = "the model",
-) -> Float[np.ndarray, "N C"]:
+) -> Any:
   """Returns the logits of every row, in the order of the rows; no dropout.
+
+  They are an array N×C in float32; of a model whose logits are of each token, a `Ragged` of the tokens' logits.
 
   Args:
     model: the module.
@@ -53,37 +56,55 @@ def predict(
   lengths = lengths or bucket_lengths(row_length(rows), at_most=model.config.longest)
   source = BatchSource(rows, batch_size=batch_size, lengths=lengths, shuffle=False, pad_id=model.config.pad_token_id)
   params = jax.device_put(rounded_once(model, local(params)))  # of several processes each predicts by itself
-  result = np.empty((len(rows), model.config.num_labels), np.float32)
+  result = _Collected(row_length(rows))
   under_way: collections.deque[tuple[np.ndarray, Array]] = collections.deque()
-
-  def fetch():
-    indices, values = under_way.popleft()
-    result[indices] = values[: len(indices)]
-
   for step, batch in enumerate(source):
     # Batches are sent off before earlier results are fetched, so the device never waits for the host.
     under_way.append((source.indices(step), logits(model, params, batch, first_token=True)))
     if len(under_way) > _UNDER_WAY:
-      fetch()
+      result.add(*under_way.popleft())
   while under_way:
-    fetch()
-  _check_finite(result, name)
-  return result
+    result.add(*under_way.popleft())
+  return result.finite(name)
 
 
-def _check_finite(values: Float[np.ndarray, "N C"], name: str) -> None:
-  wrong = ~np.isfinite(values).all(-1)
-  if wrong.any():
-    raise InputError(
-      f"{name}: the logits of {wrong.sum():,} of {len(values):,} rows are not finite (NaN or infinite; first in row "
-      f"{wrong.argmax() + 1:,}), so its weights are damaged or its training diverged"
-    )
+class _Collected:
+  """The logits of rows, put where they belong: of each row, or of each token of each row."""
+
+  def __init__(self, lengths: np.ndarray):
+    self._lengths, self._starts = lengths, np.cumsum(lengths) - lengths
+    self._values = np.empty((0, 0), np.float32)
+    self._is_ragged = False
+
+  def add(self, indices: np.ndarray, logits: Array) -> None:
+    """Takes the logits of the rows of these numbers; what comes after them is padding."""
+    found = np.asarray(logits)[: len(indices)]
+    if not self._values.size:
+      self._is_ragged = found.ndim == 3
+      size = int(self._lengths.sum()) if self._is_ragged else len(self._lengths)
+      self._values = np.empty((size, found.shape[-1]), np.float32)
+    if not self._is_ragged:
+      self._values[indices] = found
+      return
+    for row, values in zip(indices, found, strict=True):
+      start, length = self._starts[row], self._lengths[row]
+      self._values[start : start + length] = values[:length]
+
+  def finite(self, name: str) -> np.ndarray | Ragged:
+    """Returns the logits; InputError where some are not finite."""
+    if (wrong := ~np.isfinite(self._values).all(-1)).any():
+      rows = (
+        np.repeat(np.arange(len(self._lengths)), self._lengths)[wrong] if self._is_ragged else np.flatnonzero(wrong)
+      )
+      raise InputError(
+        f"{name}: the logits of {len(np.unique(rows)):,} of {len(self._lengths):,} rows are not finite (NaN or "
+        f"infinite; first in row {rows[0] + 1:,}), so its weights are damaged or its training diverged"
+      )
+    return Ragged(self._values, self._lengths) if self._is_ragged else self._values
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames="first_token")
-def logits(
-  model: SequenceClassifier, params: Params, batch: Batch, *, first_token: bool = False
-) -> Float[Array, "B C"]:
+def logits(model: Classifier, params: Params, batch: Batch, *, first_token: bool = False) -> Float[Array, "B *L C"]:
   """Returns the logits of one batch; compiled once for each model and shape; `first_token` as for the model."""
   return apply_head(model, params, batch, first_token=first_token)
 
@@ -103,7 +124,7 @@ class Cost(NamedTuple):
 
 
 def compare_costs(
-  models: Mapping[str, tuple[SequenceClassifier, Params]], *, length: int = 128, repeats: int = 50
+  models: Mapping[str, tuple[Classifier, Params]], *, length: int = 128, repeats: int = 50
 ) -> dict[str, Cost]:
   """Returns the cost of each model on full sequences of `length` tokens, measured in turns.
 
