@@ -3,7 +3,7 @@
 import collections
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_args
 
 import jax
@@ -33,8 +33,8 @@ _LENGTHS = (*range(6, 24), *range(24, 40, 2), *range(40, 64, 4), *range(64, 128,
 # Other batches changed their distance by up to 1e-5 (MiniLM, 4,000 words on a CPU), and with rounded products by up to
 # 7e-4 (587 words).
 _NEAR_TIE, _NEAR_TIE_ROUNDED = 5e-5, 2e-3
-_BATCH_SIZE, _CPU_BATCH_SIZE = 1024, 48  # masked sentences
-_AGAIN_SIZE = 8  # rows of a batch of near ties; on a CPU as many as of the others
+_BATCH_SIZE, _CPU_BATCH_SIZE = 1024, 24  # masked sentences
+_AGAIN_SIZE, _AGAIN_MULTIPLE = 8, 16  # rows of a batch of near ties, and what its length is a multiple of; not on a CPU
 _SHORTEST = 8  # tokens that the model reads: [CLS], [SEP] and a few words, or twice two
 _UNDER_WAY = 16  # batches on the device or on the way there; more would cost memory and gain nothing
 
@@ -46,8 +46,8 @@ class MaskedWords:
   numbers and punctuation are none. Where a tokenizer marks words after a space (`Ġcat`, `▁cat`), candidates for a word
   after a space have that mark, and others do not. Candidates do not depend on the batch that a sentence is in: where
   two are so near at the end of the list that rounding decides, a program counts whose shape the sentence's own length
-  decides, and which treats all rows alike. On a CPU that is the program of most batches; else the sentence is computed
-  again.
+  decides, and which treats all rows alike. On a CPU, unless told otherwise, there are no other programs, and batches
+  are of one length; elsewhere the sentence is computed again.
   """
 
   def __init__(
@@ -69,7 +69,7 @@ class MaskedWords:
       context: what the model reads: the "masked" sentence alone, as in the paper, or a "pair" of it and the unmasked
         one, as in the original program.
       max_length: tokens that it reads; of a longer sentence, those around the masked word.
-      batch_size: masked sentences in a batch, over all devices; by default 48 on a CPU, else 1024.
+      batch_size: masked sentences in a batch, over all devices; by default 24 on a CPU, else 1024.
 
     Raises:
       InputError: sizes that do not go together, or a tokenizer without a mask token or of another vocabulary.
@@ -102,11 +102,10 @@ class MaskedWords:
     ]
     frozen = with_rounded_decoder(model, rounded_once(model, params))
     devices = jax.local_devices()
-    is_cpu = devices[0].platform == "cpu"
-    batch_size = batch_size or (_CPU_BATCH_SIZE if is_cpu else _BATCH_SIZE)
+    self._is_cpu = devices[0].platform == "cpu"
+    batch_size = batch_size or (_CPU_BATCH_SIZE if self._is_cpu else _BATCH_SIZE)
     self._batch_size = -(-batch_size // len(devices)) * len(devices)
-    self._again_size = _CPU_BATCH_SIZE if is_cpu else _AGAIN_SIZE
-    self._is_as_again = len(devices) == 1 and self._batch_size == self._again_size
+    self._needs_no_other = self._is_cpu and len(devices) == 1 and self._batch_size == _CPU_BATCH_SIZE
     if len(devices) == 1:
       self._place = jax.device_put
       self._params = self._params_on_one = jax.device_put((frozen, self._kind_V))
@@ -129,25 +128,20 @@ class MaskedWords:
 
     near_ties: list[tuple[tuple[int, int], dict]] = []
 
-    def finish(part: list[tuple[int, int]], rows: list[dict], length: int, outputs: tuple[Array, Array]) -> None:
+    def finish(part: list[tuple[int, int]], rows: list[dict], outputs: tuple[Array, Array]) -> None:
       for (t, w), row, logits, ids in zip(part, rows, *jax.device_get(outputs), strict=False):
-        counts = self._is_as_again and self._padded_length(row) == length
-        if not counts and self._is_near_tie(*logits[-2:]):
+        if not self._needs_no_other and self._is_near_tie(*logits[-2:]):
           near_ties.append(((t, w), row))
         else:
           result[t][w] = self._words(texts[t], texts[t].words[w], logits[:-1], ids[:-1])
       done(len(part) / len(asked))
 
-    # From the longest down, so that batches are of similar lengths and what does not fill one is short.
-    asked.sort(key=lambda of: -min(len(texts[of[0]].input_ids), self._room))
     # Several batches are sent off before the first result is fetched, so the device never waits for the host.
-    under_way: collections.deque[tuple[list, list[dict], int, tuple[Array, Array]]] = collections.deque()
-    for start in range(0, len(asked), self._batch_size):
-      part = asked[start : start + self._batch_size]
+    under_way: collections.deque[tuple[list, list[dict], tuple[Array, Array]]] = collections.deque()
+    for part in self._parts(asked, texts):
       rows = [self._masked_row(texts[t], texts[t].words[w]) for t, w in part]
-      length = self._padded_length(rows[0])
-      batch = self._place(_batch(rows, length, self._batch_size, self._pad_id))
-      under_way.append((part, rows, length, _most_probable(self.model, self.number + 1, *self._params, batch)))
+      batch = self._place(_batch(rows, self._padded(len(rows[0]["input_ids"])), self._batch_size, self._pad_id))
+      under_way.append((part, rows, _most_probable(self.model, self.number + 1, *self._params, batch)))
       if len(under_way) == _UNDER_WAY:
         finish(*under_way.popleft())
     for each in under_way:
@@ -155,6 +149,22 @@ class MaskedWords:
     for (t, w), logits, ids in self._again(near_ties):
       result[t][w] = self._words(texts[t], texts[t].words[w], logits[:-1], ids[:-1])
     return result
+
+  def _parts(self, asked: Sequence[tuple[int, int]], texts: Sequence[Text]) -> Iterator[list[tuple[int, int]]]:
+    """Yields the masked sentences of each batch, the longest first; of one padded length where no other may count."""
+
+    def length(of: tuple[int, int]) -> int:
+      number = 1 if self.context == "masked" else 2
+      tokens = min(len(texts[of[0]].input_ids), self._room)
+      return number * tokens + self._layout.special_tokens(number)
+
+    # Of similar lengths in any case, and what does not fill a batch is short.
+    asked = sorted(asked, key=lambda of: -length(of))
+    groups = itertools.groupby(asked, lambda of: self._padded(length(of)) if self._needs_no_other else 0)
+    for _, group in groups:
+      of_length = list(group)
+      for start in range(0, len(of_length), self._batch_size):
+        yield of_length[start : start + self._batch_size]
 
   def _is_near_tie(self, last: float | np.floating, next_one: float | np.floating) -> bool:
     size: Any = abs(last)
@@ -191,17 +201,24 @@ class MaskedWords:
     self, near_ties: Sequence[tuple[tuple[int, int], dict]]
   ) -> Iterator[tuple[tuple[int, int], Float[np.ndarray, " K"], Int[np.ndarray, " K"]]]:
     """Yields the results of rows in programs whose shapes the rows' lengths alone decide."""
-    near_ties = sorted(near_ties, key=lambda near_tie: len(near_tie[1]["input_ids"]))
-    for length, of_length in itertools.groupby(near_ties, lambda near_tie: self._padded_length(near_tie[1])):
+
+    def length_of(near_tie: tuple[tuple[int, int], dict]) -> int:
+      tokens = len(near_tie[1]["input_ids"])
+      if self._is_cpu:
+        return self._padded(tokens)
+      return min(-(-tokens // _AGAIN_MULTIPLE) * _AGAIN_MULTIPLE, self.model.config.longest)  # few programs
+
+    size = _CPU_BATCH_SIZE if self._is_cpu else _AGAIN_SIZE
+    for length, of_length in itertools.groupby(sorted(near_ties, key=length_of), length_of):
       group = list(of_length)
-      for start in range(0, len(group), self._again_size):
-        places, rows = zip(*group[start : start + self._again_size], strict=True)
-        batch = _batch(rows, length, self._again_size, self._pad_id)
+      for start in range(0, len(group), size):
+        places, rows = zip(*group[start : start + size], strict=True)
+        batch = _batch(rows, length, size, self._pad_id)
         outputs = jax.device_get(_most_probable(self.model, self.number + 1, *self._params_on_one, batch))
         yield from zip(places, *outputs, strict=False)
 
-  def _padded_length(self, row: Mapping[str, Any]) -> int:
-    return next(length for length in self._lengths if length >= len(row["input_ids"]))
+  def _padded(self, tokens: int) -> int:
+    return next(length for length in self._lengths if length >= tokens)
 
   def _words(self, text: Text, word: Word, logits: np.ndarray, ids: np.ndarray) -> tuple[str, ...]:
     if np.isnan(logits).any():

@@ -54,7 +54,7 @@ class Options:
   seed: Annotated[int, SEED] = 0
   """Random seed for drawing words."""
   batch_size: Annotated[int | None, AT_LEAST_1] = None
-  """Masked sentences in a batch, over all devices; by default 48 on a CPU, else 1024. It changes only the
+  """Masked sentences in a batch, over all devices; by default 24 on a CPU, else 1024. It changes only the
   speed."""
   show: Annotated[int | None, AT_LEAST_1] = None
   """Print the words and candidates of this many rows, drawn by the seed, and write nothing."""
