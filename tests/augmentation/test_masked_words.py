@@ -23,9 +23,11 @@ def test_candidates_do_not_depend_on_batch_devices_or_company(monkeypatch):
     assert [candidates for _, candidates in others] == expected
   one = jax.local_devices()[:1]
   monkeypatch.setattr(jax, "local_devices", lambda: one)
-  alone = Augmenter(make_tokenizer(), make_masked(batch_size=3), None)
-  assert [candidates for _, candidates in alone(texts)] == expected
-  assert [alone([text])[0][1] for text in texts[:3]] == expected[:3]
+  of_mixed_lengths = Augmenter(make_tokenizer(), make_masked(batch_size=3), None)
+  assert [candidates for _, candidates in of_mixed_lengths(texts)] == expected
+  of_one_length = Augmenter(make_tokenizer(), make_masked(), None)
+  assert [candidates for _, candidates in of_one_length(texts)] == expected
+  assert [of_one_length([text])[0][1] for text in texts[:3]] == expected[:3]
 
 
 def test_near_ties_are_decided_alike_in_any_company(monkeypatch):
