@@ -13,7 +13,7 @@ from tinybert_jax.settings import AT_LEAST_1, LENGTH
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Write a classifier's labels and probabilities, or a regression's numbers, for every row of a table.
+  """Write a classifier's labels and probabilities, a regression's numbers, or embeddings, for every row of a table.
 
   Rows are read, computed and written in pieces, so a table of any length takes the same memory.
   """
@@ -24,7 +24,7 @@ class Options:
   """Tables of texts: CSV, TSV, JSON, JSON lines, Parquet, Arrow or text (a text a line), also compressed."""
   out: Path
   """File to write: .csv, .tsv, .jsonl or .parquet. It gets the columns of --data, and after them prediction,
-  probability, and the probability of each class."""
+  probability, and the probability of each class. Embeddings go to .jsonl, .parquet, or .npy, an array of numbers."""
   text: str | None = None
   """Column of the texts. Default: found by name or content."""
   pair: str | None = None

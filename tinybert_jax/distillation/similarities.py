@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
+from tinybert_jax.choices import SIMILARITY_TEMPERATURE
 from tinybert_jax.distillation.losses import AnyArray, WeightedSum, weighted_sum
 
-TEMPERATURE = 0.05  # of cosines, which are from -1 to 1
 _SMALLEST = 1e-12  # squared norm; a shorter vector counts as 0, and has a finite gradient
 
 
@@ -41,7 +41,7 @@ def similarity_loss(
   teacher: Float[AnyArray, "B T"],
   example_weight: Num[AnyArray, " B"] | None = None,
   *,
-  temperature: float = TEMPERATURE,
+  temperature: float = SIMILARITY_TEMPERATURE,
   axis_name: str | None = None,
 ) -> WeightedSum:
   """Returns KL(P_T ‖ P_S), mean over texts, where P(j | i) is how near text j of the batch is to text i.

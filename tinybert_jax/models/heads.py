@@ -13,6 +13,9 @@ from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Model, SequenceClassifier, SpanClassifier, TokenClassifier, initialize
 from tinybert_jax.models.model_card import ModelCard
 from tinybert_jax.models.pretrained import Pretrained, load_pretrained, save_pretrained
+from tinybert_jax.models.sentence_directories import load_sentence_encoder, save_sentence_encoder
+from tinybert_jax.models.sentence_encoder import SentenceEncoder
+from tinybert_jax.models.sentence_head import MEANS, SentenceHead
 from tinybert_jax.models.tokenizer_type import Tokenizer
 
 
@@ -89,6 +92,30 @@ class ModelHead:
     save_pretrained(directory, config, params, **described)
 
 
+@dataclasses.dataclass(frozen=True)
+class SentencesHead:
+  """The head of sentence encoders, whose directories are those of sentence-transformers.
+
+  Attributes:
+    like: what a model does whose configuration does not say, see `EncoderConfig.sentence`.
+    width: of the embeddings; a model of another gets a dense layer to it. None leaves each model its own.
+  """
+
+  like: SentenceHead = MEANS
+  width: int | None = None
+  save = staticmethod(save_sentence_encoder)
+
+  def module(self, config: EncoderConfig, dtype: DTypeLike = jnp.float32) -> TaskModel:
+    sentence = config.sentence or self.like
+    if self.width is not None and sentence.width(config.hidden_size) != self.width:
+      sentence = self.like.of_student(config.hidden_size, self.width)
+    return SentenceEncoder(dataclasses.replace(config, sentence=sentence), dtype)
+
+  def load(self, name: str | os.PathLike, *, labels: Sequence[str] | None = None, finished: bool = False) -> Pretrained:
+    return load_sentence_encoder(name)
+
+
+SENTENCES = SentencesHead()
 SEQUENCES = ModelHead(SequenceClassifier)
 TOKENS = ModelHead(TokenClassifier)
 SPANS = ModelHead(SpanClassifier)
@@ -101,7 +128,8 @@ def on_encoder(
 
   Draws are of Glorot's scale, without which narrow students learn slowly; see `encoder.initialize`.
   """
-  params = initialize(head.module(config), jax.random.key(seed), kernels="glorot")
+  module = head.module(config)
+  params = initialize(module, jax.random.key(seed), kernels="glorot")
   if encoder_params is not None:
     params["encoder"] = {name: encoder_params[name] for name in params["encoder"]}  # a head may have no pooler
-  return Pretrained(config, params, ())
+  return Pretrained(module.config, params, ())  # a head may complete the configuration

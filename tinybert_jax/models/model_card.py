@@ -186,12 +186,15 @@ def _base_names(card: ModelCard) -> list[str]:
 
 
 def _shape(config: EncoderConfig, architecture: str, parameters: int, card: ModelCard) -> str:
+  if head := config.sentence:
+    sizes = zip(head.inputs(config.hidden_size), head.dense, strict=True)
+    parameters += sum((inputs + layer.bias) * layer.features for inputs, layer in sizes)
   lines = [
     f"- parameters: {parameters:,}",
     f"- layers {config.num_hidden_layers}, hidden size {config.hidden_size}, heads {config.num_attention_heads}, "
     f"feed-forward {config.intermediate_size}, vocabulary {config.vocab_size}",
   ]
-  if head := config.sentence:
+  if head is not None:
     steps = [f"dense layer to {step.features}" if step in head.dense else "norm 1" for step in head.layers]
     steps = [f"pooling {' and '.join(head.pooling)}", *steps]
     lines.append(f"- embeddings of {head.width(config.hidden_size)} numbers: {', '.join(steps)}")

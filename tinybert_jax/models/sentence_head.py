@@ -102,3 +102,6 @@ class SentenceHead:
     if prompts[name] and not self.includes_prompt:
       raise InputError(f"prompt {name!r}: pooling without a prompt's tokens (include_prompt) is not supported")
     return prompts[name]
+
+
+MEANS = SentenceHead()  # the mean of the hidden states, of norm 1

@@ -8,10 +8,22 @@ from typing import Any
 import datasets
 import jax
 
+from tinybert_jax.data import fingerprint
+from tinybert_jax.data.ranked import Ranked, read_ranked
 from tinybert_jax.data.tables import AS_FOUND, Reading
 from tinybert_jax.models.pretrained import Pretrained
 from tinybert_jax.models.tokenizers import in_words
-from tinybert_jax.pipeline import augment, evaluation, inheritance, own_data, stages, students, task, trimming
+from tinybert_jax.pipeline import (
+  augment,
+  evaluation,
+  inheritance,
+  own_data,
+  retrieval,
+  stages,
+  students,
+  task,
+  trimming,
+)
 from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.distil_models import Prepared, prepare
 from tinybert_jax.pipeline.distil_settings import AugmentOptions, Settings, check
@@ -120,8 +132,15 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
   splits, teacher_splits = _measured(run, test), _measured(teaching, teaching_test)
   texts: Any = data.dev if data.test is None else data.test
   about = dataclasses.replace(about, data=_counts(prepared, run, distilled))
+  ranked = read_ranked(settings.embeddings.retrieval, settings.data.reading) if settings.embeddings.retrieval else None
   metrics = evaluation.evaluate(
-    distilled, models, splits, texts, about, teacher_splits=None if teaching is run else teacher_splits
+    distilled,
+    models,
+    splits,
+    texts,
+    about,
+    teacher_splits=None if teaching is run else teacher_splits,
+    **({} if ranked is None else _retrieval(ranked, models, run, teaching)),
   )
   asked, measured = settings.shape.faster, metrics.get("times_faster")
   if asked and measured and measured < asked:
@@ -130,6 +149,18 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
       "timings vary with what else the machine does."
     )
   return metrics
+
+
+def _retrieval(ranked: Ranked, models: evaluation.Models, run: TaskRun, teaching: TaskRun) -> dict[str, Any]:
+  """Returns the arguments of `evaluate` that measure how the models rank the passages of a table."""
+  by_name = models.by_name()
+  read = {name: teaching if models.is_teacher(name) else run for name in by_name}
+  scores = None if ranked.scores is None else [one.tolist() for one in ranked.scores]
+  content = [ranked.queries, ranked.passages, scores, getattr(run.task, "prompts", ())]
+  return {
+    "inputs": {"retrieval": fingerprint.of_text(repr(content))},
+    "further": lambda: {"retrieval": retrieval.measure(by_name, read, ranked)},
+  }
 
 
 def _teaching(

@@ -10,15 +10,18 @@ from tinybert_jax.distillation.term_choice import PAPERS_TERMS, TermChoice
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig, load_config
 from tinybert_jax.models.encoder import Encoder, count_parameters
+from tinybert_jax.models.heads import SENTENCES, SentencesHead
 from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained, load_tokenizer, local_directory
+from tinybert_jax.models.sentence_head import MEANS
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.models.tokenizers import in_words
 from tinybert_jax.models.vocabulary import Trimmed, trim_config, trim_params
-from tinybert_jax.pipeline import own_data, segments, students, teachers, trimming
+from tinybert_jax.pipeline import embedding_data, own_data, segments, students, teachers, trimming
 from tinybert_jax.pipeline.distil_settings import Settings, StudentOptions
 from tinybert_jax.pipeline.own_data import Length, OwnData
 from tinybert_jax.pipeline.own_tables import Known
 from tinybert_jax.pipeline.student_choice import Student, choose_student
+from tinybert_jax.tasks.embeddings import Embeddings
 from tinybert_jax.tasks.own_task import kind_of_model
 from tinybert_jax.tasks.task import Task
 from tinybert_jax.training import hosts
@@ -75,9 +78,12 @@ class Prepared:
 def prepare(settings: Settings) -> Prepared:
   """Returns data and models that go together; prints what was found."""
   options, shape, products = settings.teachers, settings.shape, choose(settings.dtype)
-  given = teachers.load_given(options)
-  known = _known(settings, given)
-  data = own_data.load(settings.data, name=_name(settings), known=known, seed=settings.seed)
+  if settings.data.kind == "embeddings":
+    given = teachers.load_given(options, SENTENCES)
+    data = embedding_data.load(settings.data, _embeddings(settings, given[0]), settings.seed)
+  else:
+    given = teachers.load_given(options)
+    data = own_data.load(settings.data, name=_name(settings), known=_known(settings, given), seed=settings.seed)
   source = options.teacher[0] if options.teacher else options.pretrained or shape.student
   if source is None:
     raise InputError("--target-columns need a tokenizer: give --student, a model directory, or --pretrained")
@@ -90,7 +96,8 @@ def prepare(settings: Settings) -> Prepared:
   for name, model in zip(options.teacher, models, strict=False):
     _check_same_tokens(name, model, tokenizer)
   check_fits(source, tokenizer, like.vocab_size)
-  taught = Tokens(tokenizer, own_data.choose_length(data, tokenizer, like.longest, settings.max_length))
+  longest = _longest(settings, like)
+  taught = Tokens(tokenizer, own_data.choose_length(data, tokenizer, longest, settings.max_length))
   length = taught.length.tokens
   for name, model in zip(options.teacher or ["the teacher"], models, strict=False):
     students.check_length(name, model.config, length)
@@ -102,7 +109,7 @@ def prepare(settings: Settings) -> Prepared:
     students.check_inherits(shape.student, chosen.params, chosen.config, reads_alike)
   read = taught
   if reads := trimmed.tokenizer if trimmed else own:
-    positions = chosen.config.longest
+    positions = min(longest, chosen.config.longest)
     read = Tokens(reads, own_data.choose_length(data, reads, positions, settings.max_length))
   students.check_length("the student", chosen.config, read.length.tokens)
   _say_tokens(read, taught if models else read)
@@ -125,6 +132,35 @@ def prepare(settings: Settings) -> Prepared:
   has_weights = chosen.params is not None
   kept = trimmed if own is None else None
   return Prepared(data, read, taught, kept, models, student, layers, terms, has_weights, products.dtype)
+
+
+def _embeddings(settings: Settings, teacher: Pretrained) -> Embeddings:
+  """Returns the task of a student whose embeddings are those of the teacher."""
+  options, head = settings.embeddings, teacher.config.sentence or MEANS
+  width = head.width(teacher.config.hidden_size)
+  return Embeddings(
+    _name(settings),
+    SentencesHead(head, width if options.narrower == "dense" else None),
+    options.embedding_losses,
+    options.embedding_loss_weights,
+    options.similarity_temperature,
+    embedding_data.prompts(options, head),
+  )
+
+
+def _longest(settings: Settings, teacher: EncoderConfig) -> int:
+  """Returns the most tokens of a text that the teacher reads; InputError where an option asks for more.
+
+  sentence-transformers cuts texts to a length that may be less than there are positions.
+  """
+  cut_to = teacher.sentence.max_length if teacher.sentence else None
+  if cut_to is None:
+    return teacher.longest
+  if settings.max_length is not None and settings.max_length > cut_to:
+    raise InputError(
+      f"--max-length {settings.max_length}: the teacher reads {cut_to} tokens of a text (max_seq_length)"
+    )
+  return min(cut_to, teacher.longest)
 
 
 def _trimmed(size: int | None, tokenizer: Tokenizer, data: OwnData, config: EncoderConfig) -> Trimmed | None:
@@ -179,6 +215,8 @@ def _known(settings: Settings, given: list[Pretrained]) -> Known:
 
 def _teachers(settings: Settings, given: list[Pretrained], task: Task, tokenizer: Tokenizer) -> list[Pretrained]:
   options = settings.teachers
+  if isinstance(task, Embeddings):
+    return given
   if given:
     models = [teachers.in_order(model, task.labels, name) for model, name in zip(given, options.teacher, strict=True)]
     return [teachers.for_task(model, task) for model in models]
@@ -199,7 +237,7 @@ def _say_data(data: OwnData) -> None:
   labelled = "no labels" if data.labelled is None else f"{len(data.labelled):,} labelled rows"
   tested = "" if data.test is None else f", {len(data.test):,} to test"
   kind = data.task.kind.replace("_", "-")
-  classes = "" if data.task.kind == "regression" else f" of {len(data.task.labels)} classes"
+  classes = "" if data.task.kind in ("regression", "embeddings") else f" of {len(data.task.labels)} classes"
   say(f"task     {data.task.name}: {kind}{classes}")
   say(f"data     {labelled}, {len(data.transfer):,} rows to distil over, {len(data.dev):,} to choose by{tested}")
   for note in data.notes:

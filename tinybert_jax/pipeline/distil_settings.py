@@ -6,7 +6,18 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from tinybert_jax import settings
-from tinybert_jax.choices import AS_FOUND, Context, Kind, Precision, Reading, StudentFrom
+from tinybert_jax.choices import (
+  AS_FOUND,
+  EMBEDDING_LOSSES,
+  SIMILARITY_TEMPERATURE,
+  Context,
+  EmbeddingLoss,
+  Kind,
+  Narrower,
+  Precision,
+  Reading,
+  StudentFrom,
+)
 from tinybert_jax.distillation.term_choice import TermOptions, check_terms
 from tinybert_jax.errors import InputError
 from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, POSITIVE, RATE, SEED, Bound
@@ -142,6 +153,30 @@ class AugmentOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class EmbeddingOptions:
+  """With --kind embeddings: how embeddings are compared, and what stands before the texts."""
+
+  embedding_losses: tuple[EmbeddingLoss, ...] = EMBEDDING_LOSSES
+  """What prediction distillation compares. mse: squared error of the numbers; cosine: 1 - cosine of the two embeddings
+  of a text; similarity: which texts of a batch are near each other."""
+  embedding_loss_weights: Annotated[tuple[float, ...], POSITIVE] = ()
+  """Weight of each of --embedding-losses. Default: 1."""
+  similarity_temperature: Annotated[float, POSITIVE] = SIMILARITY_TEMPERATURE
+  """Temperature of the softmax over the cosines of a batch's texts."""
+  narrower: Narrower = "dense"
+  """What becomes of a narrower student. dense: a layer that it keeps brings its embeddings to the teacher's width;
+  truncate: they stay narrow, and learn the first numbers of the teacher's."""
+  prompt_names: tuple[str, ...] = ()
+  """Names of the teacher's prompts that are put before texts; of several each text gets one in turn. Default: its
+  default prompt."""
+  prompts: tuple[str, ...] = ()
+  """The same as texts, such as "query: " and "passage: ", for teachers that do not tell theirs."""
+  retrieval: tuple[str, ...] = ()
+  """Tables of queries and passages, on which teacher and student rank all passages for each query. JSON lines with
+  query, passages and perhaps scores."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
   """What is run, and where."""
 
@@ -157,6 +192,8 @@ class Settings:
   """How the stages train."""
   augmentation: AugmentOptions = dataclasses.field(default_factory=AugmentOptions)
   """Augmented texts."""
+  embeddings: EmbeddingOptions = dataclasses.field(default_factory=EmbeddingOptions)
+  """Sentence embeddings."""
   out: Path = Path("runs/distil")
   """Folder for everything that the run writes; the student is in its folder student."""
   stages: tuple[Stage, ...] = ("teacher", "intermediate", "prediction", "evaluate")
@@ -179,6 +216,10 @@ def check(chosen: Settings) -> None:
   settings.check(chosen)
   _check_teachers(chosen.teachers)
   _check_student(chosen.shape)
+  if chosen.data.kind == "embeddings":
+    _check_embeddings(chosen)
+  elif chosen.embeddings != EmbeddingOptions():
+    raise InputError("options of embeddings, such as --embedding-losses or --retrieval, go with --kind embeddings")
   check_terms(chosen.intermediate.terms, chosen.intermediate.term_weights)
   given, sources = chosen.teachers, chosen.data
   if given.teacher and sources.target_columns:
@@ -198,6 +239,26 @@ def check(chosen: Settings) -> None:
   if not chosen.stages:
     raise InputError("--stages names no stage")
   _check_out(chosen.out)
+
+
+def _check_embeddings(chosen: Settings) -> None:
+  """Raises InputError for settings that do not go with embeddings."""
+  given, sources, options = chosen.teachers, chosen.data, chosen.embeddings
+  if sources.train or "labels" in chosen.stages:
+    raise InputError("--kind embeddings learns from a teacher alone; give the texts as --unlabelled, and no --train")
+  if not sources.unlabelled or len(given.teacher) != 1 or given.pretrained or sources.target_columns:
+    raise InputError(
+      "--kind embeddings needs --unlabelled texts and one --teacher, a directory of sentence-transformers"
+    )
+  if chosen.threshold != "half" or chosen.training.temperature != 1 or given.teacher_labels:
+    raise InputError("--kind embeddings: --threshold, --temperature and --teacher-labels are of classes")
+  if options.embedding_loss_weights and len(options.embedding_loss_weights) != len(options.embedding_losses):
+    raise InputError(
+      f"--embedding-loss-weights: {len(options.embedding_loss_weights)} weights for "
+      f"{len(options.embedding_losses)} losses"
+    )
+  if not options.embedding_losses or len(set(options.embedding_losses)) < len(options.embedding_losses):
+    raise InputError("--embedding-losses: name each of mse, cosine and similarity once at most, and at least one")
 
 
 def _check_out(out: Path) -> None:

@@ -52,6 +52,7 @@ def evaluate(
   *,
   teacher_splits: Mapping[str, datasets.Dataset] | None = None,
   inputs: Mapping[str, Any] | None = None,
+  further: Callable[[], Mapping[str, Any]] | None = None,
   also: Mapping[Path, Callable[[Path], None]] | None = None,
 ) -> dict[str, Any]:
   """Returns what `metrics.json` holds, measured now unless it was of the same models and rows.
@@ -66,6 +67,7 @@ def evaluate(
     about: the run.
     teacher_splits: the same rows as the teachers read them, where their tokens are others.
     inputs: further JSON values on which the result depends.
+    further: gives more of what `metrics.json` holds; it depends on models, rows and `inputs` alone.
     also: what writes further files, by their paths.
   """
   by_name, first, also = models.by_name(), next(iter(splits)), also or {}
@@ -89,6 +91,7 @@ def evaluate(
   }
   said = outputs(run.task, models, logits, read)
   metrics = measure(run.task, models, said, splits, made_from["cost_tokens"])
+  metrics |= further() if further else {}
   metrics |= {
     "split": first,
     "command": about.command,

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinybert_jax.data import fingerprint
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
-from tinybert_jax.distillation import inherited
+from tinybert_jax.distillation import inherited, inherited_sentences
 from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.models.encoder import Batch
 from tinybert_jax.models.pretrained import Pretrained
@@ -59,6 +59,9 @@ def make_start(run: TaskRun, teacher: Finished, student: Pretrained, layers: Lay
   def make(work: Path) -> Made:
     batches = sample(run.rows.transfer, seed=run.seed, pad_id=student.config.pad_token_id)
     params = inherited.inherit(teacher.pretrained(), student.config, layers, batches)
+    if student.config.sentence is not None:
+      encoder = params.get("encoder", params)
+      params = inherited_sentences.with_head(teacher.pretrained(), student.config, encoder, batches)
     return Made(student.config, params, dev_scores(run, run.task.head.module(student.config, run.dtype), params))
 
   inputs = {

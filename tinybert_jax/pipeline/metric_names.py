@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-_SPELLINGS = {"f1": "F1", "mse": "MSE", "rmse": "RMSE", "mae": "MAE"}
+_SPELLINGS = {"f1": "F1", "mse": "MSE", "rmse": "RMSE", "mae": "MAE", "ndcg": "nDCG", "mrr": "MRR"}
 _SPELLINGS |= {name: name.capitalize() for name in ("pearson", "spearman", "matthews")}
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -13,13 +14,14 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.models.directories import replace_file
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+ARRAY = ".npy"  # of embeddings alone
 Write = Callable[[pa.Table], object]
 
 
 def check_out(out: Path, sources: Sequence[Path]) -> None:
   """Raises InputError for a name of another format, or of a folder or a table that is read."""
-  if out.suffix.lower() not in FORMATS:
-    raise InputError(f"--out {out}: the name must end in {', '.join(FORMATS)}")
+  if out.suffix.lower() not in (*FORMATS, ARRAY):
+    raise InputError(f"--out {out}: the name must end in {', '.join(FORMATS)}, or for embeddings in {ARRAY}")
   if out.is_dir():
     raise InputError(f"--out {out}: a folder, and a file is to be written")
   there = next(path for path in out.absolute().parents if path.exists())
@@ -45,6 +47,8 @@ def write_pieces(out: Path, pieces: Iterator[pa.Table]) -> None:
 
 def _writer(out: Path, path: Path, schema: pa.Schema, stack: contextlib.ExitStack) -> Write:
   kind = out.suffix.lower()
+  if kind == ARRAY:
+    return _array_writer(out, path, schema, stack)
   if kind == ".jsonl":
     file = stack.enter_context(path.open("w", encoding="utf-8"))
     return lambda piece: file.writelines(
@@ -60,6 +64,33 @@ def _writer(out: Path, path: Path, schema: pa.Schema, stack: contextlib.ExitStac
     raise InputError(f"--out {out}: {nested[0]} holds lists; write .jsonl or .parquet")
   writer = stack.enter_context(pa.csv.CSVWriter(str(path), schema, write_options=options))
   return lambda piece: writer.write_table(_as(piece, schema, out))
+
+
+def _array_writer(out: Path, path: Path, schema: pa.Schema, stack: contextlib.ExitStack) -> Write:
+  """Returns what writes the column of embeddings as rows of a float32 array; a row without one is NaN."""
+  name = next((field.name for field in reversed(schema) if pa.types.is_fixed_size_list(field.type)), None)
+  if name is None:
+    raise InputError(f"--out {out}: {ARRAY} holds embeddings, and this model gives none; write {', '.join(FORMATS)}")
+  width, rows = schema.field(name).type.list_size, 0
+  file = stack.enter_context(path.open("wb"))
+
+  def header() -> None:
+    file.seek(0)
+    np.lib.format.write_array_header_1_0(
+      file, {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+    )  # padded, so it takes as much space for any number of rows
+
+  def write(piece: pa.Table) -> None:
+    nonlocal rows
+    column = piece[name].combine_chunks()
+    values = np.full((len(column), width), np.nan, np.float32)
+    values[np.asarray(column.is_valid())] = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    file.write(values.astype("<f4").tobytes())
+    rows += len(column)
+
+  header()
+  stack.callback(header)
+  return write
 
 
 def _as(piece: pa.Table, schema: pa.Schema, out: Path) -> pa.Table:

@@ -152,6 +152,7 @@ def make_prediction(
     "student": fingerprint.of_model(config, params),
     "recipes": [recipe.as_inputs() for recipe in recipes],
     "temperature": temperature,
+    **_loss_settings(run),
     **_standardized(run),
     **_other_tokens(run, targets),
   }
@@ -210,6 +211,11 @@ def _inherits(student: Finished) -> bool:
   """Whether a student's head was made from its teacher's."""
   inputs = student.record["inputs"]
   return inputs["stage"] == inheritance.STAGE or inputs.get("projections") == "fitted"
+
+
+def _loss_settings(run: TaskRun) -> dict[str, Any]:
+  """Returns what the loss on the targets has of settings, of tasks that have some; with others a stage is made anew."""
+  return getattr(run.task, "loss_settings", {})
 
 
 def _standardized(run: TaskRun) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def load_finished(
 def with_new_classifier(config: EncoderConfig, encoder_params: dict | None, task: Task, seed: int) -> Pretrained:
   """Returns a model with the task's head and labels on the encoder; without its parameters all are drawn."""
   kind: ProblemType | None = "multi_label_classification" if task.kind == "multi_label" else None
-  config = dataclasses.replace(config, labels=task.labels, problem_type=kind)
+  config = dataclasses.replace(config, labels=task.labels or config.labels, problem_type=kind)
   return on_encoder(task.head, config, encoder_params, seed)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tinybert_jax.pipeline.metric_names import score_name, score_of
-from tinybert_jax.pipeline.report.results import measured_rows, what_agrees
+from tinybert_jax.pipeline.report.results import agrees_by, measured_rows, what_agrees
 from tinybert_jax.pipeline.report.wording import is_known, listed, points, ratio_words, shortened
 
 _NEAR = 0.02  # a score this close to the baseline shows that little was learnt
@@ -43,9 +43,11 @@ def sentence(metrics: Mapping[str, Any]) -> str:
   # Two models that give one answer agree as well, so where the score says nothing this does not either.
   if is_known(agreement) and place is not Standing.MEANINGLESS:
     claims.append(
-      f"has values that correlate with the teacher's at {agreement:.3f}"
-      if metrics["kind"] == "regression"
-      else f"agrees with it on {agreement:.1%} of the {what_agrees(metrics)}"
+      {
+        "correlation": f"has values that correlate with the teacher's at {agreement:.3f}",
+        "cosine": f"has embeddings whose mean cosine with the teacher's is {agreement:.3f}",
+        "share": f"agrees with it on {agreement:.1%} of the {what_agrees(metrics)}",
+      }[agrees_by(metrics)]
     )
   ratios = [ratio_words(metrics.get("times_smaller"), "smaller", "larger", "large")]
   ratios = [r for r in [*ratios, ratio_words(metrics.get("times_faster"), "faster", "slower", "fast")] if r]

@@ -18,6 +18,7 @@ from tinybert_jax.pipeline.report.claims import (
   standing,
 )
 from tinybert_jax.pipeline.report.elements import escaped, facts_list, items_list, section
+from tinybert_jax.pipeline.report.results import agrees_by
 from tinybert_jax.pipeline.report.style import STYLE
 from tinybert_jax.pipeline.report.wording import is_known, listed
 
@@ -36,7 +37,7 @@ def write(
 
   Args:
     out: the folder of the run.
-    metrics: what `metrics.json` holds. `task`, `kind` ("classification", "multi_label" or "regression"), `teacher`,
+    metrics: what `metrics.json` holds. `task`, `kind`, such as "classification" or "regression", `teacher`,
       `student` and `data` must be there.
     histories: rows of the stages' logs, by stage.
     attention: maps of teacher and student on one text.
@@ -49,6 +50,7 @@ def write(
     section("Confusion", quality.confusion(metrics, folder)),
     section("Values", quality.values(metrics, folder)),
     section("Agreement", quality.agreement(metrics)),
+    section("Retrieval", quality.retrieval(metrics)),
     section("Training", training.curves(histories, folder)),
     section("Stages", training.stages(metrics)),
     section("Sweep", training.sweep(metrics)),
@@ -93,7 +95,8 @@ def _headline(metrics: Mapping[str, Any]) -> str:
   if place is Standing.BEATS:
     tiles.append(("better", f"than the teacher: {against_teacher(metrics)}"))
   if is_known(metrics.get("agreement")) and place is not Standing.MEANINGLESS:
-    shown, noun = ("{:.3f}", "correlation") if metrics["kind"] == "regression" else ("{:.1%}", "agreement")
+    noun = {"share": "agreement"}.get(agrees_by(metrics), agrees_by(metrics))
+    shown = "{:.1%}" if noun == "agreement" else "{:.3f}"
     tiles.append((shown.format(metrics["agreement"]), f"{noun} with the teacher"))
   for key, more, less in (("times_smaller", "smaller", "larger"), ("times_faster", "faster", "slower")):
     times = metrics.get(key)

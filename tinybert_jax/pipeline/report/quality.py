@@ -8,6 +8,7 @@ from tinybert_jax.pipeline import figures
 from tinybert_jax.pipeline.metric_names import score_of, words
 from tinybert_jax.pipeline.report.elements import escaped, html_table, image
 from tinybert_jax.pipeline.report.results import (
+  agrees_by,
   class_cell,
   measured_rows,
   metric_names,
@@ -123,13 +124,30 @@ def values(metrics: Mapping[str, Any], folder: Path) -> str:
   return f'<div class="grid">{images}</div>'
 
 
+def retrieval(metrics: Mapping[str, Any]) -> str:
+  """Returns how teacher and student rank passages for queries."""
+  found = metrics.get("retrieval")
+  if not found:
+    return ""
+  sides = {name: values for name, values in found.items() if isinstance(values, Mapping)}
+  keys = list(dict.fromkeys(key for values in sides.values() for key in values))
+  rows = [[words(key), *(scaled(values.get(key), 100, ".1f") for values in sides.values())] for key in keys]
+  note = (
+    f"{found['passages']:,} passages ranked for each of {found['queries']:,} queries. Scores are multiplied by 100. "
+    "“Of teacher” takes the teacher's first ten passages for the right ones."
+  )
+  return html_table(["", *sides], rows) + f'<p class="small">{escaped(note)}</p>'
+
+
 def agreement(metrics: Mapping[str, Any]) -> str:
   """Returns in a sentence how far student and teacher answer alike."""
   agreement = metrics.get("agreement")
   if not is_known(agreement):
     return ""
-  if metrics["kind"] == "regression":
+  if agrees_by(metrics) == "correlation":
     text = f"The student's values correlate with the teacher's at {agreement:.3f}."
+  elif agrees_by(metrics) == "cosine":
+    text = f"The mean cosine of student's and teacher's embeddings of a text is {agreement:.3f}."
   else:
     text = f"Student and teacher give the same answer for {agreement:.1%} of the {what_agrees(metrics)}."
     rows = measured_rows(metrics)

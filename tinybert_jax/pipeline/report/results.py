@@ -63,6 +63,13 @@ def measured_rows(metrics: Mapping[str, Any]) -> int | None:
   return metrics["data"].get(metrics.get("split", "test"))
 
 
+def agrees_by(metrics: Mapping[str, Any]) -> str:
+  """Returns what an agreement is: a "share" of rows, a "correlation", or of embeddings their mean "cosine"."""
+  if metrics["kind"] == "embeddings":
+    return "cosine" if score_of(metrics["student"], metrics["main_metric"]) is None else "correlation"
+  return "correlation" if metrics["kind"] == "regression" else "share"
+
+
 def what_agrees(metrics: Mapping[str, Any]) -> str:
   """Returns what an agreement counts: rows, or with several labels at once labels."""
   return "labels" if metrics["kind"] == "multi_label" else "rows"

@@ -36,8 +36,19 @@ def table(metrics: Mapping[str, Any]) -> str:
   for index, (name, _) in enumerate(models):
     cells = "".join(f"{cells[index]:>{_width(title, cells)}}" for title, cells in columns)
     lines.append(f"{shortened(name, 26):{name_width}}{cells}".rstrip())
-  said = textwrap.wrap(summary(metrics), _COLUMNS, break_on_hyphens=False)
+  said = textwrap.wrap(" ".join([summary(metrics), _retrieval(metrics)]).strip(), _COLUMNS, break_on_hyphens=False)
   return "\n".join([*lines, "", *said] if said else lines)
+
+
+def _retrieval(metrics: Mapping[str, Any]) -> str:
+  """Returns how teacher and student rank passages, in a sentence; empty where that was not measured."""
+  found = metrics.get("retrieval") or {}
+  said = [
+    f"{name} {', '.join(f'{words(key)} {100 * value:.1f}' for key, value in values.items())}"
+    for name, values in found.items()
+    if isinstance(values, Mapping) and values
+  ]
+  return f"Retrieval, {found['queries']:,} queries: {'; '.join(said)}." if said else ""
 
 
 def _width(title: str, cells: Sequence[str]) -> int:

@@ -48,6 +48,8 @@ def usage(metrics: Mapping[str, Any]) -> str:
   }.get(kind, "print(student.config.labels[logits[0].argmax()])")
   sigmoid = "import jax\n\n" if kind == "multi_label" else ""
   path = json.dumps(student, ensure_ascii=False)
+  if kind == "embeddings":
+    return _usage_of_embeddings(path, ", ".join(texts), student)
   programs = {
     "With transformers (and PyTorch)": f"""from transformers import pipeline
 
@@ -61,5 +63,22 @@ batch = load_tokenizer(path)({", ".join(f"[{text}]" for text in texts)}, {cut}, 
 logits = SequenceClassifier(student.config).apply({{"params": student.params}}, dict(batch)).logits
 {answer}""",
     "From the command line": f"tinybert-jax predict --model {shlex.quote(student)} --data texts.csv --out answers.csv",
+  }
+  return "".join(f"<h3>{title}</h3><pre>{escaped(program)}</pre>" for title, program in programs.items())
+
+
+def _usage_of_embeddings(path: str, texts: str, student: str) -> str:
+  programs = {
+    "With sentence-transformers (and PyTorch)": f"""from sentence_transformers import SentenceTransformer
+
+student = SentenceTransformer({path})
+print(student.encode([{texts}]))""",
+    "With JAX": f"""from tinybert_jax import SentenceEncoder, load_sentence_encoder, load_tokenizer
+
+path = {path}
+student = load_sentence_encoder(path)
+batch = load_tokenizer(path)([{texts}], padding=True, truncation=True, return_tensors="np")
+print(SentenceEncoder(student.config).apply({{"params": student.params}}, dict(batch)).logits)""",
+    "From the command line": f"tinybert-jax predict --model {shlex.quote(student)} --data texts.csv --out vectors.npy",
   }
   return "".join(f"<h3>{title}</h3><pre>{escaped(program)}</pre>" for title, program in programs.items())
