@@ -3,8 +3,10 @@
 Shapes: B batch, L length, Q tokens that are computed, H heads, K head size, S relative positions.
 """
 
+import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -16,6 +18,12 @@ from tinybert_jax.models.family_settings import DebertaSettings, ModernBertSetti
 from tinybert_jax.models.layers import Precisions, layer_norm
 
 _BIAS_BUCKETS, _BIAS_FARTHEST = 32, 128  # MPNet's, whatever its configuration says
+
+
+# Of each token, by place in the row and component of a head.
+Rotation = tuple[Float[Array | np.ndarray, "L K"], Float[Array | np.ndarray, "L K"]]
+# Of texts: a number, or a dimension of `jax.export` that stands for any number.
+Length = Any
 
 
 class Distance(NamedTuple):
@@ -30,10 +38,10 @@ class Distance(NamedTuple):
   """
 
   bias: Float[Array, "1 H L L"] | None = None
-  rotation: tuple[Float[np.ndarray, "L K"], Float[np.ndarray, "L K"]] | None = None
+  rotation: Rotation | None = None
   reach: int | None = None
   embeddings: Float[Array, "1 S D"] | None = None
-  bucket: Int[np.ndarray, "L L"] | None = None
+  bucket: Int[Array | np.ndarray, "L L"] | None = None
 
 
 NO_DISTANCE = Distance()
@@ -45,7 +53,7 @@ class NoDistances(nn.Module):
   config: EncoderConfig
   precisions: Precisions
 
-  def __call__(self, length: int) -> list[Distance]:
+  def __call__(self, length: Length) -> list[Distance]:
     """Returns what each layer reads, for texts of this length."""
     return [NO_DISTANCE] * self.config.num_hidden_layers
 
@@ -61,8 +69,9 @@ class BiasedDistances(nn.Module):
     initial = nn.initializers.normal(config.initializer_range)
     self.bias = nn.Embed(_BIAS_BUCKETS, config.num_attention_heads, embedding_init=initial)
 
-  def __call__(self, length: int) -> list[Distance]:
-    bias_1xHxLxL = jnp.moveaxis(self.bias(jnp.asarray(bias_buckets(length))), -1, 0)[None]
+  def __call__(self, length: Length) -> list[Distance]:
+    buckets_LxL = of_pairs(distance_biases, length, self.config.longest)
+    bias_1xHxLxL = jnp.moveaxis(self.bias(jnp.asarray(buckets_LxL)), -1, 0)[None]
     return [Distance(bias=bias_1xHxLxL)] * self.config.num_hidden_layers
 
 
@@ -72,7 +81,7 @@ class RotaryDistances(nn.Module):
   config: EncoderConfig
   precisions: Precisions
 
-  def __call__(self, length: int) -> list[Distance]:
+  def __call__(self, length: Length) -> list[Distance]:
     settings, size = self.config.settings, self.config.head_size
     assert isinstance(settings, ModernBertSettings)
     return [
@@ -100,7 +109,7 @@ class DisentangledDistances(nn.Module):
     if settings.relative_attention and "layer_norm" in settings.norm_rel_ebd:
       self.layer_norm = layer_norm(config, self.precisions)
 
-  def __call__(self, length: int) -> list[Distance]:
+  def __call__(self, length: Length) -> list[Distance]:
     config, settings = self.config, self.config.settings
     assert isinstance(settings, DebertaSettings)
     if not settings.relative_attention:
@@ -108,11 +117,8 @@ class DisentangledDistances(nn.Module):
     table_SxD = self.embeddings.embedding.astype(self.precisions.activations)
     if "layer_norm" in settings.norm_rel_ebd:
       table_SxD = self.layer_norm(table_SxD)
-    span = settings.span(config.max_position_embeddings)
-    apart = np.arange(length)[:, None] - np.arange(length)
-    if settings.position_buckets > 0:
-      apart = log_buckets(apart, settings.position_buckets, settings.farthest(config.max_position_embeddings))
-    bucket = np.clip(apart + span, 0, 2 * span - 1)
+    rows = functools.partial(distance_embeddings, settings=settings, positions=config.max_position_embeddings)
+    bucket = of_pairs(rows, length, config.longest)
     return [Distance(embeddings=table_SxD[None], bucket=bucket)] * config.num_hidden_layers
 
 
@@ -125,8 +131,29 @@ DISTANCES = {
 
 
 def bias_buckets(length: int) -> Int[np.ndarray, "L L"]:
-  """Returns MPNet's bucket of each pair of query and key: exact for near ones, logarithmic up to 128, then the last."""
-  apart = np.arange(length) - np.arange(length)[:, None]  # key - query
+  """Returns MPNet's bucket of each pair of query and key."""
+  return np.asarray(of_pairs(distance_biases, length, length))
+
+
+def of_pairs(
+  of_distances: Callable[[np.ndarray], np.ndarray], length: Length, longest: int
+) -> Int[Array | np.ndarray, "L L"]:
+  """Returns a whole number for each query and key.
+
+  Args:
+    of_distances: gives that for distances, key - query.
+    length: of the text.
+    longest: the most tokens that a text can have; a table of that size is read where `length` is a dimension of
+      `jax.export`.
+  """
+  if isinstance(length, int):
+    return of_distances(np.arange(length) - np.arange(length)[:, None])
+  apart = jnp.arange(length) - jnp.arange(length)[:, None]
+  return jnp.asarray(of_distances(np.arange(1 - longest, longest)))[apart + longest - 1]
+
+
+def distance_biases(apart: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
+  """Returns MPNet's buckets of distances, key - query: exact for near ones, logarithmic up to 128, then the last."""
   half, exact = _BIAS_BUCKETS // 2, _BIAS_BUCKETS // 4
   distance = np.abs(apart)
   with np.errstate(divide="ignore"):
@@ -135,7 +162,23 @@ def bias_buckets(length: int) -> Int[np.ndarray, "L L"]:
   return half * (apart > 0) + np.where(distance < exact, distance, np.minimum(far, half - 1))
 
 
-def log_buckets(apart: Int[np.ndarray, "L L"], buckets: int, farthest: int) -> Int[np.ndarray, "L L"]:
+def distance_embeddings(
+  apart: Int[np.ndarray, "..."], settings: DebertaSettings, positions: int
+) -> Int[np.ndarray, "..."]:
+  """Returns the rows of DeBERTa's embeddings of relative positions for distances.
+
+  Args:
+    apart: the distances, key - query.
+    settings: of the model.
+    positions: its `max_position_embeddings`.
+  """
+  span, apart = settings.span(positions), -apart
+  if settings.position_buckets > 0:
+    apart = log_buckets(apart, settings.position_buckets, settings.farthest(positions))
+  return np.clip(apart + span, 0, 2 * span - 1)
+
+
+def log_buckets(apart: Int[np.ndarray, "..."], buckets: int, farthest: int) -> Int[np.ndarray, "..."]:
   """Returns DeBERTa's buckets of distances: themselves up to half their number, logarithmic beyond."""
   middle = buckets // 2
   is_near = (apart < middle) & (apart > -middle)
@@ -150,16 +193,17 @@ def frequencies(size: int, base: float) -> Float[np.ndarray, " pairs"]:
   return (1 / np.float32(base) ** (np.arange(0, size, 2, dtype=np.float32) / np.float32(size))).astype(np.float32)
 
 
-def rotation(length: int, size: int, base: float) -> tuple[Float[np.ndarray, "L K"], Float[np.ndarray, "L K"]]:
+def rotation(length: Length, size: int, base: float) -> Rotation:
   """Returns the cosines and sines of rotary positions, in float32; pairs of components stand half a head apart."""
-  angle = np.arange(length, dtype=np.float32)[:, None] * frequencies(size, base)
-  angle = np.concatenate([angle, angle], axis=-1)
-  return np.cos(angle), np.sin(angle)
+  library: Any = np if isinstance(length, int) else jnp
+  angle = library.arange(length, dtype=np.float32)[:, None] * frequencies(size, base)
+  angle = library.concatenate([angle, angle], axis=-1)
+  return library.cos(angle), library.sin(angle)
 
 
 def rotated(
   x_BxQxHxK: Float[Array, "B Q H K"],
-  by: tuple[Float[np.ndarray, "L K"], Float[np.ndarray, "L K"]],
+  by: Rotation,
   positions_BxQ: Int[Array, "B Q"] | None = None,
 ) -> Float[Array, "B Q H K"]:
   """Returns queries or keys turned by their position: the token's place in the row, or that at `positions_BxQ`."""
@@ -173,7 +217,7 @@ def rotated(
   return (x * cosine + jnp.concatenate([-second, first], axis=-1) * sine).astype(x_BxQxHxK.dtype)
 
 
-def is_near(length: int, reach: int, positions_BxQ: Int[Array, "B Q"] | None) -> Bool[Array, "..."]:
+def is_near(length: Length, reach: int, positions_BxQ: Int[Array, "B Q"] | None) -> Bool[Array, "..."]:
   """Returns which keys are within reach of the queries at these positions, B×Q×L; 1×L×L for all queries."""
   keys_L = jnp.arange(length)
   queries_BxQ = keys_L[None] if positions_BxQ is None else positions_BxQ
