@@ -1,6 +1,5 @@
 """Vocabularies of a task's own texts, and models of them."""
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,13 +10,12 @@ import numpy as np
 from tinybert_jax.corpus.documents import find_texts, read_documents
 from tinybert_jax.corpus.lines import read_lines
 from tinybert_jax.data import fingerprint
-from tinybert_jax.errors import InputError, UnfinishedError
+from tinybert_jax.errors import InputError
 from tinybert_jax.models.directories import make_directory, replace_file
-from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, SequenceClassifier, count_parameters
+from tinybert_jax.models.encoder import count_parameters
+from tinybert_jax.models.finished import load_with_head
 from tinybert_jax.models.pretrained import (
-  Pretrained,
   check_fits,
-  load_pretrained,
   load_tokenizer,
   local_directory,
   save_pretrained,
@@ -117,7 +115,7 @@ def trim_directory(
   if out.resolve() == directory.resolve():
     raise InputError(f"--out {out}: that is the model's own directory; give another, as tokens that are gone are lost")
   tokenizer = load_tokenizer(name)
-  loaded = _load_with_head(name)
+  loaded = load_with_head(name).loaded
   check_fits(name, tokenizer, loaded.config.vocab_size)
   notes: list[str] = []
   lines = read_lines(paths, notes)
@@ -182,14 +180,6 @@ def _beginning(source: str, text_column: str) -> list[str]:
     if characters > _COUNTED:
       break
   return texts
-
-
-def _load_with_head(name: str) -> Pretrained:
-  """Returns a model with the head that its file has."""
-  for model_class in (SequenceClassifier, MaskedLanguageModel):
-    with contextlib.suppress(UnfinishedError):
-      return load_pretrained(name, model_class, finished=True)
-  return load_pretrained(name, Encoder)
 
 
 def _texts(rows: datasets.Dataset) -> list[str]:
