@@ -8,13 +8,14 @@ import tinybert_jax
 PACKAGE = Path(tinybert_jax.__file__).parent
 BELOW = {
   "models": (),
+  "export": ("models",),
   "data": ("models",),
   "distillation": ("models",),
   "training": ("distillation", "data"),
   "corpus": ("training",),
   "augmentation": ("training",),
   "tasks": ("training",),
-  "pipeline": ("tasks", "augmentation", "corpus"),
+  "pipeline": ("tasks", "augmentation", "corpus", "export"),
   "cli": ("pipeline",),
 }
 
