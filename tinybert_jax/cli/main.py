@@ -11,6 +11,7 @@ COMMANDS = {
   "glue": "a GLUE task from a pretrained BERT to a distilled student",
   "augment": "texts again, with some of their words replaced",
   "mlm": "a masked language model from an encoder, for augment",
+  "export": "a model as ONNX, whole or of 8-bit integers, and as StableHLO",
   "trim": "a model again with fewer tokens, those of your texts",
 }
 
