@@ -39,6 +39,8 @@ if TYPE_CHECKING:
   )
   from tinybert_jax.models.model_card import ModelCard
   from tinybert_jax.models.pretrained import Pretrained, load_pretrained, load_tokenizer, save_pretrained
+  from tinybert_jax.models.sentence_directories import load_sentence_encoder, save_sentence_encoder
+  from tinybert_jax.models.sentence_encoder import SentenceEncoder
   from tinybert_jax.pipeline.distil import distil_task
   from tinybert_jax.pipeline.export import export_model
   from tinybert_jax.pipeline.predictions import predict_table
@@ -90,6 +92,8 @@ _NAMES = {
   ),
   "models.model_card": ("ModelCard",),
   "models.pretrained": ("Pretrained", "load_pretrained", "load_tokenizer", "save_pretrained"),
+  "models.sentence_directories": ("load_sentence_encoder", "save_sentence_encoder"),
+  "models.sentence_encoder": ("SentenceEncoder",),
   "pipeline.distil": ("distil_task",),
   "pipeline.export": ("export_model",),
   "pipeline.predictions": ("predict_table",),

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from small_sentences import write_sentence_encoder
 from small_tokenizer import word_tokenizer
 
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Encoder, SequenceClassifier, parameter_shapes
 from tinybert_jax.models.pretrained import save_pretrained
+from tinybert_jax.models.sentence_head import SentenceHead
 
 ENCODER = EncoderConfig(
   vocab_size=7, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
@@ -20,8 +22,10 @@ CLASSES = ("greets", "not")
 
 
 def write(folder: Path) -> None:
-  """Writes my-encoder, my-bert, the quickstart's student, train.csv, test.csv, new.csv and more.txt."""
+  """Writes my-encoder, my-sentence-encoder, my-bert, the quickstart's student, and tables of texts."""
   _save(folder / "my-encoder", ENCODER, Encoder)
+  sentences = dataclasses.replace(ENCODER, intermediate_size=64, sentence=SentenceHead())
+  write_sentence_encoder(folder / "my-sentence-encoder", sentences)
   classifier = dataclasses.replace(ENCODER, labels=CLASSES)
   _save(folder / "my-bert", classifier, SequenceClassifier)
   small = dataclasses.replace(classifier, num_hidden_layers=1, hidden_size=8, intermediate_size=16)

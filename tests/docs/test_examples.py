@@ -12,7 +12,7 @@ EXAMPLES = {
   "own_loss": ("my-encoder", r"cosine distance .* -> "),
   "own_task": ("my-encoder", r"student: .* within one star"),
   "own_model": (None, r"agrees with the teacher on"),
-  "embeddings": ("my-encoder", r"similarities"),
+  "embeddings": ("my-sentence-encoder", r"similarities by the student"),
   "deploy": ("runs/quickstart/student", r"ms for 3 texts"),
 }
 
