@@ -125,6 +125,7 @@ def test_students_get_a_dense_layer_where_their_embeddings_are_of_another_width(
   "changes, said",
   [
     ({"modules.json": None}, "no modules.json"),
+    ({"config_sentence_transformers.json": '{"model_type": "CrossEncoder"}'}, "a CrossEncoder, and a SentenceTr"),
     ({"modules.json": "{"}, "cannot be read as a list"),
     ({"modules": ("a.Transformer .", "a.Pooling 1_Pooling", "a.LSTM 2", "b.own.Head 3")}, "a.LSTM, b.own.Head are not"),
     ({"modules": ("a.Transformer .", "a.Normalize 2")}, "no Pooling after"),

@@ -5,10 +5,14 @@ import jax
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+from small_sentences import CONFIG
 from small_tokenizer import word_tokenizer
 
+from tinybert_jax.distillation.objectives import prediction_distillation, total_loss
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.encoder import initialize
 from tinybert_jax.models.heads import SentencesHead
+from tinybert_jax.models.sentence_encoder import SentenceEncoder
 from tinybert_jax.tasks.embeddings import Embeddings
 
 
@@ -58,6 +62,28 @@ def test_losses_are_weighted_means_over_texts_and_a_narrow_student_learns_the_fi
   assert task.loss_settings == {
     "losses": ["mse", "cosine", "similarity"], "loss_weights": [2.0, 3.0, 0.5], "similarity_temperature": 0.2
   }  # fmt: skip
-  for wrong in ({"losses": ()}, {"losses": ("kl",)}, {"loss_weights": (1.0,)}):
+  for wrong in ({"losses": ()}, {"loss_weights": (1.0,)}):
     with pytest.raises(InputError):
       Embeddings("texts", **wrong)
+
+
+def test_padding_changes_neither_loss_nor_gradient():
+  model, task = SentenceEncoder(CONFIG), Embeddings("texts", losses=("mse", "cosine", "similarity"))
+  params, rng = initialize(model, jax.random.key(0)), np.random.default_rng(0)
+  loss_fn = prediction_distillation(model, target_loss=task.target_loss)
+  ids = rng.integers(1, 7, (3, 5))
+  batch = {
+    "input_ids": ids,
+    "attention_mask": np.ones_like(ids),
+    "teacher_targets": rng.normal(size=(3, 24)).astype(np.float32),
+    "example_weight": np.ones(3, np.float32),
+  }
+  # Three more tokens in each row, and two rows that fill up the batch.
+  padded = {
+    name: np.pad(value, ((0, 2), (0, 3 if name in ("input_ids", "attention_mask") else 0))[: value.ndim])
+    for name, value in batch.items()
+  }
+  gradient = jax.jit(jax.value_and_grad(lambda params, batch: total_loss(loss_fn(params, {}, batch, None))))
+  (plain, of_plain), (filled, of_filled) = (gradient(params, each) for each in (batch, padded))
+  np.testing.assert_allclose(filled, plain, rtol=1e-5)
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), of_filled, of_plain)

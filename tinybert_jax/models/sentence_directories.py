@@ -28,6 +28,7 @@ from tinybert_jax.models.weights import is_floating, read_tensors
 MODULES = "modules.json"
 _PROMPTS = "config_sentence_transformers.json"
 _LENGTH = "sentence_bert_config.json"
+_SENTENCES = "SentenceTransformer"  # the kind of model, which older directories do not name
 _CLASSES = "sentence_transformers.models."
 # Older directories have a switch for each, in the order in which their vectors stand behind each other.
 _SWITCHES = {
@@ -60,8 +61,13 @@ class Module(NamedTuple):
 
 
 def is_sentence_encoder(name: str | os.PathLike) -> bool:
-  """Whether a directory here is one of sentence-transformers."""
-  return (Path(name) / MODULES).is_file()
+  """Whether a directory, or what a hub id names, is a sentence encoder's; sentence-transformers has other models too.
+
+  Raises:
+    InputError: no such directory or model.
+  """
+  root = model_root(name)
+  return (root / MODULES).is_file() and _kind(root) == _SENTENCES
 
 
 def load_sentence_encoder(name: str | os.PathLike) -> Pretrained:
@@ -154,6 +160,8 @@ def _modules(root: Path) -> list[Module]:
     raise InputError(
       f"{root}: no {MODULES}, so it is no directory of sentence-transformers, which tells how texts are pooled"
     )
+  if (kind := _kind(root)) != _SENTENCES:
+    raise InputError(f"{root}: a {kind}, and a {_SENTENCES} is needed")
   try:
     lines = json.loads(path.read_bytes())
     modules = [Module(str(line["type"]).rpartition(".")[2], root / str(line["path"])) for line in lines]
@@ -168,6 +176,10 @@ def _modules(root: Path) -> list[Module]:
   if not modules or modules[0].kind != "Transformer" or [one.kind for one in modules].count("Transformer") > 1:
     raise InputError(f"{path}: one Transformer must come first, and there are {', '.join(one.kind for one in modules)}")
   return modules
+
+
+def _kind(root: Path) -> str:
+  return str(_json(root / _PROMPTS).get("model_type", _SENTENCES))
 
 
 def _pooling(folder: Path, settings: Mapping[str, Any]) -> tuple[Pooling, ...]:
