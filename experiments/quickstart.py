@@ -3,21 +3,25 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import datasets
 
 from experiments import demo_data
 from tinybert_jax.cli import command_line
 from tinybert_jax.cli.options import DtypeOption
+from tinybert_jax.data import fingerprint
 from tinybert_jax.distillation.layer_map import LayerMap, layer_map
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import count_parameters
+from tinybert_jax.models.encoder import SequenceClassifier, count_parameters
 from tinybert_jax.models.pretrained import Pretrained, load_tokenizer
-from tinybert_jax.pipeline import evaluation, report, task, teachers
+from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.models.vocabulary import Trimmed, trim_config
+from tinybert_jax.pipeline import evaluation, inheritance, report, task, teachers, trimming
 from tinybert_jax.pipeline.cards import Data, Origin
 from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.pipeline.stages import Finished
 from tinybert_jax.pipeline.targets import Targets
 from tinybert_jax.pipeline.task_run import Recipes, TaskRows, TaskRun
 from tinybert_jax.settings import AT_LEAST_1, LENGTH, RATE, SEED, Bound, check
@@ -27,13 +31,13 @@ from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import describe
 
 LABELLED = Bound(above=0, most=1)
-STAGES = ("teacher", "intermediate", "prediction", "labels", "prediction_only")
+STAGES = ("teacher", "inherited", "intermediate", "prediction", "labels", "prediction_only")
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Fine-tune MiniLM (6 layers x 384) on a few labelled Reuters documents, distil it into a student an
-  eighth of its size over many unlabelled ones, and measure both on the test split of Reuters R8.
+  """Fine-tune MiniLM (6 layers x 384) on a few labelled Reuters documents, distil it into a student a twentieth of its
+  size over more documents without labels, and measure both on the test split of Reuters R8.
 
   The same command again goes on where it stopped.
   """
@@ -43,7 +47,9 @@ class Options:
   seed: Annotated[int, SEED] = 0
   """Random seed for the choice of documents, the initialisation, the order of the rows and dropout."""
   labelled_share: Annotated[float, LABELLED] = 0.1
-  """Share of the training documents whose labels are used; the teacher labels the others for the student."""
+  """Share of the training documents whose labels are used."""
+  transfer_share: Annotated[float, LABELLED] = 0.25
+  """Share of the training documents that the student learns from the teacher on, without their labels."""
   max_length: Annotated[int, LENGTH] = 64
   """Tokens that a document is cut to."""
   teacher_epochs: Annotated[int, AT_LEAST_1] = 6
@@ -54,12 +60,15 @@ class Options:
   """The teacher's peak learning rate."""
   student_layers: Annotated[int, AT_LEAST_1] = 2
   """Layers of the student; the teacher's 6 must be a multiple."""
-  student_width: Annotated[int, AT_LEAST_1] = 84
-  """Hidden size of the student, a multiple of its 12 heads; its feed-forward layers are four times as wide."""
-  intermediate_epochs: Annotated[int, AT_LEAST_1] = 1
-  """Passes of the first stage, which distils embeddings, hidden states and attention scores, over all documents."""
-  prediction_epochs: Annotated[int, AT_LEAST_1] = 4
-  """Passes of the second stage, which distils the logits, over all documents."""
+  student_width: Annotated[int, AT_LEAST_1] = 96
+  """Hidden size of the student, a multiple of its 12 heads; its feed-forward layers are twice as wide."""
+  vocabulary: Annotated[int, AT_LEAST_1] = 8000
+  """The most tokens that the student has: those that the training documents have most often, all special tokens and
+  all single characters."""
+  intermediate_epochs: Annotated[int, AT_LEAST_1] = 4
+  """Passes of the first stage, which distils embeddings, hidden states and attention scores."""
+  prediction_epochs: Annotated[int, AT_LEAST_1] = 8
+  """Passes of the second stage, which distils the logits."""
   student_batch_size: Annotated[int, AT_LEAST_1] = 32
   """Documents in a batch of the student."""
   student_learning_rate: Annotated[float, RATE] = 1e-3
@@ -71,36 +80,40 @@ class Options:
   """Show the traceback of an error."""
 
 
+class Setup(NamedTuple):
+  """The demo before any training.
+
+  Attributes:
+    data: the documents in the teacher's tokens.
+    teaching: the task as the teacher reads it.
+    run: the task as the student reads it.
+    test: the documents to measure on, likewise.
+    trimmed: the student's vocabulary.
+    start: the teacher before it is fine-tuned.
+    student: the student's shape, with random parameters.
+    layers: the teacher's layer for each of the student's.
+  """
+
+  data: demo_data.Data
+  teaching: TaskRun
+  run: TaskRun
+  test: datasets.Dataset
+  trimmed: Trimmed
+  start: Pretrained
+  student: Pretrained
+  layers: LayerMap
+
+
 def main(options: Options) -> None:
   """Runs all stages, and writes what came of them."""
   check(options)
   datasets.disable_progress_bars()
-  encoder = demo_data.encoder_directory()
-  tokenizer = load_tokenizer(encoder)
-  data = demo_data.few_labels(
-    tokenizer, options.labelled_share, options.max_length, options.max_train_examples, options.seed
-  )
-  # Few steps, so BERT's epsilon would damp the smallest gradients for most of them; few lengths, so few programs.
-  run = TaskRun(
-    Classification("Reuters R8", data.labels, metrics=("accuracy", "macro_f1"), match_logits=True),
-    TaskRows(data.transfer_texts, data.labelled, data.transfer, {"dev": data.dev}),
-    tokenizer,
-    options.max_length,
-    options.out,
-    options.seed,
-    evaluations=6,
-    log_every=10,
-    dtype=precision.choose(options.dtype).dtype,
-    origin=Origin((demo_data.ENCODER,), data=Data("Reuters R8"), license="apache-2.0", language="en"),
-  )
-  start = teachers.with_pretrained(str(encoder), run.task, tokenizer, options.seed)
-  student = teachers.with_new_classifier(student_config(start.config, options), None, run.task, options.seed)
-  layers = uniform_layers(student.config, start.config)
-  announce(options, data, start, student)
+  setup = prepare(options)
+  announce(options, setup)
   if (options.out / "stages").is_dir():
     print(f"note      {options.out / 'stages'} is of version 0.1, which this version does not go on with")
   with only_run(options.out):
-    metrics = run_stages(options, run, data, start, student, layers)
+    metrics = run_stages(options, setup)
   print("\n" + report.table(metrics))
   print("\n" + _setting(metrics))
   print(
@@ -110,39 +123,91 @@ def main(options: Options) -> None:
   )
 
 
-def run_stages(
-  options: Options, run: TaskRun, data: demo_data.Data, start: Pretrained, student: Pretrained, layers: LayerMap
-) -> dict[str, Any]:
+def prepare(options: Options) -> Setup:
+  """Returns documents and models that go together."""
+  encoder = demo_data.encoder_directory()
+  tokenizer = load_tokenizer(encoder)
+  data = _data(options, tokenizer)
+  teaching = TaskRun(
+    Classification("Reuters R8", data.labels, metrics=("accuracy", "macro_f1"), match_logits=True),
+    _rows(data),
+    tokenizer,
+    options.max_length,
+    options.out,
+    options.seed,
+    evaluations=6,
+    log_every=10,
+    dtype=precision.choose(options.dtype).dtype,
+    origin=Origin((demo_data.ENCODER,), data=Data("Reuters R8"), license="apache-2.0", language="en"),
+  )
+  start = teachers.with_pretrained(str(encoder), teaching.task, tokenizer, options.seed)
+  shape = student_config(start.config, options)
+  layers = uniform_layers(shape, start.config)
+  padding = [start.config.pad_token_id]
+  trimmed = trimming.of_rows(tokenizer, data.train_texts, [data.test_texts], options.vocabulary, padding)
+  read = _data(options, trimmed.tokenizer)
+  run = teaching.read_by(_rows(read), trimmed.tokenizer, options.max_length)
+  student = teachers.with_new_classifier(trim_config(shape, trimmed), None, run.task, options.seed)
+  return Setup(data, teaching, run, read.test, trimmed, start, student, layers)
+
+
+def run_stages(options: Options, setup: Setup) -> dict[str, Any]:
   """Returns what `metrics.json` holds, after the stages of distillation and two students to compare with."""
   about = f"tinybert_jax's quickstart: Reuters R8 topics, documents cut to {options.max_length} tokens"
-  how = recipes(options, data)
-  teacher = task.make_teacher(run, start, how.teacher, f"The teacher of {about}.")
-  targets = Targets(run, [teacher])
+  how, run, student, layers = recipes(options, setup.data), setup.run, setup.student, setup.layers
+  teacher = task.make_teacher(setup.teaching, setup.start, how.teacher, f"The teacher of {about}.")
+  reading = trimming.teacher_of(teacher, setup.trimmed)
+  start = inheritance.make_start(run, reading, student, layers, f"The student of {about}, before its training.")
+  targets = Targets(setup.teaching, [teacher])
   intermediate = task.make_intermediate(
-    run, teacher, student, layers, how.intermediate, f"A student of {about}; no classifier yet."
+    run, reading, start, layers, how.intermediate, f"A student of {about}, after its first stage."
   )
   prediction = task.make_prediction(run, targets, intermediate, how.prediction, f"The student of {about}.")
-  # What distillation is up against, and what its first stage adds: the same student from the same start, for as many
-  # steps, on the labels alone, and by the second stage alone.
-  labels = task.make_labels(run, student, how.labels, f"The student of {about}, trained on the labels alone.")
+  # What distillation is up against: the same shape on the labels alone, for as many steps, with weights made from the
+  # encoder as it was pretrained.
+  encoder = trimming.teacher_of(_as_pretrained(setup), setup.trimmed)
+  alone = inheritance.make_start(
+    run, encoder, student, layers, f"A student of {about}, made without its teacher.", name="labels_start"
+  )
+  labels = task.make_labels(run, alone, how.labels, f"The student of {about}, trained on the labels alone.")
+  # And what its first stage adds: the same start and as many steps of the second stage alone.
   epochs = options.intermediate_epochs + options.prediction_epochs
   recipe = dataclasses.replace(how.prediction[0], epochs=epochs)
   only = task.make_prediction(
-    run,
-    targets,
-    student,
-    (recipe,),
-    f"The student of {about}, without its first stage.",
-    name="prediction_only",
+    run, targets, start, (recipe,), f"The student of {about}, without its first stage.", name="prediction_only"
   )
-  counts = {name: len(getattr(data, name)) for name in ("labelled", "transfer", "dev", "test")}
+  counts = {name: len(getattr(setup.data, name)) for name in ("labelled", "transfer", "dev", "test")}
+  others = {"labels alone": labels, "prediction stage alone": only}
   return evaluation.evaluate(
     run,
-    evaluation.Models([teacher], prediction, {"labels alone": labels, "prediction stage alone": only}, fresh=student),
-    {"test": data.test},
-    data.test_texts,
+    evaluation.Models([teacher], prediction, others, fresh=start.pretrained(), reading=reading),
+    {"test": setup.test},
+    setup.data.test_texts,
     evaluation.About(command_line.command(), command_line.as_json(options), counts, STAGES),
+    teacher_splits={"test": setup.data.test},
   )
+
+
+def _data(options: Options, tokenizer: Tokenizer) -> demo_data.Data:
+  return demo_data.few_labels(
+    tokenizer,
+    options.labelled_share,
+    options.max_length,
+    options.max_train_examples,
+    options.seed,
+    transfer_share=options.transfer_share,
+  )
+
+
+def _rows(data: demo_data.Data) -> TaskRows:
+  return TaskRows(data.transfer_texts, data.labelled, data.transfer, {"dev": data.dev})
+
+
+def _as_pretrained(setup: Setup) -> Finished:
+  """Returns the teacher before it is fine-tuned, as a stage that is finished."""
+  config, params = setup.start[:2]
+  model = SequenceClassifier(config, setup.run.dtype)
+  return Finished(model, params, fingerprint.of_model(config, params), {})
 
 
 def recipes(options: Options, data: demo_data.Data) -> Recipes:
@@ -168,7 +233,7 @@ def batches(rows: datasets.Dataset, batch_size: int) -> int:
 
 
 def student_config(teacher: EncoderConfig, options: Options) -> EncoderConfig:
-  """Returns the student's shape: the teacher's vocabulary, heads and labels, fewer and narrower layers.
+  """Returns the student's shape: the teacher's heads and labels, fewer and narrower layers.
 
   It has no dropout: so small a student underfits before it overfits.
   """
@@ -176,21 +241,22 @@ def student_config(teacher: EncoderConfig, options: Options) -> EncoderConfig:
     teacher,
     num_hidden_layers=options.student_layers,
     hidden_size=options.student_width,
-    intermediate_size=4 * options.student_width,
+    intermediate_size=2 * options.student_width,
     hidden_dropout_prob=0.0,
     attention_probs_dropout_prob=0.0,
   )
 
 
-def announce(options: Options, data: demo_data.Data, teacher: Pretrained, student: Pretrained) -> None:
+def announce(options: Options, setup: Setup) -> None:
   """Prints what the run will do."""
-  teacher_size, student_size = count_parameters(teacher.params), count_parameters(student.params)
+  data, teacher_size = setup.data, count_parameters(setup.start.params)
+  student_size = count_parameters(setup.student.params)
   teacher_steps = options.teacher_epochs * batches(data.labelled, options.teacher_batch_size)
   once = batches(data.transfer, options.student_batch_size)
   print(f"devices   {describe()}")
   print(
-    f"data      {len(data.labelled)} labelled documents of {len(data.transfer)}, {len(data.dev)} to select by, "
-    f"{len(data.test)} to test"
+    f"data      {len(data.labelled)} labelled documents, {len(data.transfer)} to distil over, {len(data.dev)} to "
+    f"select by, {len(data.test)} to test"
   )
   ratio = teacher_size / student_size
   print(f"models    teacher {teacher_size:,} parameters, student {student_size:,}: {ratio:.1f} times smaller")

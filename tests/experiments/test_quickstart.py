@@ -81,7 +81,7 @@ def test_everything_is_written_and_a_second_run_shows_it_again(demo, capsys, mon
   before = (out / "metrics.json").stat().st_mtime_ns
   capsys.readouterr()
   quickstart.main(demo)
-  assert capsys.readouterr().out.count("reused from") == 6
+  assert capsys.readouterr().out.count("reused from") == 8
   assert (out / "metrics.json").stat().st_mtime_ns == before
   # Other data by the same options is no reason to show the old result.
   texts = demo_data.reuters_r8("test")

@@ -251,7 +251,8 @@ def run_stages(
   made = run.finished("prediction")
   if made.record["inputs"]["teacher"] != finished.fingerprint:
     say(f"{'':13} note: the student learned from another teacher than {run.folder / 'teacher'}")
-  models = evaluation.Models([finished], made, labels_alone(run), fresh=student)
+  shown = reading(finished, trimmed) if trimmed else None
+  models = evaluation.Models([finished], made, labels_alone(run), fresh=student, reading=shown)
   metrics = evaluation.evaluate(
     distilled,
     models,

@@ -35,7 +35,7 @@ def attention_maps(folder: Path, models: Models, rows: datasets.Dataset, tokeniz
   """
   if not models.teachers or not len(rows):
     return None
-  teacher, student = models.teachers[0], models.student
+  teacher, student = models.reading or models.teachers[0], models.student
   if teacher.model.config.num_attention_heads != student.model.config.num_attention_heads:
     return None
   pairs = matched_layers(folder, student.model.config, teacher.model.config)

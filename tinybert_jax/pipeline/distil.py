@@ -128,7 +128,8 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
   if settings.threshold == "tuned":
     made, student = [tuned(teaching, one) for one in made], tuned(run, student)
     others = {name: tuned(run, one) for name, one in others.items()}
-  models = evaluation.Models(made, student, others, settings.teachers.teacher_weights, fresh)
+  reading = _reading(prepared, made[0]) if made and prepared.trimmed else None
+  models = evaluation.Models(made, student, others, settings.teachers.teacher_weights, fresh, reading)
   splits, teacher_splits = _measured(run, test), _measured(teaching, teaching_test)
   texts: Any = data.dev if data.test is None else data.test
   about = dataclasses.replace(about, data=_counts(prepared, run, distilled))

@@ -76,7 +76,7 @@ def evaluate(
     **{f"{split}_rows": fingerprint.of_rows(rows) for split, rows in splits.items()},
     **{f"teacher_{split}_rows": fingerprint.of_rows(rows) for split, rows in (teacher_splits or {}).items()},
     **{name: finished.fingerprint for name, finished in by_name.items()},
-    "cost_tokens": min(128, *limits),
+    "cost_tokens": min(128, run.max_length, *limits),
     **precision.as_inputs(run.dtype),
     **(inputs or {}),
   }
@@ -122,7 +122,8 @@ def evaluate(
       card=cards.of_student(run.folder, metrics, run.origin),
     )
     # The maps of two models are of the same tokens.
-    shown = None if teacher_splits else attention_maps(run.folder, models, splits[first], run.tokenizer)
+    is_comparable = not teacher_splits or models.reading is not None
+    shown = attention_maps(run.folder, models, splits[first], run.tokenizer) if is_comparable else None
     for file, write_file in also.items():
       write_file(file)
     # Without a teacher there is nothing to stand beside.

@@ -42,8 +42,10 @@ def sample(rows: datasets.Dataset, *, seed: int, pad_id: int, at_most: int | Non
   return [source[step] for step in range(len(source))]
 
 
-def make_start(run: TaskRun, teacher: Finished, student: Pretrained, layers: LayerMap, about: str) -> Finished:
-  """Returns the stage `inherited`: the student before its training, with weights made from the teacher's.
+def make_start(
+  run: TaskRun, teacher: Finished, student: Pretrained, layers: LayerMap, about: str, *, name: str = STAGE
+) -> Finished:
+  """Returns the stage `name`: the student before its training, with weights made from the teacher's.
 
   Args:
     run: the task, on a sample of whose transfer rows the weights are fitted.
@@ -51,6 +53,7 @@ def make_start(run: TaskRun, teacher: Finished, student: Pretrained, layers: Lay
     student: its shape, and parameters that are not kept.
     layers: the teacher's that the student's are made from.
     about: a sentence for the model card.
+    name: of the stage.
 
   Raises:
     InputError: a student that this teacher's weights do not make.
@@ -70,7 +73,7 @@ def make_start(run: TaskRun, teacher: Finished, student: Pretrained, layers: Lay
     "layer_map": layers,
     "method": inherited.METHOD,
   }
-  return run.stage(STAGE, run.rows.of_transfer, inputs, make, about, ("teacher",))
+  return run.stage(name, run.rows.of_transfer, inputs, make, about, ("teacher",))
 
 
 def projections(run: TaskRun, teacher: Finished, student: Finished, layers: LayerMap) -> dict[str, Any]:

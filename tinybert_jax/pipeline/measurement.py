@@ -28,6 +28,7 @@ class Models:
     others: further students, by the name of their row.
     weights: of several teachers.
     fresh: the student before its first stage, to show beside; None where it is not known.
+    reading: the first teacher as it reads the student's tokens, where these are others than its own.
   """
 
   teachers: Sequence[Finished]
@@ -35,6 +36,7 @@ class Models:
   others: Mapping[str, Finished] = dataclasses.field(default_factory=dict)
   weights: Sequence[float] = ()
   fresh: Pretrained | None = None
+  reading: Finished | None = None
 
   def by_name(self) -> dict[str, Finished]:
     """Returns those that are measured; several teachers are teacher, teacher-2, …"""
