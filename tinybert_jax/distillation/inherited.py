@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tinybert_jax.distillation import activations, inherited_parts, least_squares, units
+from tinybert_jax.distillation import activations, inherited_parts, inherited_tokens, least_squares, units
 from tinybert_jax.distillation.inherited_attention import Place, RelativePositions, relative_positions
 from tinybert_jax.distillation.inherited_sample import Sample, normalised_fit
 from tinybert_jax.distillation.layer_map import LayerMap
@@ -22,6 +22,7 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Batch, Encoder, apply
 from tinybert_jax.models.family_settings import DebertaSettings
+from tinybert_jax.models.parameters import TOKEN_LOGITS
 from tinybert_jax.models.pretrained import Pretrained
 
 METHOD = 1  # of what is done here; another number makes finished stages anew
@@ -90,7 +91,9 @@ def inherit(teacher: Pretrained, student: EncoderConfig, layers: LayerMap, batch
   if not narrower and student.family.norm == "after":
     same = _with_layers_of(encoder, student, layers)
     return {**params, "encoder": same} if "encoder" in params else same
-  found = activations.collect(Encoder(teacher.config), encoder, batches, (*layers, teacher.config.num_hidden_layers))
+  found = activations.collect(
+    _module(teacher.config, encoder), encoder, batches, (*layers, teacher.config.num_hidden_layers)
+  )
   sample = Sample(
     [jnp.asarray(batch["attention_mask"], jnp.float32) for batch in batches],
     [activations.token_weights(batch) for batch in batches],
@@ -110,6 +113,8 @@ def inherit(teacher: Pretrained, student: EncoderConfig, layers: LayerMap, batch
   if "final_norm" in encoder:
     last = found.last
     made["final_norm"], states = normalised_fit(encoder["final_norm"], states, last, sample.weights, sample)
+  if any(layer in params for layer in TOKEN_LOGITS):
+    return inherited_tokens.with_head(params, made, last, states, sample)
   # Families differ in whether the dense layer below the classifier is the encoder's or the classifier's.
   where, name = (encoder, "pooler") if "pooler" in encoder else (params, "pre_classifier")
   if name not in where:
@@ -154,9 +159,15 @@ def fit_projections(
 
 def _hidden_states(model: Pretrained) -> Callable[[Batch], tuple[Any, ...]]:
   """Returns the function of a batch that gives the model's hidden states, from the embeddings' output."""
-  encoder = Encoder(model.config)
+  params = model.params.get("encoder", model.params)
+  encoder = _module(model.config, params)
   run = jax.jit(lambda params, batch: apply(encoder, params, batch).hidden_states)
-  return functools.partial(run, jax.device_put(model.params.get("encoder", model.params)))
+  return functools.partial(run, jax.device_put(params))
+
+
+def _module(config: EncoderConfig, params: Mapping[str, Any]) -> Encoder:
+  """Returns the module of an encoder's parameters, which have no pooler below a head that reads every token."""
+  return Encoder(config, pools="pooler" in params)
 
 
 def _with_layers_of(encoder: Mapping[str, Any], student: EncoderConfig, layers: LayerMap) -> dict[str, Any]:

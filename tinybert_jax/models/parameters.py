@@ -12,7 +12,8 @@ from jaxtyping import Array
 from tinybert_jax.models import products
 
 # Names of the layers that give the logits of texts, of tokens, and of spans.
-LOGITS = ("classifier", "token_classifier", "span_classifier")
+TOKEN_LOGITS = ("token_classifier", "span_classifier")
+LOGITS = ("classifier", *TOKEN_LOGITS)
 
 
 def initialize(model: Any, key: Array, *, kernels: Literal["bert", "glorot"] = "bert") -> dict:

@@ -107,6 +107,7 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
     settings.seed,
     evaluations=_EVALUATIONS,
     standardizes=data.task.kind == "regression",
+    half_targets=settings.training.half_targets,
     dtype=prepared.dtype,
     origin=_origin(settings),
   )

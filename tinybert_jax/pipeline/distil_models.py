@@ -16,7 +16,7 @@ from tinybert_jax.models.sentence_head import MEANS
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.models.tokenizers import in_words
 from tinybert_jax.models.vocabulary import Trimmed, trim_config, trim_params
-from tinybert_jax.pipeline import embedding_data, own_data, segments, students, teachers, trimming
+from tinybert_jax.pipeline import embedding_data, kinds, own_data, segments, students, teachers, trimming
 from tinybert_jax.pipeline.distil_settings import Settings, StudentOptions
 from tinybert_jax.pipeline.own_data import Length, OwnData
 from tinybert_jax.pipeline.own_tables import Known
@@ -82,8 +82,11 @@ def prepare(settings: Settings) -> Prepared:
     given = teachers.load_given(options, SENTENCES)
     data = embedding_data.load(settings.data, _embeddings(settings, given[0]), settings.seed)
   else:
-    given = teachers.load_given(options)
-    data = own_data.load(settings.data, name=_name(settings), known=_known(settings, given), seed=settings.seed)
+    kind = settings.data.kind
+    _check_kind(settings, kind)
+    given = teachers.load_given(options, kinds.find_kind(kind).head)
+    known = _known(settings, kind, given)
+    data = own_data.load(settings.data, name=_name(settings), known=known, seed=settings.seed)
   source = options.teacher[0] if options.teacher else options.pretrained or shape.student
   if source is None:
     raise InputError("--target-columns need a tokenizer: give --student, a model directory, or --pretrained")
@@ -201,12 +204,27 @@ def _name(settings: Settings) -> str:
   return stem.replace("*", "") or "task"
 
 
-def _known(settings: Settings, given: list[Pretrained]) -> Known:
+def _check_kind(settings: Settings, kind: str | None) -> None:
+  """Raises InputError for options that go with texts and labels alone, where the task is of another kind."""
+  if kinds.find_kind(kind).has_texts:
+    return
+  for option, is_given in (
+    ("--target-columns", settings.data.target_columns),
+    ("--pair", settings.data.pair),
+    ("--augment", settings.augmentation.augment),
+    ("--threshold tuned", settings.threshold == "tuned"),
+  ):
+    if is_given:
+      raise InputError(f"{option} does not go with --kind {kind}, but with tables of texts that have a label each")
+
+
+def _known(settings: Settings, kind: str | None, given: list[Pretrained]) -> Known:
   """Returns what the options and the first teacher tell; InputError where they contradict each other."""
-  kind = settings.data.kind
   if not given:
     return Known(kind, None)
   name, config = settings.teachers.teacher[0], given[0].config
+  if not kinds.find_kind(kind).has_texts:
+    return Known(kind, config.labels)
   found = kind_of_model(config, f"--teacher {name}")
   if kind not in (None, found) and "regression" in (kind, found):
     raise InputError(f"--kind {kind}: --teacher {name} is for {found.replace('_', '-')}")

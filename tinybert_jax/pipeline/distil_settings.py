@@ -64,13 +64,16 @@ class Sources:
   target_columns: tuple[str, ...] = ()
   """Columns of probabilities or scores, one per class, in place of a teacher: from a large language model, say."""
   kind: Kind | None = None
-  """Kind of task. Default: found from the labels, or from --teacher."""
+  """Kind of task. tokens: a tag for each word, from files of words in columns (CoNLL), or lists of words and of tags.
+  Default: found from the labels, or from --teacher."""
   separator: str | None = None
   """Text between several labels in one cell, with --kind multi_label. Default: found."""
   reading: Reading = AS_FOUND
   """How text files are read."""
   dev_share: Annotated[float, Bound(above=0, below=1)] = 0.1
   """Share of --train (0 to 1) that is kept to choose the best step, if there is no --dev; at most 2,000 rows."""
+  doc_stride: Annotated[int, AT_LEAST_1] = 128
+  """Tokens that the parts of a text share which is longer than --max-length, with --kind tokens; at most half of it."""
   max_train_examples: Annotated[int | None, AT_LEAST_1] = None
   """Take only this many rows of --train and of --unlabelled, for a trial."""
 
@@ -134,6 +137,9 @@ class TrainingOptions:
   learning rate. Keep the best on dev."""
   temperature: Annotated[float, POSITIVE] = 1.0
   """Temperature of the softmax or sigmoid in prediction distillation."""
+  half_targets: bool = False
+  """Keep the teacher's predictions in half precision, which takes half of the memory and the disk. That counts where
+  there is one for each token."""
 
 
 @dataclasses.dataclass(frozen=True)

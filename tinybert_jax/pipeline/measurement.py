@@ -161,7 +161,7 @@ def compare(
     if text.get("pair") is not None:
       one["pair"] = text["pair"][:_LONGEST_SHOWN]
     if text.get("label") is not None:
-      one["label"] = task.written(text["label"])
+      one["label"] = task.written(text)
     shown.append(one)
   found = {"agreement": task.agreement(student, teacher), "disagreements": shown}
   if task.kind == "classification":

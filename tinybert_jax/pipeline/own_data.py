@@ -8,16 +8,16 @@ from typing import NamedTuple
 import datasets
 import numpy as np
 
-from tinybert_jax.data.batches import row_length, tokenize_rows
+from tinybert_jax.data.batches import row_length
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import kinds
 from tinybert_jax.pipeline.dev_split import shared_texts, split_dev
 from tinybert_jax.pipeline.own_rows import OwnRows, joined
-from tinybert_jax.pipeline.own_tables import Known, Labelled, Sources, read_measured, read_train, read_unlabelled
+from tinybert_jax.pipeline.own_tables import Known, Labelled, Sources
 from tinybert_jax.pipeline.segments import with_segments
 from tinybert_jax.pipeline.task_run import TaskRows
-from tinybert_jax.tasks.own_task import make_task
 from tinybert_jax.tasks.task import Task
 
 _LONGEST = 512
@@ -74,16 +74,18 @@ def load(sources: Sources, *, name: str, known: Known, seed: int) -> OwnData:
   notes: list[str] = []
   if not sources.train and not sources.unlabelled:
     raise InputError("there is nothing to learn from; give --train, --unlabelled, or both")
-  train = read_train(sources, known, notes) if sources.train else None
+  row = kinds.find_kind(known.kind)
+  reader = row.reader
+  train = reader.read_train(sources, known, notes) if sources.train else None
   kind, names = (train.kind, train.names) if train else _without_labels(known, sources)
   columns = train.columns if train else None
-  unlabelled = read_unlabelled(sources, kind, names, columns, notes) if sources.unlabelled else None
-  task = make_task(kind, name, names)
+  unlabelled = reader.read_unlabelled(sources, kind, names, columns, notes) if sources.unlabelled else None
+  task = row.task(kind, name, names, sources)
   labelled, parts = _pieces(train, unlabelled, sources.max_train_examples, seed)
   if sources.max_train_examples:
     notes.append(f"a trial: --max-train-examples {sources.max_train_examples} took a part of the training rows")
   if sources.dev:
-    dev = read_measured(sources.dev, sources, columns, task, notes)
+    dev = reader.read_measured(sources.dev, sources, columns, task, notes)
     notes += shared_texts(labelled.rows, dev.rows, "dev") if labelled else []
   else:
     split = split_dev(labelled or parts[0], sources.dev_share, seed, stratify=kind == "classification")
@@ -92,7 +94,7 @@ def load(sources: Sources, *, name: str, known: Known, seed: int) -> OwnData:
   transfer = joined([labelled, *parts] if labelled else parts)
   test = None
   if sources.test:
-    test = read_measured(sources.test, sources, columns, task, notes).rows
+    test = reader.read_measured(sources.test, sources, columns, task, notes).rows
     notes += shared_texts(transfer.rows, test, "test")
   rows = labelled.rows if labelled else None
   return OwnData(task, rows, transfer.rows, dev.rows, test, transfer.targets, dev.targets, tuple(notes))
@@ -124,7 +126,7 @@ def choose_length(data: OwnData, tokenizer: Tokenizer, positions: int, asked: in
   """
   most = asked or min(_LONGEST, positions)
   rows = data.transfer.select(range(0, len(data.transfer), max(1, len(data.transfer) // _MEASURED)))
-  lengths = row_length(tokenize_rows(tokenizer, rows, most + 1))
+  lengths = row_length(data.task.tokenize(tokenizer, rows, most + 1))
   needed = int(np.quantile(lengths, _COVERED, method="higher"))
   tokens = asked or int(min(most, max(16, -(-needed // 8) * 8)))
   return Length(tokens, float(np.mean(lengths > tokens)))

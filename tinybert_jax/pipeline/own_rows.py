@@ -6,14 +6,12 @@ from typing import NamedTuple
 import datasets
 import numpy as np
 
-_COLUMNS = ("index", "text", "pair")  # all but the label
-
 
 class OwnRows(NamedTuple):
   """Rows of one source.
 
   Attributes:
-    rows: `index`, the row's number in its table, `text`, and `pair` and `label` where there are any.
+    rows: `index`, the row's number in its table, `text`, and `pair`, `label` and more where the kind of task has them.
     targets: of each row, as logits; None where a teacher gives them.
   """
 
@@ -32,7 +30,7 @@ class OwnRows(NamedTuple):
 
   def without_labels(self) -> "OwnRows":
     """Returns the rows without their labels."""
-    return self._replace(rows=self.rows.select_columns([name for name in _COLUMNS if name in self.rows.column_names]))
+    return self._replace(rows=self.rows.remove_columns([name for name in ("label",) if name in self.rows.column_names]))
 
 
 def joined(parts: Sequence[OwnRows]) -> OwnRows:

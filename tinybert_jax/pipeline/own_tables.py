@@ -1,12 +1,14 @@
 """People's own tables as rows of a task: columns chosen, labels read, and what is left out counted and noted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import datasets
+import pyarrow as pa
 
-from tinybert_jax.data.columns import Columns, TextRows, choose_columns, text_rows
-from tinybert_jax.data.tables import read_table
+from tinybert_jax.data.columns import Columns, TextRows, choose_columns, is_missing, text_rows
+from tinybert_jax.data.tables import iterate_tables, read_table
+from tinybert_jax.data.text_lines import is_blank
 from tinybert_jax.errors import InputError
 from tinybert_jax.pipeline.distil_settings import Sources
 from tinybert_jax.pipeline.given_targets import read_targets
@@ -30,6 +32,16 @@ class Labelled(NamedTuple):
   names: tuple[str, ...]
   rows: OwnRows
   without: OwnRows | None
+
+
+class ToPredict(NamedTuple):
+  """A piece of a table to predict for: all of its columns, the numbers of the rows that have a text, and their texts as
+  a task's `tokenize` reads them; where none has one, a text that stands for them.
+  """
+
+  table: pa.Table
+  has: list[int]
+  rows: datasets.Dataset
 
 
 def read_train(sources: Sources, known: Known, notes: list[str]) -> Labelled:
@@ -102,6 +114,39 @@ def read_measured(
   if lacks:
     notes.append(f"{where}: {len(lacks):,} rows without a label are left out")
   return OwnRows(_with_label(found, labels), None).select(has)
+
+
+def read_to_predict(where: tuple[str, ...], sources: Sources, batch_rows: int, notes: list[str]) -> Iterator[ToPredict]:
+  """Yields tables of texts in pieces.
+
+  Args:
+    where: they are.
+    sources: the columns, and how files are read.
+    batch_rows: rows of a piece, at most.
+    notes: as of `read_train`.
+  """
+  columns: Columns | None = None
+  before, name = 0, ", ".join(where)
+  for piece in iterate_tables(where, sources.reading, batch_rows=batch_rows, notes=notes):
+    if columns is None:
+      first = datasets.Dataset(piece)
+      columns = choose_columns(first, text=sources.text, pair=sources.pair, has_label=False, where=name)
+      notes += columns.notes
+    yield _texts_to_predict(piece, columns, name, before)
+    before += len(piece)
+
+
+def _texts_to_predict(piece: pa.Table, columns: Columns, where: str, before: int) -> ToPredict:
+  cells = {}
+  for title, name in (("text", columns.text), ("pair", columns.pair)):
+    if name is None:
+      continue
+    if pa.types.is_nested(piece[name].type) or pa.types.is_binary(piece[name].type):
+      raise InputError(f"{where}, row {before + 1} or after: the column {name} holds {piece[name].type}, and no texts")
+    cells[title] = ["" if is_missing(cell) else str(cell) for cell in piece[name].to_pylist()]
+  has = [row for row, texts in enumerate(zip(*cells.values(), strict=True)) if not any(map(is_blank, texts))]
+  found = {title: [texts[row] for row in has] if has else ["."] for title, texts in cells.items()}
+  return ToPredict(piece, has, datasets.Dataset.from_dict(found))
 
 
 def _read(where: tuple[str, ...], sources: Sources, notes: list[str]) -> datasets.Dataset:

@@ -5,16 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from tinybert_jax.data import fingerprint
+from tinybert_jax.data.batches import row_length
+from tinybert_jax.data.ragged import Ragged
+from tinybert_jax.models.encoder import apply_head
 from tinybert_jax.pipeline import stages
 from tinybert_jax.pipeline.stages import Finished
 from tinybert_jax.pipeline.task_run import TaskRun
 from tinybert_jax.tasks.task import Logits
 from tinybert_jax.training import hosts, precision
 from tinybert_jax.training.evaluate import predict
+from tinybert_jax.training.hosts import say
 
+_MUCH = 1_000_000_000  # bytes
 _FILE, _OLD_FILE = "teacher_targets.npz", "teacher_logits.npz"  # the second is of version 0.1
 
 
@@ -45,13 +52,25 @@ class Targets:
 
   def values(self) -> Logits:
     """Returns the targets of the transfer rows, stored in the run's folder."""
-    rows, path = self._run.rows.transfer, self._run.folder / _FILE
+    path = self._run.folder / _FILE
     hosts.on_first(lambda: _rename(self._run.folder / _OLD_FILE, path))
-    return stages.stored_logits(
-      path,
-      " ".join([self.fingerprint, self._run.rows.of_transfer, *precision.as_inputs(self._run.dtype).values()]),
-      lambda: self.of(rows),
-    )
+    made_from = [self.fingerprint, self._run.rows.of_transfer, *precision.as_inputs(self._run.dtype).values()]
+    return stages.stored_logits(path, " ".join([*made_from, *(["half"] if self._run.half_targets else [])]), self._kept)
+
+  def _kept(self) -> Logits:
+    """Returns the targets of the transfer rows, as they are stored; says how much memory they take if it is much."""
+    rows, half = self._run.rows.transfer, self._run.half_targets
+    model = self._teachers[0].model
+    example = {"input_ids": jnp.ones((1, 2), jnp.int32)}
+    given = jax.eval_shape(lambda params: apply_head(model, params, example), self._teachers[0].params)
+    if given.ndim == 3:
+      size = int(row_length(rows).sum()) * given.shape[-1] * (2 if half else 4)
+      more = "" if half or size < _MUCH else "; --half-targets takes half of it"
+      say(f"{'':13} the teacher's targets take {size / 1e6:,.0f} MB, {given.shape[-1]} numbers for each token{more}")
+    values = self.of(rows)
+    if not half:
+      return values
+    return Ragged(_half(values.values), values.lengths) if isinstance(values, Ragged) else _half(values)
 
   def dev(self, split: str) -> Any:
     """Returns the outputs of the teachers for a dev split's texts."""
@@ -84,6 +103,12 @@ class GivenTargets:
   def dev(self, split: str) -> np.ndarray:
     """Returns the targets of a dev split's rows."""
     return self._dev[split]
+
+
+def _half(values: np.ndarray) -> np.ndarray:
+  """Returns values in half precision; those beyond its range become its largest."""
+  most = np.finfo(np.float16).max
+  return np.clip(values, -most, most).astype(np.float16)
 
 
 def _rename(old: Path, new: Path) -> None:

@@ -155,6 +155,7 @@ def make_prediction(
     **_loss_settings(run),
     **_standardized(run),
     **_other_tokens(run, targets),
+    **({"targets": "float16"} if run.half_targets else {}),
   }
   before = (() if isinstance(targets, GivenTargets) else ("teacher",)) + (
     ("intermediate",) if isinstance(student, Finished) else ()

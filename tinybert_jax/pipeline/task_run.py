@@ -81,6 +81,7 @@ class TaskRun:
     evaluations: on dev in a stage; by default two for each pass over the training texts.
     log_every: steps between two rows of a stage's log.
     standardizes: whether the numbers of a regression are learnt standardised, see `scale.Scale`.
+    half_targets: whether the teacher's targets are kept in half precision.
     origin: what models and data are called where they came from, for the model cards.
     dtype: of the inputs of matrix products, see `models.products`.
   """
@@ -94,6 +95,7 @@ class TaskRun:
   evaluations: int | None = None
   log_every: int = 20
   standardizes: bool = False
+  half_targets: bool = False
   origin: Origin = dataclasses.field(default_factory=Origin)
   dtype: DTypeLike = jnp.float32
 

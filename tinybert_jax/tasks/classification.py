@@ -110,11 +110,11 @@ class Classification:
     probabilities = self.probabilities(logits)
     return [{"answer": self.labels[row.argmax()], "probability": float(row.max())} for row in probabilities]
 
-  def columns(self, outputs: Float[np.ndarray, "N C"]) -> dict[str, pa.Array]:
-    return _columns(self.labels, self.probabilities(outputs), self.answers(outputs))
+  def columns(self, logits: Float[np.ndarray, "N C"], rows: datasets.Dataset) -> dict[str, pa.Array]:
+    return _columns(self.labels, self.probabilities(logits), self.answers(logits))
 
-  def written(self, label: Any) -> str:
-    return self.labels[label]
+  def written(self, text: Mapping[str, Any]) -> str:
+    return self.labels[text["label"]]
 
   def disagreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> Float[np.ndarray, " N"]:
     ours, theirs = scipy.special.softmax(logits, -1), scipy.special.softmax(others, -1)
@@ -216,12 +216,12 @@ class MultiLabel:
       for values, row in zip(probabilities, given, strict=True)
     ]
 
-  def columns(self, outputs: Float[np.ndarray, "N C"]) -> dict[str, pa.Array]:
-    answers = [{**answer, "answer": "|".join(answer["answer"])} for answer in self.answers(outputs)]
-    return _columns(self.labels, self.probabilities(outputs), answers)
+  def columns(self, logits: Float[np.ndarray, "N C"], rows: datasets.Dataset) -> dict[str, pa.Array]:
+    answers = [{**answer, "answer": "|".join(answer["answer"])} for answer in self.answers(logits)]
+    return _columns(self.labels, self.probabilities(logits), answers)
 
-  def written(self, label: Any) -> list[str]:
-    return [name for name, has in zip(self.labels, label, strict=True) if has > 0.5]
+  def written(self, text: Mapping[str, Any]) -> list[str]:
+    return [name for name, has in zip(self.labels, text["label"], strict=True) if has > 0.5]
 
   def disagreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> Float[np.ndarray, " N"]:
     differ = self.given(logits) != self.given(others)

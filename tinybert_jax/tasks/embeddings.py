@@ -163,15 +163,16 @@ class Embeddings:
       return [{"answer": float(value)} for value in outputs]
     return [{"answer": [f"{value:.3f}" for value in row[:_SHOWN]] + ["…"]} for row in outputs]
 
-  def columns(self, outputs: Float[np.ndarray, "..."]) -> dict[str, pa.Array]:
+  def columns(self, logits: Float[np.ndarray, "N E"], rows: datasets.Dataset) -> dict[str, pa.Array]:
     """Returns vectors as lists of float32 numbers in `embedding`; cosines of pairs in `prediction`."""
+    outputs = self.joined(logits, rows)
     if outputs.ndim == 1:
       return {"prediction": pa.array(outputs, pa.float32())}
     flat = pa.array(np.ascontiguousarray(outputs, np.float32).reshape(-1))
     return {"embedding": pa.FixedSizeListArray.from_arrays(flat, outputs.shape[-1])}
 
-  def written(self, label: Any) -> float:
-    return float(label)
+  def written(self, text: Mapping[str, Any]) -> float:
+    return float(text["label"])
 
   def disagreement(
     self, outputs: Float[np.ndarray, "..."], others: Float[np.ndarray, "..."]

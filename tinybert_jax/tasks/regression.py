@@ -90,11 +90,11 @@ class Regression:
   def answers(self, logits: Float[np.ndarray, "N C"]) -> list[dict[str, Any]]:
     return [{"answer": float(value)} for value in logits[:, 0]]
 
-  def columns(self, outputs: Float[np.ndarray, "N C"]) -> dict[str, pa.Array]:
-    return {"prediction": pa.array([answer["answer"] for answer in self.answers(outputs)], pa.float32())}
+  def columns(self, logits: Float[np.ndarray, "N C"], rows: datasets.Dataset) -> dict[str, pa.Array]:
+    return {"prediction": pa.array([answer["answer"] for answer in self.answers(logits)], pa.float32())}
 
-  def written(self, label: Any) -> float:
-    return float(label)
+  def written(self, text: Mapping[str, Any]) -> float:
+    return float(text["label"])
 
   def disagreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> Float[np.ndarray, " N"]:
     return np.abs(logits[:, 0] - others[:, 0])

@@ -119,12 +119,12 @@ class Task(Protocol):
     """Returns each text's `answer`, and `probability` where there is one."""
     ...
 
-  def columns(self, outputs: Any) -> dict[str, pa.Array]:
-    """Returns what `predict` writes for each text, by the names of the columns; `prediction` is the first."""
+  def columns(self, logits: Any, rows: datasets.Dataset) -> dict[str, pa.Array]:
+    """Returns what `predict` writes for each text of token rows, by names of columns; `prediction` is the first."""
     ...
 
-  def written(self, label: Any) -> Any:
-    """Returns the label of a text, as `tokenize` reads it, in the words of `answers`."""
+  def written(self, text: Mapping[str, Any]) -> Any:
+    """Returns the label of a text, a row as `tokenize` reads it, in the words of `answers`."""
     ...
 
   def disagreement(self, outputs: Any, others: Any) -> Float[np.ndarray, " N"]:

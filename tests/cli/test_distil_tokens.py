@@ -1,0 +1,126 @@
+"""`tinybert-jax distil --kind tokens`: from words with tags to a directory of transformers' token classification."""
+
+import dataclasses
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import transformers
+from small_distil import SHORT, refused
+from small_glue import TEACHER, write_encoder
+from test_distil_stopped import Killed, killing, weights
+
+from tinybert_jax.cli import command_line, distil
+from tinybert_jax.pipeline import evaluation, measurement, report, stage_fit
+from tinybert_jax.pipeline.predictions import predict_table
+from tinybert_jax.training.evaluate import Cost
+
+
+def write_texts(path, number, seed=0):
+  """Writes texts of two words, where "hello world" is a name; one of them is longer than the model."""
+  rng = np.random.default_rng(seed)
+  texts = [rng.choice(["hello", "world"], rng.integers(2, 7)).tolist() for _ in range(number - 1)]
+  texts.append(["hello", "world", "world"] * 9)
+  lines = []
+  for words in texts:
+    pairs = zip(["", *words], words, strict=False)
+    tags = ["I-NAME" if pair == ("hello", "world") else "B-NAME" if pair[1] == "hello" else "O" for pair in pairs]
+    lines.append("\n".join(f"{word} {tag}" for word, tag in zip(words, tags, strict=True)))
+  path.write_text("\n\n".join(lines) + "\n")
+  return str(path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+  """The options of a finished run, and its folder."""
+  root = tmp_path_factory.mktemp("tokens")
+  given = {
+    "kind": "tokens",
+    "pretrained": write_encoder(root / "encoder", dataclasses.replace(TEACHER, intermediate_size=64)),
+    "train": write_texts(root / "train.conll", 40),
+    "dev": write_texts(root / "dev.conll", 12, seed=1),
+    "student-from": "teacher",
+    "student-layers": 1,
+    "student-width": 12,
+    "max-length": 12,
+    "doc-stride": 4,
+    "half-targets": True,
+    **SHORT,
+    "teacher_epochs": 8,
+  }
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(jax, "device_count", lambda: 1)
+    patch.setattr(stage_fit, "SAVE_SECONDS", 0)
+    patch.setattr(report, "write", lambda *_: None)  # whose pictures take seconds
+    patch.setattr(evaluation, "attention_maps", lambda *_: None)
+    patch.setattr(measurement, "compare_costs", lambda models, **_: dict.fromkeys(models, Cost(1.0, 1.0, 1.0)))
+    run(given, root / "out")
+  return given, root / "out"
+
+
+def run(given, out):
+  arguments = [f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in given.items()]
+  command_line.run(distil.main, distil.Options, "tinybert-jax distil", [*arguments, f"--out={out}"])
+
+
+def test_the_student_is_a_tagger_of_transformers_with_the_entities_that_predict_gives(made, tmp_path):
+  _, out = made
+  metrics = json.loads((out / "metrics.json").read_text())
+  assert metrics["labels"] == ["O", "B-NAME", "I-NAME"] and metrics["teacher"]["f1"] > 0.9
+  assert set(metrics["per_class"]["student"]) == {"NAME"} and metrics["majority"]["label"] == "O"
+  with np.load(out / "teacher_targets.npz") as targets:
+    assert targets["logits"].dtype == np.float16 and targets["lengths"].sum() == len(targets["logits"])
+  texts = ["hello world", "world  hello\thello world", " hello hello", "hello there"]
+  (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [*texts, " "]))
+  for name in ("teacher", "student"):
+    classify = transformers.pipeline("token-classification", model=str(out / name), aggregation_strategy="simple")
+    predict_table(out / name, tmp_path / "texts.jsonl", tmp_path / "out.jsonl", dtype="float32")
+    *ours, empty = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert empty["prediction"] is None
+    for text, row in zip(texts, ours, strict=True):
+      assert len(row["prediction"]) == len(text.split())
+      theirs = classify(text)
+      assert [(one["entity_group"], one["start"], one["end"]) for one in theirs] == [
+        (one["entity_group"], one["start"], one["end"]) for one in row["entities"]
+      ]
+      np.testing.assert_allclose([one["score"] for one in row["entities"]], [one["score"] for one in theirs], atol=1e-5)
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_bits_and_a_finished_one_is_reused(
+  made, tmp_path, monkeypatch, capsys
+):
+  given, out = made
+  monkeypatch.setattr(jax, "device_count", lambda: 1)
+  monkeypatch.setattr(stage_fit, "SAVE_SECONDS", 0)
+  shutil.copytree(out, tmp_path / "out")
+  for name in ("prediction", "student"):
+    shutil.rmtree(tmp_path / "out" / name)
+  with monkeypatch.context() as patch:
+    killing("prediction")(patch)
+    with pytest.raises(Killed):
+      run(given, tmp_path / "out")
+  run(given, tmp_path / "out")
+  for name, value in weights(out).items():
+    np.testing.assert_array_equal(weights(tmp_path / "out")[name], value, err_msg=name)
+  capsys.readouterr()
+  run(given, tmp_path / "out")
+  assert capsys.readouterr().out.count("reused") == 5
+
+
+@pytest.mark.parametrize(
+  ("options", "said"),
+  [
+    ("--target-columns a b", "--target-columns does not go with --kind tokens"),
+    ("--augment --mlm m", "--augment does not go with --kind tokens"),
+    ("--threshold tuned", "--threshold tuned does not go with --kind tokens"),
+    ("--label 5", "has no such column; it has 0, 1"),
+  ],
+)
+def test_what_does_not_go_with_tokens_gets_one_sentence(made, tmp_path, capsys, options, said):
+  given, _ = made
+  name = [] if "--target" in options else ["--pretrained", given["pretrained"]]
+  assert said in refused(
+    capsys, "--kind", "tokens", *name, "--train", given["train"], "--out", tmp_path / "out", *options.split()
+  )
