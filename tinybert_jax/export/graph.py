@@ -44,7 +44,6 @@ class Graph:
     self._scope: list[str] = []
     self._shared: dict[tuple[str, ...], list[Value]] = {}
     self._count: dict[str, int] = {}
-    self._shapes: list[onnx.ValueInfoProto] = []
     self._inputs: list[onnx.ValueInfoProto] = []
     self._outputs: list[onnx.ValueInfoProto] = []
 
@@ -118,11 +117,6 @@ class Graph:
     """Adds the first rows of a table; `end` is a list of one number."""
     return self.node("Slice", x, self.whole(0), end, self.whole(0))
 
-  def shaped(self, value: Value, *shape: str | int) -> Value:
-    """Tells the shape of a value where it cannot be inferred; onnxruntime joins no operators of unknown shapes."""
-    self._shapes.append(helper.make_tensor_value_info(value, helper.np_dtype_to_tensor_dtype(self.dtype), shape))
-    return value
-
   def input(self, name: str, shape: tuple[str, ...]) -> Value:
     """Adds an input of whole numbers with named axes."""
     self._inputs.append(helper.make_tensor_value_info(name, onnx.TensorProto.INT64, shape))
@@ -138,7 +132,7 @@ class Graph:
     """Returns the finished graph."""
     read = {name for node in self._nodes for name in node.input}
     weights = [numpy_helper.from_array(value, name) for name, value in self._weights.items() if name in read]
-    graph = helper.make_graph(self._nodes, title, self._inputs, self._outputs, weights, value_info=self._shapes)
+    graph = helper.make_graph(self._nodes, title, self._inputs, self._outputs, weights)
     return helper.make_model(
       graph,
       opset_imports=[helper.make_opsetid("", OPSET)],
