@@ -1,7 +1,7 @@
 """Speed, as ratios of alternatives that run in turns: `python -m experiments.benchmark --suite task`."""
 
 from experiments import lengths
-from experiments.benchmark import augment, dropout, feeding, general, inference, task
+from experiments.benchmark import augment, deploy, dropout, feeding, general, inference, task
 from experiments.benchmark.options import Options
 from tinybert_jax.cli import command_line
 from tinybert_jax.errors import InputError
@@ -13,6 +13,7 @@ SUITES = {
   "augment": augment.measure,
   "general": general.measure,
   "inference": inference.measure,
+  "deploy": deploy.measure,
   "feeding": feeding.measure,
   "lengths": lambda options: lengths.draw(options.out),
 }

@@ -6,7 +6,8 @@ import io
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +23,8 @@ from tinybert_jax.models.encoder import SequenceClassifier, initialize, rounded_
 from tinybert_jax.training.evaluate import logits
 
 PYTORCH, ONNX = "PyTorch", "ONNX Runtime"
-_TURN_SECONDS = 0.3
+TURN_SECONDS = 0.3
+_SHAPES = ("1x128", "8x128", "32x128")
 _MODULES = ("onnxruntime", "onnx")
 
 
@@ -42,7 +44,7 @@ def measure(options: Options) -> dict[tuple[str, Shape], dict[str, float]]:
   All sides have random weights of the same shape, on which times do not depend, and all tokens are unmasked, by a mask.
   Ours is what `evaluate.predict` calls for each batch, from memory of the host to logits that are there.
   """
-  device, shapes = torch_device("inference"), [_parse(text) for text in options.shapes]
+  device, shapes = torch_device("inference"), [parse(text) for text in options.shapes or _SHAPES]
   dtypes = DTYPES if options.dtype == "auto" else (options.dtype,)
   missing = [name for name in _MODULES if importlib.util.find_spec(name) is None]
   if missing:
@@ -50,23 +52,30 @@ def measure(options: Options) -> dict[tuple[str, Shape], dict[str, float]]:
   ratios = {}
   for name in options.model:
     config = load_config(name)
-    if (longest := max(shape.length for shape in shapes)) > config.max_position_embeddings:
-      raise InputError(f"--shapes: the model {name} has {config.max_position_embeddings} positions, not {longest}")
+    check_positions({name: config}, shapes)
     others: dict[str, Callable[[], Stages]] = {
       PYTORCH: functools.partial(_pytorch, config, shapes, dtypes, device, options.compile)
     }
     if not missing:
       others[ONNX] = functools.partial(_onnx, config, shapes)
     load = os.getloadavg()[0]
-    turns = run_turns(_ours(config, shapes, dtypes), others, options.repeats or 5)
+    turns = run_turns(ours(config, shapes, dtypes), others, options.repeats or 5)
     print(
       f"Logits of {name}, {config.num_hidden_layers} layers × {config.hidden_size}: {jax.devices()[0].device_kind}, "
-      f"{cores()} cores; PyTorch on {device}, {ONNX} on the CPU; {options.repeats or 5} turns of {_TURN_SECONDS} s or "
+      f"{cores()} cores; PyTorch on {device}, {ONNX} on the CPU; {options.repeats or 5} turns of {TURN_SECONDS} s or "
       f"more; load {load:.1f} before"
     )
     ratios |= {(name, shape): _print_times(turns, shape) for shape in shapes}
     turns.print_memory()
   return ratios
+
+
+def check_positions(models: Mapping[str, EncoderConfig], shapes: Sequence[Shape]) -> None:
+  """Raises InputError where a model has fewer positions than a batch has tokens."""
+  longest = max(shape.length for shape in shapes)
+  for name, config in models.items():
+    if longest > config.max_position_embeddings:
+      raise InputError(f"--shapes: the model {name} has {config.max_position_embeddings} positions, not {longest}")
 
 
 def _print_times(turns: Turns, shape: Shape) -> dict[str, float]:
@@ -85,19 +94,19 @@ def _print_times(turns: Turns, shape: Shape) -> dict[str, float]:
   return {side: value / fastest[OURS] for side, value in fastest.items() if side != OURS}
 
 
-def _parse(text: str) -> Shape:
+def parse(text: str) -> Shape:
   if not (found := re.fullmatch(r"(\d+)x(\d+)", text)) or "0" in (found[1], found[2]):
     raise InputError(f"--shapes {text}: sequences and tokens are needed, such as 8x128")
   return Shape(int(found[1]), int(found[2]))
 
 
-def _timed(run: Callable[[], object], shape: Shape) -> tuple[Callable[[], None], int]:
+def timed(run: Callable[[], object], shape: Shape) -> tuple[Callable[[], None], int]:
   """Returns a turn of as many calls as take a while, and the sequences in it; the first call only warms up."""
   for _ in range(3):
     start = time.perf_counter()
     run()
     seconds = time.perf_counter() - start
-  calls = max(1, round(_TURN_SECONDS / seconds))
+  calls = max(1, round(TURN_SECONDS / seconds))
 
   def turn() -> None:
     for _ in range(calls):
@@ -106,28 +115,28 @@ def _timed(run: Callable[[], object], shape: Shape) -> tuple[Callable[[], None],
   return turn, calls * shape.batch_size
 
 
-def _ids(config: EncoderConfig, shapes: Sequence[Shape]) -> Iterator[tuple[Shape, np.ndarray]]:
+def token_ids(config: EncoderConfig, shapes: Sequence[Shape]) -> Iterator[tuple[Shape, np.ndarray]]:
   rng = np.random.default_rng(0)
   for shape in shapes:
     yield shape, rng.integers(1, config.vocab_size, shape, np.int32)
 
 
-def _ours(config: EncoderConfig, shapes: Sequence[Shape], dtypes: Sequence[str]) -> Stages:
+def ours(config: EncoderConfig, shapes: Sequence[Shape], dtypes: Sequence[str]) -> Stages:
   stages = {}
   for dtype in dtypes:
     model = SequenceClassifier(config, jnp.dtype(dtype))
     params = jax.device_put(rounded_once(model, initialize(model, jax.random.key(0))))
-    for shape, ids in _ids(config, shapes):
+    for shape, ids in token_ids(config, shapes):
       batch = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
       def run(model: Any = model, params: Any = params, batch: Any = batch) -> None:
         np.asarray(logits(model, params, batch, first_token=True))
 
-      stages[f"{shape}; {dtype}"] = _timed(run, shape)
+      stages[f"{shape}; {dtype}"] = timed(run, shape)
   return stages
 
 
-def _transformer(config: EncoderConfig) -> Any:
+def transformer(config: EncoderConfig) -> Any:
   import transformers
 
   settings = {key: value for key, value in config_to_dict(config).items() if key != "model_type"}
@@ -145,7 +154,7 @@ def _pytorch(
 
   command_line.keep_freed_memory()
   examples = []
-  for shape, ids in _ids(config, shapes):
+  for shape, ids in token_ids(config, shapes):
     examples.append((shape, torch.from_numpy(ids).long().to(device)))
   stages: dict[str, tuple[Callable[[], None], int]] = {}
 
@@ -158,11 +167,11 @@ def _pytorch(
           call(ids, mask)
         wait(device)
 
-      stages[f"{shape}; {form}"] = _timed(run, shape)
+      stages[f"{shape}; {form}"] = timed(run, shape)
 
   for dtype in dtypes:
     kind = getattr(torch, dtype)
-    add(f"{dtype}, transformers, eager", _transformer(config).to(device, kind), torch.long)
+    add(f"{dtype}, transformers, eager", transformer(config).to(device, kind), torch.long)
     best = best_torch.Classifier(config).to(device, kind).eval()
     add(f"{dtype}, best, eager", best, torch.bool)
     if compiled:
@@ -174,26 +183,33 @@ def _pytorch(
 
 
 def _onnx(config: EncoderConfig, shapes: Sequence[Shape]) -> Stages:
-  """Returns the times of transformers' classifier, exported with axes of any size, in float32."""
+  """Returns the times of transformers' classifier, exported by PyTorch, in float32."""
   import onnxruntime
+
+  settings = onnxruntime.SessionOptions()
+  settings.intra_op_num_threads = cores()
+  session = onnxruntime.InferenceSession(exported(config), settings, providers=["CPUExecutionProvider"])
+  stages = {}
+  for shape, array in token_ids(config, shapes):
+    batch = {"input_ids": array.astype(np.int64), "attention_mask": np.ones(shape, np.int64)}
+    stages[f"{shape}; float32"] = timed(functools.partial(session.run, None, batch), shape)
+  return stages
+
+
+def exported(config: EncoderConfig) -> bytes:
+  """Returns what PyTorch's own exporter makes of transformers' classifier, with axes of any size."""
   import torch
 
   file, ids = io.BytesIO(), torch.ones(2, 8, dtype=torch.long)
   names = ["input_ids", "attention_mask"]
-  torch.onnx.export(
-    _transformer(config),
-    (ids, torch.ones_like(ids)),
-    file,
-    input_names=names,
-    output_names=["logits"],
-    dynamic_axes={name: {0: "batch", 1: "length"} for name in names},
-    dynamo=False,  # the newer exporter needs one more package
-  )
-  settings = onnxruntime.SessionOptions()
-  settings.intra_op_num_threads = cores()
-  session = onnxruntime.InferenceSession(file.getvalue(), settings, providers=["CPUExecutionProvider"])
-  stages = {}
-  for shape, array in _ids(config, shapes):
-    batch = {"input_ids": array.astype(np.int64), "attention_mask": np.ones(shape, np.int64)}
-    stages[f"{shape}; float32"] = _timed(functools.partial(session.run, None, batch), shape)
-  return stages
+  with warnings.catch_warnings(action="ignore"):  # of an exporter that there is a newer one for
+    torch.onnx.export(
+      transformer(config),
+      (ids, torch.ones_like(ids)),
+      file,
+      input_names=names,
+      output_names=["logits"],
+      dynamic_axes={name: {0: "batch", 1: "length"} for name in names},
+      dynamo=False,  # the newer one needs one more package
+    )
+  return file.getvalue()

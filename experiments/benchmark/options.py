@@ -12,18 +12,19 @@ class Options:
   Each option names the suites that read it.
   """
 
-  suite: Literal["dropout", "task", "augment", "general", "inference", "feeding", "lengths"] = "dropout"
+  suite: Literal["dropout", "task", "augment", "general", "inference", "deploy", "feeding", "lengths"] = "dropout"
   """What to measure. dropout: random generators and bits an element, against a feed-forward layer. task: task
   distillation against the original program's, in PyTorch. augment: data augmentation, likewise. general: a step of
   general distillation, likewise. These three are measured against the best PyTorch too. inference: a classifier's
-  logits, against PyTorch and, where onnxruntime and onnx are installed, ONNX Runtime. feeding: whether batches from a
-  million rows arrive as fast as steps take them. lengths: how long GLUE's texts are, and what padding them costs
-  (nothing is timed)."""
+  logits, against PyTorch and, where onnxruntime and onnx are installed, ONNX Runtime. deploy: teacher and student in
+  PyTorch, JAX and ONNX Runtime on a CPU, as float32 and 8-bit integers, from token ids and from text. feeding: whether
+  batches from a million rows arrive as fast as steps take them. lengths: how long GLUE's texts are, and what padding
+  them costs (nothing is timed)."""
   batch_size: int | None = None
   """(dropout, task, general, feeding) Sequences in a batch. Default: 32; for general 8 on a CPU, else 256."""
   repeats: int | None = None
-  """(dropout, task, augment, general, inference, feeding) Turns whose median counts. Default: 30 for dropout, 5 for
-  inference, else 3."""
+  """(dropout, task, augment, general, inference, deploy, feeding) Turns whose median counts. Default: 30 for dropout, 5
+  for inference and deploy, else 3."""
   length: int | None = None
   """(dropout, general) Tokens in a sequence. Default: 64 for dropout, 128 for general."""
   hidden_size: int = 384
@@ -35,7 +36,8 @@ class Options:
   """(task, augment) Folder of GLUE's official files: --lengths is then any task there, whose training rows are
   counted, or augmented."""
   tokenizer: str = "bert-base-uncased"
-  """(task, augment) Model directory or hub id of the tokenizer for --data, and of augment in any case."""
+  """(task, augment, deploy) Model directory or hub id of the tokenizer for --data, and of augment in any case. deploy
+  takes a directory, and leaves texts out without one."""
   max_length: int | None = None
   """(task) Tokens that longer sentences are cut to, and that the original pads all of them to. Default: 64 for cola,
   else 128."""
@@ -54,14 +56,18 @@ class Options:
   inference, where the fastest of each side counts; else ours is what the programs choose for this device, and the best
   PyTorch's the faster one. The original's is float32."""
   compile: bool = True
-  """(general, task, augment, inference) Compile the best PyTorch by torch.compile."""
+  """(general, task, augment, inference, deploy) Compile the best PyTorch by torch.compile."""
   profile: bool = False
   """(general, task) Profile some of our steps, and print where their time goes by part of the step and kind of work."""
   out: Path = Path("lengths.png")
   """(lengths) The picture to write."""
   model: tuple[str, ...] = ("bert-base", "tinybert-4l-312d")
-  """(inference) Shapes of models: presets, config.json files or directories that hold one. Weights are random."""
-  shapes: tuple[str, ...] = ("1x128", "8x128", "32x128")
-  """(inference) Batches: sequences x tokens in each."""
+  """(inference, deploy) Shapes of models: presets, config.json files or directories that hold one. Weights are random.
+  For deploy, the teacher's first and the student's last."""
+  shapes: tuple[str, ...] = ()
+  """(inference, deploy) Batches: sequences x tokens in each. Default: 1x128 8x128 32x128; for deploy 1, 8 and 32
+  sequences of 8, 32 and 128 tokens."""
+  threads: tuple[int, ...] = (1, 2)
+  """(deploy) Cores that each engine uses, in turns."""
   debug: bool = False
   """Show the traceback of an error."""

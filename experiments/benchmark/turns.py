@@ -125,8 +125,9 @@ def _prepare(make: Callable[[], Stages]) -> dict[str, int]:
 
   torch.manual_seed(0)
   torch.set_num_threads(cores())
-  _stages.update(make())
-  return {stage: sequences for stage, (_, sequences) in _stages.items()}
+  made = make()
+  _stages.update(made)
+  return {stage: sequences for stage, (_, sequences) in made.items()}
 
 
 def _run(stage: str) -> None:

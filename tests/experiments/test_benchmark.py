@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import pytest
 from glue_files import write_task
+from small_distil import write_teacher
 from small_mlm import CONFIG as MLM_CONFIG
 from small_mlm import write_model
 from small_tokenizer import word_tokenizer
@@ -17,7 +18,7 @@ from test_original import STUDENT, TEACHER
 
 from experiments import lengths
 from experiments.benchmark import __main__ as program
-from experiments.benchmark import augment, feeding, general, inference, task, turns
+from experiments.benchmark import augment, deploy, feeding, general, inference, task, turns
 from experiments.benchmark.options import Options
 from tinybert_jax.errors import InputError, WorkerKilled
 from tinybert_jax.models.config import config_to_dict
@@ -102,7 +103,7 @@ def test_the_general_suite_compares_three_sides(capsys):
 
 @pytest.mark.usefixtures("one_process")
 def test_the_inference_suite_times_every_form_of_both_dtypes(capsys, tmp_path, monkeypatch):
-  monkeypatch.setattr(inference, "_TURN_SECONDS", 1e-6)
+  monkeypatch.setattr(inference, "TURN_SECONDS", 1e-6)
   monkeypatch.setattr(inference, "_MODULES", ("a_package_that_is_not_there",))
   (tmp_path / "config.json").write_text(json.dumps(config_to_dict(dataclasses.replace(STUDENT, num_hidden_layers=1))))
   options = Options(suite="inference", model=(str(tmp_path),), shapes=("1x8", "2x4"), repeats=1, compile=False)
@@ -118,6 +119,27 @@ def test_the_inference_suite_times_every_form_of_both_dtypes(capsys, tmp_path, m
     "PyTorch, float32, best, eager",
   ):
     assert printed.count(f"\n{form} ") == 2
+
+
+@pytest.mark.usefixtures("one_process")
+def test_the_deploy_suite_times_every_engine_from_ids_and_from_text(capsys, tmp_path, monkeypatch):
+  monkeypatch.setattr(inference, "TURN_SECONDS", 1e-6)
+  monkeypatch.setattr(deploy, "DTYPES", ("float32",))
+  model = write_teacher(tmp_path / "model")
+  options = Options(
+    suite="deploy", model=(model,), tokenizer=model, shapes=("2x4",), threads=(1,), repeats=1, compile=False
+  )
+  medians = deploy.measure(options)
+  assert all(time > 0 for time in medians.values())
+  forms = [(row.engine, row.form) for row in medians]
+  assert set(forms) == {
+    (deploy.PYTORCH, "float32, eager"), (deploy.JAX, "float32"), (deploy.THEIRS, "float32"), (deploy.ONNX, "float32"),
+    (deploy.ONNX, "int8"), (deploy.ONNX, deploy.TOKENIZER), (deploy.ONNX, deploy.FROM_TEXT),
+  }  # fmt: skip
+  printed = capsys.readouterr().out
+  assert "2 x 4, 1 threads: model as int8 takes 1, " in printed and "of which the tokenizer takes" in printed
+  with pytest.raises(InputError, match="--threads 0: it must be from 1 to"):
+    deploy.measure(dataclasses.replace(options, threads=(0,)))
 
 
 def test_the_feeding_suite_times_input_and_steps(capsys):
