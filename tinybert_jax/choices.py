@@ -13,13 +13,16 @@ Form = Literal["mesh", "sharded", "pmap"]
 # but for the random bits of dropout.
 AttentionForm = Literal["plain", "fused"]
 # Of tasks on one's own data.
-Kind = Literal["classification", "multi_label", "regression", "tokens", "embeddings"]
+Kind = Literal["classification", "multi_label", "regression", "tokens", "embeddings", "ranking"]
 # How a student's embedding is compared with the teacher's.
 EmbeddingLoss = Literal["mse", "cosine", "similarity"]
 EMBEDDING_LOSSES: tuple[EmbeddingLoss, ...] = ("cosine", "similarity")
 SIMILARITY_TEMPERATURE = 0.05  # of cosines, which are from -1 to 1
 # What becomes of a student whose embedding is narrower than its teacher's.
 Narrower = Literal["dense", "truncate"]
+# How a student's scores of a query's passages are compared with the teacher's.
+RankingLoss = Literal["mse", "margin", "listwise"]
+RANKING_LOSSES: tuple[RankingLoss, ...] = ("mse", "listwise")
 # Where a student's first weights come from, if it has none of its own: made from the teacher's.
 StudentFrom = Literal["teacher"]
 # What a masked language model reads: the masked sentence alone, or a pair of it and the unmasked one.

@@ -33,7 +33,7 @@ def test_a_pair_is_two_rows_and_measured_by_the_cosine_of_their_vectors():
   assert [row[1] for row in single["input_ids"][:]] == [5, 6, 5]  # the prompts in turn
   assert task.truth(single) is None and task.joined(vectors[:3], single) is not None
   assert task.agreement(vectors, 2 * vectors) == pytest.approx(1) == task.agreement(vectors[:, :2], vectors)
-  assert task.columns(vectors)["embedding"].to_pylist() == vectors.tolist()
+  assert task.columns(vectors[:3], single)["embedding"].to_pylist() == vectors[:3].tolist()
 
 
 def test_losses_are_weighted_means_over_texts_and_a_narrow_student_learns_the_first_numbers():

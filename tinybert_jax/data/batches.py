@@ -20,8 +20,8 @@ from tinybert_jax.settings import AT_LEAST_1, Bound, check_number
 
 NumpyBatch = dict[str, np.ndarray]
 _NO_ROWS = "there are no rows to make batches from"
-# Columns of a batch besides those of tokens; the last two hold numbers, or as many numbers in each row.
-_READ = ("input_ids", "labels", "teacher_targets")
+# Columns of a batch besides those of tokens; the last three hold numbers, the last two perhaps several in each row.
+_READ = ("input_ids", "group", "labels", "teacher_targets")
 # Rows, and characters: a tokenizer's own result takes some hundred times the memory of the tokens.
 _TOKENIZED_AT_ONCE, _CHARACTERS_AT_ONCE = 10_000, 1 << 24
 _MOST_LENGTHS = 6
@@ -80,6 +80,9 @@ class BatchSource:
   A batch has `input_ids`, `attention_mask` and `example_weight`, and of `labels`, `teacher_targets`, `token_type_ids`
   and other columns called `token_…` those that the data set has. The last have a number for each token, filled up by
   zeros; `teacher_targets` may have a list of numbers for each token too.
+
+  Rows of one number in a column `group` belong together, such as the passages of a query. They stand side by side in
+  batches of their longest row's bucket, and only where a batch is full are they divided.
   """
 
   def __init__(
@@ -131,6 +134,12 @@ class BatchSource:
     if row_lengths.max() > self.lengths[-1]:
       raise InputError(f"a row of {row_lengths.max()} tokens does not fit the longest bucket, {self.lengths[-1]}")
     self._bucket = np.searchsorted(self.lengths, row_lengths)
+    self._group: np.ndarray | None = None
+    if "group" in rows.column_names:
+      _, self._group = np.unique(np.asarray(rows["group"][:]), return_inverse=True)
+      longest = np.zeros(self._group.max() + 1, self._bucket.dtype)
+      np.maximum.at(longest, self._group, self._bucket)
+      self._bucket = longest[self._group]
     self._steps = epochs * self.steps_per_epoch if steps is None else steps
     self._plan = functools.lru_cache(maxsize=2)(self._plan_epoch)
 
@@ -172,6 +181,8 @@ class BatchSource:
   def _plan_epoch(self, epoch: int) -> list[tuple[int, np.ndarray]]:
     rng = np.random.default_rng((self.seed, epoch))
     order = rng.permutation(len(self.rows)) if self.shuffle else np.arange(len(self.rows))
+    if self.shuffle and self._group is not None:  # the groups in random order, and their rows in theirs
+      order = order[np.argsort(rng.permutation(self._group.max() + 1)[self._group[order]], kind="stable")]
     plan, left = [], np.empty(0, np.int64)
     for bucket, length in enumerate(self.lengths):
       left = np.concatenate([left, order[self._bucket[order] == bucket]])

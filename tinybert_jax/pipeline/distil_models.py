@@ -16,13 +16,14 @@ from tinybert_jax.models.sentence_head import MEANS
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.models.tokenizers import in_words
 from tinybert_jax.models.vocabulary import Trimmed, trim_config, trim_params
-from tinybert_jax.pipeline import embedding_data, kinds, own_data, segments, students, teachers, trimming
+from tinybert_jax.pipeline import embedding_data, kinds, own_data, ranking_data, segments, students, teachers, trimming
 from tinybert_jax.pipeline.distil_settings import Settings, StudentOptions
 from tinybert_jax.pipeline.own_data import Length, OwnData
 from tinybert_jax.pipeline.own_tables import Known
 from tinybert_jax.pipeline.student_choice import Student, choose_student
 from tinybert_jax.tasks.embeddings import Embeddings
 from tinybert_jax.tasks.own_task import kind_of_model
+from tinybert_jax.tasks.ranking import Ranking
 from tinybert_jax.tasks.task import Task
 from tinybert_jax.training import hosts
 from tinybert_jax.training.hosts import say
@@ -81,6 +82,9 @@ def prepare(settings: Settings) -> Prepared:
   if settings.data.kind == "embeddings":
     given = teachers.load_given(options, SENTENCES)
     data = embedding_data.load(settings.data, _embeddings(settings, given[0]), settings.seed)
+  elif settings.data.kind == "ranking":
+    given = teachers.load_given(options)
+    data = ranking_data.load(settings.data, _ranking(settings, given), has_teacher=bool(given), seed=settings.seed)
   else:
     kind = settings.data.kind
     _check_kind(settings, kind)
@@ -149,6 +153,16 @@ def _embeddings(settings: Settings, teacher: Pretrained) -> Embeddings:
     options.similarity_temperature,
     embedding_data.prompts(options, head),
   )
+
+
+def _ranking(settings: Settings, given: list[Pretrained]) -> Ranking:
+  """Returns the task of a reranker; InputError where a teacher is none."""
+  for name, model in zip(settings.teachers.teacher, given, strict=True):
+    if (classes := model.config.num_labels) != 1:
+      raise InputError(
+        f"--teacher {name}: a classifier of {classes} classes, and a cross-encoder of one score is needed"
+      )
+  return Ranking(_name(settings), settings.ranking.ranking_losses, settings.ranking.ranking_loss_weights)
 
 
 def _longest(settings: Settings, teacher: EncoderConfig) -> int:
@@ -238,7 +252,7 @@ def _teachers(settings: Settings, given: list[Pretrained], task: Task, tokenizer
   if given:
     models = [teachers.in_order(model, task.labels, name) for model, name in zip(given, options.teacher, strict=True)]
     return [teachers.for_task(model, task) for model in models]
-  if settings.data.target_columns:
+  if settings.data.target_columns or isinstance(task, Ranking):
     return []
   return [teachers.with_pretrained(str(options.pretrained), task, tokenizer, settings.seed)]
 
@@ -255,7 +269,7 @@ def _say_data(data: OwnData) -> None:
   labelled = "no labels" if data.labelled is None else f"{len(data.labelled):,} labelled rows"
   tested = "" if data.test is None else f", {len(data.test):,} to test"
   kind = data.task.kind.replace("_", "-")
-  classes = "" if data.task.kind in ("regression", "embeddings") else f" of {len(data.task.labels)} classes"
+  classes = "" if data.task.kind in ("regression", "embeddings", "ranking") else f" of {len(data.task.labels)} classes"
   say(f"task     {data.task.name}: {kind}{classes}")
   say(f"data     {labelled}, {len(data.transfer):,} rows to distil over, {len(data.dev):,} to choose by{tested}")
   for note in data.notes:

@@ -9,12 +9,14 @@ from tinybert_jax import settings
 from tinybert_jax.choices import (
   AS_FOUND,
   EMBEDDING_LOSSES,
+  RANKING_LOSSES,
   SIMILARITY_TEMPERATURE,
   Context,
   EmbeddingLoss,
   Kind,
   Narrower,
   Precision,
+  RankingLoss,
   Reading,
   StudentFrom,
 )
@@ -183,6 +185,17 @@ class EmbeddingOptions:
 
 
 @dataclasses.dataclass(frozen=True)
+class RankingOptions:
+  """With --kind ranking: how the scores of passages are compared."""
+
+  ranking_losses: tuple[RankingLoss, ...] = RANKING_LOSSES
+  """What prediction distillation compares. mse: the scores; margin: the differences between two passages of a query;
+  listwise: the softmax over the passages of a query, at --temperature."""
+  ranking_loss_weights: Annotated[tuple[float, ...], POSITIVE] = ()
+  """Weight of each of --ranking-losses. Default: 1."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
   """What is run, and where."""
 
@@ -200,6 +213,8 @@ class Settings:
   """Augmented texts."""
   embeddings: EmbeddingOptions = dataclasses.field(default_factory=EmbeddingOptions)
   """Sentence embeddings."""
+  ranking: RankingOptions = dataclasses.field(default_factory=RankingOptions)
+  """Rerankers."""
   out: Path = Path("runs/distil")
   """Folder for everything that the run writes; the student is in its folder student."""
   stages: tuple[Stage, ...] = ("teacher", "intermediate", "prediction", "evaluate")
@@ -226,13 +241,17 @@ def check(chosen: Settings) -> None:
     _check_embeddings(chosen)
   elif chosen.embeddings != EmbeddingOptions():
     raise InputError("options of embeddings, such as --embedding-losses or --retrieval, go with --kind embeddings")
+  if chosen.data.kind == "ranking":
+    _check_ranking(chosen)
+  elif chosen.ranking != RankingOptions():
+    raise InputError("--ranking-losses and their weights go with --kind ranking")
   check_terms(chosen.intermediate.terms, chosen.intermediate.term_weights)
   given, sources = chosen.teachers, chosen.data
   if given.teacher and sources.target_columns:
     raise InputError("--target-columns take a teacher's place; give them or --teacher, not both")
   if chosen.augmentation.augment and sources.target_columns:
     raise InputError("--augment makes new texts, for which --target-columns have no targets; leave out one of them")
-  if not given.teacher and not given.pretrained and not sources.target_columns:
+  if not given.teacher and not given.pretrained and not sources.target_columns and sources.kind != "ranking":
     raise InputError("who teaches? Give --teacher (fine-tuned), --pretrained (fine-tuned here) or --target-columns")
   if given.pretrained and not sources.train and not sources.target_columns:
     raise InputError("--pretrained is fine-tuned on labels; give --train, or a --teacher that is fine-tuned already")
@@ -265,6 +284,25 @@ def _check_embeddings(chosen: Settings) -> None:
     )
   if not options.embedding_losses or len(set(options.embedding_losses)) < len(options.embedding_losses):
     raise InputError("--embedding-losses: name each of mse, cosine and similarity once at most, and at least one")
+
+
+def _check_ranking(chosen: Settings) -> None:
+  """Raises InputError for settings that do not go with rerankers."""
+  given, sources, options = chosen.teachers, chosen.data, chosen.ranking
+  if sources.train or "labels" in chosen.stages or given.pretrained or sources.target_columns or not sources.unlabelled:
+    raise InputError("--kind ranking learns from scores of a teacher; give queries with passages as --unlabelled alone")
+  if not given.teacher and (not chosen.shape.student or chosen.shape.student_from):
+    raise InputError(
+      "--kind ranking needs a --teacher, or a table with the scores of one and a --student directory to begin with"
+    )
+  if chosen.augmentation.augment or chosen.threshold != "half":
+    raise InputError("--kind ranking: passages are not augmented, and have no --threshold")
+  if options.ranking_loss_weights and len(options.ranking_loss_weights) != len(options.ranking_losses):
+    raise InputError(
+      f"--ranking-loss-weights: {len(options.ranking_loss_weights)} weights for {len(options.ranking_losses)} losses"
+    )
+  if not options.ranking_losses or len(set(options.ranking_losses)) < len(options.ranking_losses):
+    raise InputError("--ranking-losses: name each of mse, margin and listwise once at most, and at least one")
 
 
 def _check_out(out: Path) -> None:

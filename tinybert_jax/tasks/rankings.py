@@ -11,6 +11,7 @@ from jaxtyping import Float, Num
 from tinybert_jax.errors import InputError
 
 DEPTH = 10  # ranks that count
+Values = Num[np.ndarray, "..."]  # one for each passage of a query, whose number differs
 
 
 def ndcg(scores: Num[np.ndarray, " P"], gains: Num[np.ndarray, " P"], depth: int = DEPTH) -> float | None:
@@ -57,8 +58,8 @@ def gains_of_ranking(scores: Num[np.ndarray, " P"], depth: int = DEPTH) -> Float
 
 def mean_of(
   metric: Callable[..., float | None],
-  scores: Sequence[Num[np.ndarray, " P"]],
-  gains: Sequence[Num[np.ndarray, " P"]],
+  scores: Sequence[Values],
+  gains: Sequence[Values],
   depth: int = DEPTH,
 ) -> float:
   """Returns the mean of a metric over all queries that have a relevant passage; 0 where none has.
@@ -74,12 +75,12 @@ def mean_of(
   return float(np.mean(kept)) if kept else 0.0
 
 
-def score(scores: Sequence[Num[np.ndarray, " P"]], gains: Sequence[Num[np.ndarray, " P"]]) -> dict[str, float]:
+def score(scores: Sequence[Values], gains: Sequence[Values]) -> dict[str, float]:
   """Returns nDCG@10 and MRR@10 of queries with gains."""
   return {"ndcg_at_10": mean_of(ndcg, scores, gains), "mrr_at_10": mean_of(reciprocal_rank, scores, gains)}
 
 
-def agreement(scores: Sequence[Num[np.ndarray, " P"]], others: Sequence[Num[np.ndarray, " P"]]) -> dict[str, float]:
+def agreement(scores: Sequence[Values], others: Sequence[Values]) -> dict[str, float]:
   """Returns how far rankings are those of another model: nDCG@10 with its ranks as gains, and recall of its first 10.
 
   Args:

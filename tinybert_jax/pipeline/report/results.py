@@ -72,5 +72,5 @@ def agrees_by(metrics: Mapping[str, Any]) -> str:
 
 
 def what_agrees(metrics: Mapping[str, Any]) -> str:
-  """Returns what an agreement counts: rows, or with several labels at once labels."""
-  return "labels" if metrics["kind"] == "multi_label" else "rows"
+  """Returns what an agreement counts: rows, of several labels at once labels, of rerankers pairs."""
+  return {"multi_label": "labels", "ranking": "pairs of passages"}.get(metrics["kind"], "rows")
