@@ -7,30 +7,29 @@ from typing import Any, NamedTuple
 import datasets
 import numpy as np
 
-from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length
+from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length, tokenize_rows
 from tinybert_jax.data.columns import choose_columns
+from tinybert_jax.data.ragged import ragged
 from tinybert_jax.data.tables import read_table
 from tinybert_jax.errors import InputError
 from tinybert_jax.export.heads import head_of
 from tinybert_jax.export.session import Session
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import (
-  Encoder,
-  MaskedLanguageModel,
-  SequenceClassifier,
-  SpanClassifier,
-  TokenClassifier,
-)
+from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, SpanClassifier, TokenClassifier
 from tinybert_jax.models.finished import AnyModel
+from tinybert_jax.models.heads import SEQUENCES, TOKENS, SentencesHead
 from tinybert_jax.models.sentence_encoder import SentenceEncoder
+from tinybert_jax.models.sentence_head import MEANS
 from tinybert_jax.models.tokenizer_type import Tokenizer
+from tinybert_jax.pipeline import kinds, own_tables, own_tokens
 from tinybert_jax.pipeline.distil_settings import Sources
-from tinybert_jax.pipeline.own_tables import read_measured, read_unlabelled
+from tinybert_jax.pipeline.kinds import Reader
 from tinybert_jax.pipeline.segments import with_segments
-from tinybert_jax.tasks.own_task import check_class_names, kind_of_model, make_task
+from tinybert_jax.tasks.embeddings import Embeddings
+from tinybert_jax.tasks.own_task import check_class_names, kind_of_model
 from tinybert_jax.tasks.task import Task
 
-_MOST = 2000  # rows that are run
+_MOST = 2000  # texts that are run
 _LONGEST = 512
 _BATCH = 8  # rows; of all of them together the inputs of products get one scale
 
@@ -40,10 +39,10 @@ class Calibration:
   """Token rows, and what is asked of a model on them.
 
   Attributes:
-    rows: at most 2,000, evenly spread.
+    rows: of at most 2,000 texts, evenly spread.
     config: of the models.
     model_class: of the models.
-    task: of a classifier; None for other models.
+    task: that they are for; None for a model without one, such as a masked language model.
     notes: sentences on what was found in the file.
   """
 
@@ -55,92 +54,102 @@ class Calibration:
 
   @property
   def has_labels(self) -> bool:
-    return self.task is not None and "labels" in self.rows.column_names
+    return self.task is not None and self.task.truth(self.rows) is not None
 
-  def answers(self, session: Session) -> Sequence[np.ndarray]:
-    """Returns what a model says of each row: a classifier's logits, a text's vector, or what each token's is."""
+  def answers(self, session: Session) -> Any:
+    """Returns what a model says: outputs of the task; without one, a text's vector or its tokens' likeliest classes."""
     lengths = bucket_lengths(row_length(self.rows), at_most=self.config.longest)
     source = BatchSource(self.rows, batch_size=_BATCH, lengths=lengths, shuffle=False, pad_id=self.config.pad_token_id)
-    reduce, as_in_jax = _COMPARED[self.model_class].answers, head_of(self.model_class).as_in_jax
+    as_in_jax = head_of(self.model_class).as_in_jax
     found: dict[int, np.ndarray] = {}
     for step in range(len(source)):
       batch = source[step]
-      rows = source.indices(step)
-      found |= dict(zip(rows, reduce(as_in_jax(session(batch)), batch["attention_mask"] > 0), strict=False))
-    return [found[row] for row in range(len(self.rows))]
+      logits, tokens = as_in_jax(session(batch)), batch["attention_mask"].sum(-1)
+      per_token = logits.ndim == 3
+      for place, row in enumerate(source.indices(step)):
+        found[row] = logits[place, : tokens[place]] if per_token else logits[place]
+    rows = [found[row] for row in range(len(self.rows))]
+    if self.task is None:
+      return [_WITHOUT_TASK[self.model_class].answer(row) for row in rows]
+    return self.task.joined(ragged(rows) if rows[0].ndim == 2 else np.asarray(rows), self.rows)
 
-  def score(self, answers: Sequence[np.ndarray]) -> float:
+  def score(self, answers: Any) -> float:
     """Returns the task's score in points, 0 to 100."""
     assert self.task is not None
-    metrics = self.task.score(np.asarray(answers), self.rows["labels"][:])
+    metrics = self.task.score(answers, self.task.truth(self.rows))
     return 100 * float(np.mean([metrics[name] for name in self.task.ranked_by]))
 
-  def agreement(self, answers: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
+  def agreement(self, answers: Any, others: Any) -> float:
     """Returns how far two models say the same, at most 1.
 
-    It is the share of rows with the same label, of tokens with the same likeliest one, or of texts with the same span;
-    of a regression the correlation, and of encoders the mean cosine.
+    That is the task's agreement, such as the share of rows with the same label. Without a task it is the share of
+    tokens with the same likeliest class, the share of texts with the same span, or the mean cosine of an encoder's.
     """
     if self.task is not None:
-      return self.task.agreement(np.asarray(answers), np.asarray(others))
-    return _COMPARED[self.model_class].agreement(answers, others)
+      return self.task.agreement(answers, others)
+    return _WITHOUT_TASK[self.model_class].agreement(answers, others)
 
 
 def read(
   sources: Sources, tokenizer: Tokenizer, config: EncoderConfig, model_class: type[AnyModel], name: str
 ) -> Calibration:
-  """Returns the rows of tables; those of a classifier with labels, where the tables have them.
+  """Returns the rows of tables; with labels, where the tables have them and the model is for a task.
 
   Args:
-    sources: tables, or text files with a text a line, as `unlabelled`, and how they are read.
+    sources: tables or text files, as `unlabelled`, and how they are read.
     tokenizer: of the model.
     config: of the model.
     model_class: of the model.
-    name: of the model, for errors.
+    name: of the model, a directory or hub id.
 
   Raises:
     InputError: tables that cannot be read, or labels that are not the model's.
   """
   notes: list[str] = []
-  task = None
-  if model_class is SequenceClassifier:
-    check_class_names(config, name, "correct id2label in its config.json")
-    task = make_task(kind_of_model(config, name), "", config.labels)
-  if task is not None and _has_labels(sources):
-    found = read_measured(sources.unlabelled, sources, None, task, notes)
+  task, reader = _task(name, config, model_class)
+  if task is not None and _has_labels(sources, task):
+    rows = reader.read_measured(sources.unlabelled, sources, None, task, notes).rows
   else:
-    found = read_unlabelled(sources, "classification", config.labels, None, notes)
-  rows = found.rows
+    rows = reader.read_unlabelled(sources, "classification", config.labels, None, notes).rows
   if len(rows) > _MOST:
     rows = rows.select(np.linspace(0, len(rows) - 1, _MOST).astype(int))
   most = min(_LONGEST, config.longest, tokenizer.model_max_length)
-  reader = task or make_task("classification", "", config.labels)
-  tokens = with_segments(reader.tokenize(tokenizer, rows, most), config)
-  return Calibration(tokens, config, model_class, task, tuple(notes))
+  tokens = task.tokenize(tokenizer, rows, most) if task else tokenize_rows(tokenizer, rows, most)
+  return Calibration(with_segments(tokens, config), config, model_class, task, tuple(notes))
 
 
-def _has_labels(sources: Sources) -> bool:
+def _task(name: str, config: EncoderConfig, model_class: type[AnyModel]) -> tuple[Task | None, Reader]:
+  """Returns the task that a model is for, and what reads its data."""
+  if model_class is SentenceEncoder:
+    head = config.sentence or MEANS
+    return Embeddings("", SentencesHead(head), prompts=(head.prompt(),)), own_tables
+  found = kinds.told_by(name)
+  kind = kinds.find_kind(found)
+  if getattr(kind.head, "model_class", None) is not model_class:
+    return None, own_tables
+  check_class_names(config, name, "correct id2label in its config.json")
+  return kind.task(found or kind_of_model(config, name), "", config.labels, Sources()), kind.reader
+
+
+def _has_labels(sources: Sources, task: Task) -> bool:
   """Returns whether tables have a column that is called as one of labels, or that an option names."""
   if sources.label:
     return True
-  table = read_table(sources.unlabelled, sources.reading).rows
-  try:
-    columns = choose_columns(table, text=sources.text, pair=sources.pair, has_label=True, where="")
-  except InputError:
-    return False
-  return bool(columns.label)
+  if task.head == SEQUENCES:
+    table = read_table(sources.unlabelled, sources.reading).rows
+    try:
+      return bool(choose_columns(table, text=sources.text, pair=sources.pair, has_label=True, where="").label)
+    except InputError:
+      return False
+  if task.head == TOKENS:
+    words = own_tokens.read_words(sources.unlabelled, sources.reading, [], may_be_text=True)
+    return len(words.column_names) > 1
+  return False
 
 
-def _mean_states(states: np.ndarray, mask: np.ndarray) -> np.ndarray:
-  return (states * mask[..., None]).sum(1) / np.maximum(mask.sum(1, keepdims=True), 1)
-
-
-def _likeliest(logits: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
-  return [row[is_token] for row, is_token in zip(logits.argmax(-1), mask, strict=True)]
-
-
-def _ends(logits: np.ndarray, mask: np.ndarray) -> np.ndarray:
-  return np.where(mask[..., None], logits, -np.inf).argmax(1)
+def _ends(logits: np.ndarray) -> np.ndarray:
+  """Returns where a text's span starts and ends."""
+  return logits.argmax(0)
 
 
 def _cosine(answers: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
@@ -157,17 +166,15 @@ def _share_of_rows(answers: Sequence[np.ndarray], others: Sequence[np.ndarray]) 
 
 
 class _Compared(NamedTuple):
-  """How models of a class are compared: an answer for each row of logits and mask, and the agreement of answers."""
+  """How models without a task are compared: what is taken from a row's output, L×C, and the agreement of that."""
 
-  answers: Callable[[np.ndarray, np.ndarray], Any]
+  answer: Callable[[np.ndarray], np.ndarray]
   agreement: Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], float]
 
 
-_COMPARED: dict[type[AnyModel], _Compared] = {
-  SequenceClassifier: _Compared(lambda logits, mask: logits, _cosine),
-  TokenClassifier: _Compared(_likeliest, _share),
+_WITHOUT_TASK: dict[type[AnyModel], _Compared] = {
+  Encoder: _Compared(lambda states: states.mean(0), _cosine),
+  MaskedLanguageModel: _Compared(lambda logits: logits.argmax(-1), _share),
+  TokenClassifier: _Compared(lambda logits: logits.argmax(-1), _share),
   SpanClassifier: _Compared(_ends, _share_of_rows),
-  MaskedLanguageModel: _Compared(_likeliest, _share),
-  Encoder: _Compared(_mean_states, _cosine),
-  SentenceEncoder: _Compared(lambda embeddings, mask: embeddings, _cosine),
 }

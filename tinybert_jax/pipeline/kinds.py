@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from tinybert_jax.data.columns import Columns
 from tinybert_jax.models.config import read_json
@@ -17,6 +17,7 @@ from tinybert_jax.tasks.task import Task
 from tinybert_jax.tasks.tokens import Tokens
 
 
+@runtime_checkable
 class Reader(Protocol):
   """What reads the data of a kind, such as the modules `own_tables` and `own_tokens`; what each does is told there."""
 

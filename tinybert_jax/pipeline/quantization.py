@@ -3,9 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.export.quantization import Quantization
@@ -123,9 +121,7 @@ def smallest(tried: Sequence[Tried], max_loss: float) -> Tried:
   return min((one for one in good if one.bytes <= _SAME_SIZE * size), key=lambda one: (one.loss, one.bytes))
 
 
-def _try(
-  variant: Variant, model: bytes, calibration: Calibration, whole: Sequence[np.ndarray], score: float | None
-) -> Tried:
+def _try(variant: Variant, model: bytes, calibration: Calibration, whole: Any, score: float | None) -> Tried:
   answers = calibration.answers(Session(model))
   agreement = calibration.agreement(answers, whole)
   if score is None:
