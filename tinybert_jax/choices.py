@@ -24,7 +24,7 @@ Narrower = Literal["dense", "truncate"]
 RankingLoss = Literal["mse", "margin", "listwise"]
 RANKING_LOSSES: tuple[RankingLoss, ...] = ("mse", "listwise")
 # Where a student's first weights come from, if it has none of its own: made from the teacher's.
-StudentFrom = Literal["teacher"]
+StudentFrom = Literal["teacher", "random"]
 # What a masked language model reads: the masked sentence alone, or a pair of it and the unmasked one.
 Context = Literal["masked", "pair"]
 

@@ -17,6 +17,7 @@ from tinybert_jax.models.encoder import SequenceClassifier
 from tinybert_jax.models.pretrained import load_pretrained
 
 FROM_TEACHER = {"student_from": "teacher"}
+BY_DEFAULT: dict[str, str | None] = {"student_from": None}
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def test_distil_begins_with_the_teachers_weights(tmp_path, capsys):
     "student_width": 8,
   }
   distil.main(
-    distil_options(**given, **FROM_TEACHER, stages=("teacher", "intermediate", "prediction", "labels", "evaluate"))
+    distil_options(**given, **BY_DEFAULT, stages=("teacher", "intermediate", "prediction", "labels", "evaluate"))
   )
   made = {name: stage(tmp_path / "out" / name) for name in ("inherited", "intermediate", "labels")}
   assert 0 <= made["inherited"]["score"] <= 1

@@ -131,8 +131,7 @@ def load_student(options: Options, teacher: Pretrained, tokenizer: Tokenizer) ->
         f"--attention fused: it computes scores of queries and keys alone, and the attention of a "
         f"{config_of.family.title} is {config_of.family.attention}; use plain"
       )
-  if options.student_from == "teacher":
-    students.check_inherits(options.student, params, config, teacher.config)
+  students.check_start(options.student_from, options.student, params, config, teacher.config)
   # Of Glorot's scale, without which narrow students learn slowly; see `model.initialize`.
   return Pretrained(config, params or initialize(Encoder(config), jax.random.key(options.seed), kernels="glorot"), ())
 

@@ -46,8 +46,8 @@ class Options:
   """Preset (tinybert-4l-312d, tinybert-6l-768d, bert-base), config.json, or a model to go on from (directory or hub
   id)."""
   student_from: StudentFrom | None = None
-  """teacher: make the student's first weights from the teacher's, in seconds and without labels. Default: random
-  weights, or those of --student."""
+  """What the student's first weights are made from. teacher: the teacher's weights, in seconds and without labels.
+  Default: random, as in the paper, or the weights of --student."""
   student_layers: Annotated[int | None, AT_LEAST_1] = None
   """Number of layers of the student, if --student is a preset."""
   student_dropout: Annotated[float | None, DROPOUT] = None

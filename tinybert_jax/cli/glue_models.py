@@ -61,8 +61,7 @@ def load_student(
   config, params = students.load_student(
     options.student, options.student_layers, options.student_dropout, teacher, own, options.seed
   )
-  if options.student_from == "teacher":
-    students.check_inherits(options.student, params, config, teacher)
+  students.check_start(options.student_from, options.student, params, config, teacher)
   if trimmed is not None:
     params = None if params is None else trim_params(params, trimmed)
     config = trim_config(config, trimmed)

@@ -222,7 +222,7 @@ def _teachers(settings: Settings, prepared: Prepared, run: TaskRun, recipes: Rec
 
 def _start(settings: Settings, prepared: Prepared, run: TaskRun, made: Sequence[Finished]) -> Finished | Pretrained:
   """Returns the student to begin with: the prepared one, or one of its shape with weights made from the teacher's."""
-  if settings.shape.student_from != "teacher" or not {"intermediate", "labels", "evaluate"} & set(settings.stages):
+  if not prepared.inherits or not {"intermediate", "labels", "evaluate"} & set(settings.stages):
     return prepared.student
   about = f"A student for the task {run.task.name} before its training, with weights made from its teacher's."
   return inheritance.make_start(run, _reading(prepared, made[0]), prepared.student, prepared.layers, about)

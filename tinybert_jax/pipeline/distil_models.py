@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinybert_jax.distillation import inherited
 from tinybert_jax.distillation.term_choice import PAPERS_TERMS, TermChoice
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig, load_config
@@ -52,6 +53,7 @@ class Prepared:
     terms: of the loss by which they do.
     has_weights: whether the student begins with trained weights.
     dtype: of the inputs of matrix products.
+    inherits: whether the student's first weights are made from the teacher's.
   """
 
   data: OwnData
@@ -64,6 +66,7 @@ class Prepared:
   terms: TermChoice
   has_weights: bool
   dtype: np.dtype
+  inherits: bool
 
   @property
   def shares_tokens(self) -> bool:
@@ -111,9 +114,7 @@ def prepare(settings: Settings) -> Prepared:
   _say_data(data)
   trimmed = _trimmed(shape.vocabulary, own or tokenizer, data, like if own is None else _config_of(shape))
   chosen = _student(settings, like, own, trimmed, length)
-  if shape.student_from == "teacher":
-    reads_alike = trim_config(like, trimmed) if trimmed else like
-    students.check_inherits(shape.student, chosen.params, chosen.config, reads_alike)
+  inherits = _inherits(shape, chosen, trim_config(like, trimmed) if trimmed and own is None else like, bool(models))
   read = taught
   if reads := trimmed.tokenizer if trimmed else own:
     positions = min(longest, chosen.config.longest)
@@ -133,12 +134,30 @@ def prepare(settings: Settings) -> Prepared:
   if models:
     sizes = ", ".join(f"{count_parameters(model.params):,}" for model in models)
     say(f"teacher  {', '.join(options.teacher or [str(options.pretrained)])}: {sizes} parameters")
-  weights = ", its first weights made from the teacher's" if shape.student_from == "teacher" else ""
+  weights = ", its first weights made from the teacher's" if inherits else ""
   say(f"student  {chosen.reason}; {count_parameters(student.params):,} parameters{weights}")
   say(f"devices  {hosts.describe()}, {products}\nwrites   {settings.out}")
   has_weights = chosen.params is not None
   kept = trimmed if own is None else None
-  return Prepared(data, read, taught, kept, models, student, layers, terms, has_weights, products.dtype)
+  return Prepared(data, read, taught, kept, models, student, layers, terms, has_weights, products.dtype, inherits)
+
+
+def _inherits(shape: StudentOptions, chosen: Student, teacher: EncoderConfig, has_teacher: bool) -> bool:
+  """Whether the student's first weights are made from the teacher's: where that is asked for, and else where it can be.
+
+  Raises:
+    InputError: they cannot be what is asked for.
+  """
+  students.check_start(shape.student_from, shape.student, chosen.params, chosen.config, teacher)
+  if shape.student_from is not None:
+    return shape.student_from == "teacher"
+  if not has_teacher or chosen.params is not None:
+    return False
+  try:
+    inherited.check(chosen.config, teacher)
+  except InputError:
+    return False
+  return True
 
 
 def _embeddings(settings: Settings, teacher: Pretrained) -> Embeddings:

@@ -87,8 +87,8 @@ class StudentOptions:
   student: str | None = None
   """Student to begin with: preset (tinybert-4l-312d, tinybert-6l-768d), config.json, model directory or hub id."""
   student_from: StudentFrom | None = None
-  """teacher: make the student's first weights from the teacher's, in seconds and without labels. Default: random
-  weights, or those of --student."""
+  """What the student's first weights are made from. teacher: the teacher's weights, in seconds and without labels.
+  random: nothing. Default: teacher, where a student of that shape can be made so, or the weights of --student."""
   student_layers: Annotated[int | None, AT_LEAST_1] = None
   """Number of layers of the student. Default: a third of the teacher's."""
   student_width: Annotated[int | None, AT_LEAST_1] = None
@@ -257,7 +257,7 @@ def check(chosen: Settings) -> None:
     raise InputError("--pretrained is fine-tuned on labels; give --train, or a --teacher that is fine-tuned already")
   if chosen.augmentation.augment and not (chosen.augmentation.mlm or chosen.augmentation.glove):
     raise InputError("--augment needs --mlm, a masked language model, or --glove, word vectors")
-  if chosen.shape.student_from and sources.target_columns:
+  if chosen.shape.student_from == "teacher" and sources.target_columns:
     raise InputError("--student-from teacher: --target-columns take a teacher's place, and have no weights")
   if "labels" in chosen.stages and not sources.train:
     raise InputError("the stage labels trains on labels; give --train")

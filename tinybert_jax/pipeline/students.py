@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from tinybert_jax.choices import StudentFrom
 from tinybert_jax.distillation import inherited
 from tinybert_jax.distillation.layer_map import LayerMap, layer_map
 from tinybert_jax.distillation.term_choice import TermChoice, TermOptions, check_heads
@@ -83,21 +84,25 @@ def of_preset(name: str, layers: int | None, teacher: EncoderConfig) -> EncoderC
   )
 
 
-def check_inherits(name: str | None, params: dict | None, student: EncoderConfig, teacher: EncoderConfig) -> None:
-  """Raises InputError where a student's first weights cannot be made from the teacher's.
+def check_start(
+  start: StudentFrom | None, name: str | None, params: dict | None, student: EncoderConfig, teacher: EncoderConfig
+) -> None:
+  """Raises InputError where a student's first weights cannot be what is asked for.
 
   Args:
+    start: what they are made from, see the option --student-from.
     name: the student's, for errors.
     params: that it brings itself.
     student: its shape.
     teacher: its shape.
   """
-  if params is not None:
+  if start is not None and params is not None:
     raise InputError(
-      f"--student-from teacher: --student {name} has weights of its own; give a preset or a config.json, or leave out "
+      f"--student-from {start}: --student {name} has weights of its own; give a preset or a config.json, or leave out "
       "--student-from"
     )
-  inherited.check(student, teacher)
+  if start == "teacher":
+    inherited.check(student, teacher)
 
 
 def begins_with(name: str | None) -> str | None:
