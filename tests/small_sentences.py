@@ -33,8 +33,8 @@ def write_sentence_encoder(directory, config=CONFIG, seed=0):
 
 
 def texts(number, seed=0):
-  """Returns different texts of two words."""
+  """Returns different texts of two words, at most 128, all of one length: each length is a program to compile."""
   rng, found = np.random.default_rng(seed), {}
   while len(found) < number:
-    found[" ".join(rng.choice(["hello", "world"], rng.integers(2, 9)))] = None
+    found[" ".join(rng.choice(["hello", "world"], 7))] = None
   return list(found)

@@ -43,7 +43,6 @@ def made(tmp_path_factory):
   }
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jax, "device_count", lambda: 1)
-    patch.setattr(stage_fit, "SAVE_SECONDS", 0)
     patch.setattr(report, "write", lambda *_: None)  # whose pictures take seconds
     patch.setattr(evaluation, "attention_maps", lambda *_: None)
     run(given, root / "out")

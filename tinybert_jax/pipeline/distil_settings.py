@@ -277,6 +277,8 @@ def _check_embeddings(chosen: Settings) -> None:
     )
   if chosen.threshold != "half" or chosen.training.temperature != 1 or given.teacher_labels:
     raise InputError("--kind embeddings: --threshold, --temperature and --teacher-labels are of classes")
+  if chosen.augmentation.augment:
+    raise InputError("--kind embeddings: --augment is for texts with labels; give more --unlabelled texts")
   if options.embedding_loss_weights and len(options.embedding_loss_weights) != len(options.embedding_losses):
     raise InputError(
       f"--embedding-loss-weights: {len(options.embedding_loss_weights)} weights for "
