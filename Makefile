@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test drill lint docs clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/python -m experiments.quickstart $(ARGS)
 
 test: $(VENV)/.test $(VENV)/.demo
 	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+drill: $(VENV)/.test $(VENV)/.demo
+	$(VENV)/bin/python -m pytest -m drill
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .

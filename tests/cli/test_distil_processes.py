@@ -5,6 +5,7 @@ import socket
 
 import jax
 import numpy as np
+import pytest
 from processes import Started
 from small_distil import SHAPE, SHORT, greetings, options, write
 from small_glue import TEACHER, write_encoder
@@ -13,6 +14,7 @@ from tinybert_jax import predict_table
 from tinybert_jax.cli import distil
 
 
+@pytest.mark.drill
 def test_two_processes_give_the_student_of_one(tmp_path, monkeypatch):
   given = {
     "pretrained": write_encoder(tmp_path / "encoder", TEACHER),

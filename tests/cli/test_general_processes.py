@@ -81,6 +81,7 @@ def test_two_processes_give_the_run_of_one(root, alone):
     assert_same_losses(row, reference)
 
 
+@pytest.mark.drill
 def test_where_one_process_is_told_to_stop_all_do_and_another_number_of_them_goes_on(root, alone):
   out = root / "stopped"
   processes = start(root, out, "--shard-params", processes=2, devices=2, signals={1: ("SIGTERM", 30)})
@@ -96,6 +97,7 @@ def test_where_one_process_is_told_to_stop_all_do_and_another_number_of_them_goe
   assert_same_losses(history(out)[-1], history(alone)[-1])
 
 
+@pytest.mark.drill
 def test_a_process_that_is_killed_ends_the_others_and_the_run_goes_on(root, alone):
   out = root / "killed"
   killed, other = reversed(start(root, out, processes=2, devices=2, signals={1: ("SIGKILL", 30)}))

@@ -187,6 +187,7 @@ def test_a_full_disk_loses_nothing_and_the_rerun_goes_on(finished, monkeypatch):
   assert [path.name for path in folder.glob(".*")] == [".lock"]  # no half-written folder
 
 
+@pytest.mark.drill
 def test_a_kill_in_each_stage_changes_nothing(made, options, tmp_path):
   """Three processes, each killed as it saves a checkpoint of the next stage; the fourth ends as if none had been."""
   expected = stages.load(made.out / "RTE" / "prediction", "RTE").fingerprint

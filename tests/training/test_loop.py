@@ -30,6 +30,7 @@ def wait_for_step(directory, step, process):
     time.sleep(0.01)
 
 
+@pytest.mark.drill
 def test_killed_five_times_a_run_ends_with_the_same_bits(tmp_path):
   assert start(tmp_path / "whole", sleep=0).wait() == 0
   rng = random.Random(0)
