@@ -62,7 +62,7 @@ def _few_rows(metrics: Mapping[str, Any]) -> str:
   if not 0 < transfer < 20_000:
     return ""
   more = "Give more unlabelled text of the same kind"
-  if not data.get("augmented"):
+  if not data.get("augmented") and metrics["kind"] in ("classification", "multi_label", "regression"):
     more += ", or augment the rows, which this run did not"
   return f"The student learnt from {transfer:,} rows. {more}."
 
