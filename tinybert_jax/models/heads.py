@@ -76,15 +76,17 @@ class ModelHead:
 
   Attributes:
     model_class: of the Flax module here.
+    labels: what the classes are called, whatever a file calls them; None leaves that to the file.
   """
 
   model_class: type[Model]
+  labels: tuple[str, ...] | None = None
 
   def module(self, config: EncoderConfig, dtype: DTypeLike = jnp.float32) -> TaskModel:
     return self.model_class(config, dtype)
 
   def load(self, name: str | os.PathLike, *, labels: Sequence[str] | None = None, finished: bool = False) -> Pretrained:
-    return load_pretrained(name, self.model_class, labels=labels, finished=finished)
+    return load_pretrained(name, self.model_class, labels=self.labels or labels, finished=finished)
 
   def save(
     self, directory: str | os.PathLike, config: EncoderConfig, params: Mapping[str, Any], **described: Any
@@ -118,7 +120,7 @@ class SentencesHead:
 SENTENCES = SentencesHead()
 SEQUENCES = ModelHead(SequenceClassifier)
 TOKENS = ModelHead(TokenClassifier)
-SPANS = ModelHead(SpanClassifier)
+SPANS = ModelHead(SpanClassifier, ("start", "end"))
 
 
 def on_encoder(

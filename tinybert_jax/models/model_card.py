@@ -31,8 +31,19 @@ _SENTENCES = ("sentence-similarity", "Sentence similarity")
 # How a pipeline of transformers is made and called, of heads whose logits need more work to be read.
 _CALLS = {
   "ForTokenClassification": (', aggregation_strategy="simple"', '"A text."'),
-  "ForQuestionAnswering": ("", 'question="A question?", context="A text."'),
 }
+_USE_OF_SPANS = """## Use
+
+```python
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("path/to/this/directory")
+model = AutoModelForQuestionAnswering.from_pretrained("path/to/this/directory")
+tokens = tokenizer("A question?", "A text.", return_tensors="pt")
+marks = model(**tokens)
+start, end = marks.start_logits.argmax(), marks.end_logits.argmax()
+print(tokenizer.decode(tokens["input_ids"][0, start : end + 1]))
+```"""
 _RESULTS = {
   "single_label_classification": ".logits.softmax(-1)",
   "multi_label_classification": ".logits.sigmoid()",
@@ -234,6 +245,8 @@ print(answer({_CALLS[head][1]}))
   result = ".last_hidden_state" if head == "Model" else ".logits"
   if head == "ForSequenceClassification":
     result = _RESULTS[config.kind]
+  if head == "ForQuestionAnswering":
+    return _USE_OF_SPANS
   text = f"A {config.family.mask_token} of text." if head == "ForMaskedLM" else "A text."
   return f"""## Use
 

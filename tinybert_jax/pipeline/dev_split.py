@@ -1,5 +1,6 @@
 """The rows that choose the best step, where no table of them is given, and texts that two tables share."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import datasets
@@ -27,7 +28,8 @@ def split_dev(source: OwnRows, share: float, seed: int, *, stratify: bool) -> De
     source: rows with labels, or all without.
     share: of the rows; at most 2,000 are taken, or a few more where each class has its share.
     seed: random seed.
-    stratify: whether the labels are classes, of each of which the same share is taken.
+    stratify: whether the labels are classes, of each of which the same share is taken. Rows of one `group`, where there
+      is such a column, stay together.
 
   Raises:
     InputError: too few rows.
@@ -38,14 +40,26 @@ def split_dev(source: OwnRows, share: float, seed: int, *, stratify: bool) -> De
   number = min(MOST_DEV, max(1, round(share * size)))
   has_labels = "label" in source.rows.column_names
   rng = np.random.default_rng(seed)
-  if stratify and has_labels:
+  if "group" in source.rows.column_names:
+    chosen = _whole_groups(source.rows["group"][:], number, rng)
+  elif stratify and has_labels:
     chosen = _stratified(np.asarray(source.rows["label"][:]), number, rng)
   else:
     chosen = np.sort(rng.permutation(size)[:number])
+  if len(chosen) == size:
+    raise InputError("all rows are of one group, such as an article, and none is left to train on; give --dev")
   rest = np.setdiff1d(np.arange(size), chosen)
   of_what = "labelled rows" + (", stratified" if stratify else "") if has_labels else "rows without labels"
   note = f"dev: {len(chosen):,} of the {size:,} {of_what}; --dev gives others"
   return DevSplit(source.select(chosen), source.select(rest), note)
+
+
+def _whole_groups(groups: Sequence[str], number: int, rng: np.random.Generator) -> np.ndarray:
+  """Returns the numbers of at least `number` rows: all of some groups, which share texts."""
+  names, of_row = np.unique(np.asarray(groups), return_inverse=True)
+  order = rng.permutation(len(names))
+  sizes = np.cumsum(np.bincount(of_row)[order])
+  return np.flatnonzero(np.isin(of_row, order[: int(np.searchsorted(sizes, number)) + 1]))
 
 
 def shared_texts(train: datasets.Dataset, measured: datasets.Dataset, name: str) -> list[str]:

@@ -107,7 +107,7 @@ def prepare(settings: Settings) -> Prepared:
     _check_same_tokens(name, model, tokenizer)
   check_fits(source, tokenizer, like.vocab_size)
   longest = _longest(settings, like)
-  taught = Tokens(tokenizer, own_data.choose_length(data, tokenizer, longest, settings.max_length))
+  taught = Tokens(tokenizer, own_data.choose_length(data, tokenizer, longest, _asked(settings, longest)))
   length = taught.length.tokens
   for name, model in zip(options.teacher or ["the teacher"], models, strict=False):
     students.check_length(name, model.config, length)
@@ -118,7 +118,7 @@ def prepare(settings: Settings) -> Prepared:
   read = taught
   if reads := trimmed.tokenizer if trimmed else own:
     positions = min(longest, chosen.config.longest)
-    read = Tokens(reads, own_data.choose_length(data, reads, positions, settings.max_length))
+    read = Tokens(reads, own_data.choose_length(data, reads, positions, _asked(settings, positions)))
   students.check_length("the student", chosen.config, read.length.tokens)
   _say_tokens(read, taught if models else read)
   compares_layers = bool(models) and own is None
@@ -197,6 +197,12 @@ def _longest(settings: Settings, teacher: EncoderConfig) -> int:
       f"--max-length {settings.max_length}: the teacher reads {cut_to} tokens of a text (max_seq_length)"
     )
   return min(cut_to, teacher.longest)
+
+
+def _asked(settings: Settings, positions: int) -> int | None:
+  """Returns the tokens that an option or the kind of task asks for; None where the texts decide."""
+  usual = kinds.find_kind(settings.data.kind).length
+  return settings.max_length or (None if usual is None else min(usual, positions))
 
 
 def _trimmed(size: int | None, tokenizer: Tokenizer, data: OwnData, config: EncoderConfig) -> Trimmed | None:

@@ -67,6 +67,7 @@ class Sources:
   """Columns of probabilities or scores, one per class, in place of a teacher: from a large language model, say."""
   kind: Kind | None = None
   """Kind of task. tokens: a tag for each word, from files of words in columns (CoNLL), or lists of words and of tags.
+  spans: answers to questions that stand in a text, from SQuAD's JSON or tables with its columns.
   Default: found from the labels, or from --teacher."""
   separator: str | None = None
   """Text between several labels in one cell, with --kind multi_label. Default: found."""
@@ -75,7 +76,15 @@ class Sources:
   dev_share: Annotated[float, Bound(above=0, below=1)] = 0.1
   """Share of --train (0 to 1) that is kept to choose the best step, if there is no --dev; at most 2,000 rows."""
   doc_stride: Annotated[int, AT_LEAST_1] = 128
-  """Tokens that the parts of a text share which is longer than --max-length, with --kind tokens; at most half of it."""
+  """Tokens that the parts of a text share which is longer than --max-length, with --kind tokens or spans; at most half
+  of a part."""
+  max_query_length: Annotated[int, AT_LEAST_1] = 64
+  """Tokens that a question is cut to, with --kind spans."""
+  max_answer_length: Annotated[int, AT_LEAST_1] = 30
+  """The most tokens of an answer, with --kind spans."""
+  null_threshold: float = 0.0
+  """How much the score of no answer has to be above the best answer's to be given, with --kind spans, where some
+  questions have no answer."""
   max_train_examples: Annotated[int | None, AT_LEAST_1] = None
   """Take only this many rows of --train and of --unlabelled, for a trial."""
 

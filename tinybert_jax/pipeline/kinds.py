@@ -6,13 +6,14 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from tinybert_jax.data.columns import Columns
 from tinybert_jax.models.config import read_json
-from tinybert_jax.models.heads import SEQUENCES, TOKENS, Head
+from tinybert_jax.models.heads import SEQUENCES, SPANS, TOKENS, Head
 from tinybert_jax.models.hub import local_directory
-from tinybert_jax.pipeline import own_tables, own_tokens
+from tinybert_jax.pipeline import own_spans, own_tables, own_tokens
 from tinybert_jax.pipeline.distil_settings import Sources
 from tinybert_jax.pipeline.own_rows import OwnRows
 from tinybert_jax.pipeline.own_tables import Known, Labelled, ToPredict
 from tinybert_jax.tasks.own_task import make_task
+from tinybert_jax.tasks.spans import Spans
 from tinybert_jax.tasks.task import Task
 from tinybert_jax.tasks.tokens import Tokens
 
@@ -46,6 +47,7 @@ class Kind(NamedTuple):
     task: of a kind's name, the name of the data, the classes, and the options of the data.
     has_texts: whether its data is a table of texts with labels, which targets can take the place of, and which can be
       augmented.
+    length: tokens that a text is cut to where no option says so; None for as many as 99% of the texts have.
   """
 
   head: Head
@@ -53,10 +55,22 @@ class Kind(NamedTuple):
   reader: Reader
   task: Callable[[str, str, Sequence[str], Sources], Task]
   has_texts: bool = False
+  length: int | None = None
 
 
 def _tokens(kind: str, name: str, labels: Sequence[str], sources: Sources) -> Task:
   return Tokens(name, tuple(labels), sources.doc_stride)
+
+
+def _spans(kind: str, name: str, labels: Sequence[str], sources: Sources) -> Task:
+  return Spans(
+    name,
+    tuple(labels) == own_spans.WITH_NULL,
+    sources.doc_stride,
+    sources.max_query_length,
+    sources.max_answer_length,
+    sources.null_threshold,
+  )
 
 
 def _of_texts(kind: str, name: str, labels: Sequence[str], sources: Sources) -> Task:
@@ -64,7 +78,10 @@ def _of_texts(kind: str, name: str, labels: Sequence[str], sources: Sources) -> 
 
 
 _OF_TEXTS = Kind(SEQUENCES, "ForSequenceClassification", own_tables, _of_texts, has_texts=True)
-KINDS = {"tokens": Kind(TOKENS, "ForTokenClassification", own_tokens, _tokens)}
+KINDS = {
+  "tokens": Kind(TOKENS, "ForTokenClassification", own_tokens, _tokens),
+  "spans": Kind(SPANS, "ForQuestionAnswering", own_spans, _spans, length=384),
+}
 
 
 def find_kind(name: str | None) -> Kind:

@@ -126,10 +126,12 @@ def choose_length(data: OwnData, tokenizer: Tokenizer, positions: int, asked: in
   """
   most = asked or min(_LONGEST, positions)
   rows = data.transfer.select(range(0, len(data.transfer), max(1, len(data.transfer) // _MEASURED)))
-  lengths = row_length(data.task.tokenize(tokenizer, rows, most + 1))
+  token_rows = data.task.tokenize(tokenizer, rows, most + 1)
+  lengths = row_length(token_rows)
   needed = int(np.quantile(lengths, _COVERED, method="higher"))
   tokens = asked or int(min(most, max(16, -(-needed // 8) * 8)))
-  return Length(tokens, float(np.mean(lengths > tokens)))
+  reads_all = len(token_rows) > len(rows)  # a long text has several rows
+  return Length(tokens, 0.0 if reads_all else float(np.mean(lengths > tokens)))
 
 
 def _without_labels(known: Known, sources: Sources) -> tuple[str, tuple[str, ...]]:
