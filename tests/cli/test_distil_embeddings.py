@@ -115,3 +115,8 @@ def test_what_does_not_go_with_embeddings_gets_one_sentence(made, tmp_path, monk
   given = ["--teacher", made[0]["teacher"]] if "--teacher" not in options else []
   shape = ["--student-layers", 1, "--student-width", 12]
   assert said in refused(capsys, "--kind", "embeddings", *given, *shape, *options.split())
+
+
+def test_a_sentence_encoder_given_as_a_classifier_is_told_apart(made, capsys):
+  given, _ = made
+  assert "--kind embeddings" in refused(capsys, "--teacher", given["teacher"], "--unlabelled", given["unlabelled"])

@@ -12,6 +12,7 @@ from small_families import CONFIGURATIONS, make_batch, make_theirs
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.export.encoder import onnx_model
+from tinybert_jax.export.product_inputs import largest_inputs
 from tinybert_jax.export.quantization import Quantization
 from tinybert_jax.export.session import Session
 from tinybert_jax.models.config import EncoderConfig
@@ -165,3 +166,21 @@ def test_what_cannot_be_written_or_run():
   model.graph.node[-1].op_type = "Nothing"
   with pytest.raises(InputError, match=r"onnxruntime [\d.]+ cannot run the exported model \(.*Nothing"):
     Session(model.SerializeToString())
+
+
+@pytest.mark.parametrize("model_type", ["bert", "deberta-v2"])  # of which DeBERTa reads two inputs by one kernel
+def test_balanced_inputs_lose_less_where_one_channel_is_large(tmp_path, model_type):
+  make_theirs(SequenceClassifier, model_type, 0).save_pretrained(tmp_path)
+  config, params, _ = load_pretrained(tmp_path, SequenceClassifier)
+  scale = params["encoder"]["layers_0"]["output_norm"]["scale"]
+  scale[3] *= 100  # as pretrained models have it
+  batch = make_batch(config, "right")
+  whole = Session(onnx_model(config, params, SequenceClassifier).SerializeToString())(batch)[0]
+  inputs = largest_inputs(config, params, SequenceClassifier, [batch])
+  errors = []
+  for quantization in (Quantization(), Quantization(inputs=inputs)):
+    model = onnx_model(config, params, SequenceClassifier, quantization=quantization)
+    errors.append(np.abs(Session(model.SerializeToString())(batch)[0] - whole).max() / np.abs(whole).max())
+  assert inputs["encoder/layers_1/attention/query/kernel"].argmax() == 3 and errors[1] < 0.8 * errors[0]
+  rounded = [node for node in model.graph.node if node.op_type == "DynamicQuantizeLinear"]
+  assert len({node.input[0] for node in rounded}) == len(rounded)  # query, key and value share theirs

@@ -47,7 +47,13 @@ def onnx_model(
     InputError: a model that is too large for one file.
   """
   graph = Graph(params, dtype=dtype, quantization=quantization)
-  size = sum(leaf.size for leaf in graph.parameters.values()) * (1 if quantization else graph.dtype.itemsize)
+  add_model(graph, config, model_class)
+  return graph.model(f"{config.family.title} {model_class.__name__}", tinybert_jax.__version__)
+
+
+def add_model(graph: Graph, config: EncoderConfig, model_class: type[AnyModel]) -> None:
+  """Adds inputs, encoder, head and outputs to a graph; errors as for `onnx_model`."""
+  size = sum(leaf.size for leaf in graph.parameters.values()) * (1 if graph.quantization else graph.dtype.itemsize)
   if size > _LARGEST:
     raise InputError(
       f"its weights are {size / 2**30:.1f} GiB as {graph.dtype}, and one ONNX file holds less than 2 GiB"
@@ -60,7 +66,6 @@ def onnx_model(
     with graph.at(head.within):
       hidden = _encode(graph, config, inputs, head.reads_first(config))
   head.add(graph, config, hidden, inputs)
-  return graph.model(f"{config.family.title} {model_class.__name__}", tinybert_jax.__version__)
 
 
 def _encode(graph: Graph, config: EncoderConfig, inputs: Inputs, first_only: bool) -> Value:

@@ -27,6 +27,7 @@ class Graph:
   Attributes:
     dtype: of the weights and of what is computed, float32 or float16.
     quantization: how weights become integers; None where they do not.
+    reads: what each product of a kernel reads, by the kernel's path.
     parameters: by Flax path.
   """
 
@@ -39,6 +40,7 @@ class Graph:
   ):
     self.dtype, self.quantization = np.dtype(dtype), quantization
     self.parameters = {path: np.asarray(leaf) for path, leaf in traverse_util.flatten_dict(params, sep="/").items()}
+    self.reads: dict[str, list[Value]] = {}
     self._nodes: list[onnx.NodeProto] = []
     self._weights: dict[str, np.ndarray] = {}
     self._scope: list[str] = []

@@ -1,5 +1,7 @@
 """Products and look-ups of weights in an ONNX graph, with weights as they are or as 8-bit integers."""
 
+import hashlib
+
 import numpy as np
 
 from tinybert_jax.export.graph import Graph, Value
@@ -8,10 +10,12 @@ from tinybert_jax.export.graph import Graph, Value
 def dense(graph: Graph, name: str, x: Value, *, whole: bool = False) -> Value:
   """Adds the dense layer of that name: x·kernel, and a bias where the model has one; `whole` is never quantised."""
   with graph.at(name):
+    graph.reads.setdefault(graph.path("kernel"), []).append(x)
     if whole or not _is_quantized(graph, "kernel"):
       product = graph.node("MatMul", x, graph.parameter("kernel"))
     else:
-      product = _integer_product(graph, x, *_integers(graph, "kernel", axis=0))
+      matrix = _integers(graph, "kernel", axis=0)
+      product = _integer_product(graph, _balanced(graph, x), *matrix)
     return graph.node("Add", product, graph.parameter("bias")) if graph.has("bias") else product
 
 
@@ -71,8 +75,21 @@ def _integers(graph: Graph, name: str, axis: int) -> tuple[Value, Value]:
   """Adds the integers and scales of a parameter of the module here."""
   assert graph.quantization is not None
   path = graph.path(name)
-  integers, scale = graph.quantization.integers(graph.parameters[path], axis)
+  weights, by = graph.parameters[path], graph.quantization.balance(path)
+  integers, scale = graph.quantization.integers(weights if by is None else weights * by[:, None], axis)
   return graph.weight(f"{path} integers", integers), graph.weight(f"{path} scale", scale)
+
+
+def _balanced(graph: Graph, x: Value) -> Value:
+  """Adds the input of the product here with its channels made alike in size, where the quantization does that."""
+  assert graph.quantization is not None
+  by = graph.quantization.balance(graph.path("kernel"))
+  if by is None:
+    return x
+  # Named by its numbers: products of the same input have the same, and share it and its integers.
+  name = f"balance {hashlib.sha256(by.tobytes()).hexdigest()[:16]}"
+  (balanced,) = graph.once("Mul", x, graph.weight(name, 1 / by))
+  return balanced
 
 
 def _integer_product(graph: Graph, x: Value, matrix: Value, scale: Value) -> Value:

@@ -31,6 +31,7 @@ from tinybert_jax.tasks.task import Task
 
 _MOST = 2000  # texts that are run
 _LONGEST = 512
+_SOME = 16  # batches that tell how large the inputs of products are
 _BATCH = 8  # rows; of all of them together the inputs of products get one scale
 
 
@@ -56,10 +57,19 @@ class Calibration:
   def has_labels(self) -> bool:
     return self.task is not None and self.task.truth(self.rows) is not None
 
+  def batches(self) -> BatchSource:
+    """Returns the rows in batches."""
+    lengths = bucket_lengths(row_length(self.rows), at_most=self.config.longest)
+    return BatchSource(self.rows, batch_size=_BATCH, lengths=lengths, shuffle=False, pad_id=self.config.pad_token_id)
+
+  def some_batches(self) -> list[dict[str, np.ndarray]]:
+    """Returns a few batches, evenly spread over the lengths of the rows."""
+    source = self.batches()
+    return [source[step] for step in sorted({round(step) for step in np.linspace(0, len(source) - 1, _SOME)})]
+
   def answers(self, session: Session) -> Any:
     """Returns what a model says: outputs of the task; without one, a text's vector or its tokens' likeliest classes."""
-    lengths = bucket_lengths(row_length(self.rows), at_most=self.config.longest)
-    source = BatchSource(self.rows, batch_size=_BATCH, lengths=lengths, shuffle=False, pad_id=self.config.pad_token_id)
+    source = self.batches()
     as_in_jax = head_of(self.model_class).as_in_jax
     found: dict[int, np.ndarray] = {}
     for step in range(len(source)):

@@ -14,6 +14,7 @@ from tinybert_jax.choices import AS_FOUND, Reading
 from tinybert_jax.errors import InputError
 from tinybert_jax.export.encoder import onnx_model
 from tinybert_jax.export.probe import Probe
+from tinybert_jax.export.product_inputs import largest_inputs
 from tinybert_jax.export.quantization import Quantization
 from tinybert_jax.export.stablehlo import stablehlo as to_stablehlo
 from tinybert_jax.models.directories import replace_files
@@ -137,8 +138,8 @@ def _make(
   if measured is not None:
     for note in measured.notes:
       say(note)
-    layers = config.num_hidden_layers
-    chosen = choose(lambda how: content(quantization=how), files[WHOLE], measured, layers, max_loss, say)
+    inputs = largest_inputs(config, params, finished.model_class, measured.some_batches())
+    chosen = choose(lambda how: content(quantization=how), files[WHOLE], measured, inputs, max_loss, say)
     files |= {INTEGERS: chosen.model, _TRIED: _as_json(chosen, measured)}
   if stablehlo:
     files[STABLEHLO] = to_stablehlo(model, params)

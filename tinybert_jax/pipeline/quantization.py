@@ -1,9 +1,11 @@
 """Which way of writing weights as 8-bit integers loses little, found by trying each."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.export.quantization import Quantization
@@ -51,23 +53,26 @@ class Chosen(NamedTuple):
   tried: tuple[Tried, ...]
 
 
-def variants(layers: int) -> list[Variant]:
-  """Returns what is tried for a model of so many layers, on this processor."""
+def variants(layers: int, inputs: Mapping[str, np.ndarray]) -> list[Variant]:
+  """Returns what is tried on this processor.
+
+  Args:
+    layers: of the model.
+    inputs: the largest inputs of products, see `Quantization`.
+  """
   reduced = not _multiplies_integers()
-  name = "7 bits, " if reduced else ""
 
-  def variant(scales: str, keeps: str, *kept: str) -> Variant:
-    quantization = Quantization(per_channel=scales == "channel", reduced_range=reduced, kept=kept)
-    return Variant(f"{name}a scale for each {scales}{keeps}", quantization)
+  def variant(scales: str, rest: str, *kept: int, balanced: bool = False) -> Variant:
+    beginnings = tuple(f"{encoder}layers_{number}/" for number in kept for encoder in ("encoder/", ""))
+    quantization = Quantization(scales == "channel", reduced, beginnings, inputs if balanced else None)
+    return Variant(f"{'7 bits, ' * reduced}a scale for each {scales}{rest}", quantization)
 
-  first, last = ("encoder/layers_0/", "layers_0/"), (f"encoder/layers_{layers - 1}/", f"layers_{layers - 1}/")
-  tables = tuple(f"{encoder}embeddings/" for encoder in ("encoder/", ""))
   return [
-    variant("channel", ""),
     variant("tensor", ""),
-    variant("channel", ", first layer whole", *first),
-    variant("channel", ", last layer whole", *last),
-    variant("channel", ", embeddings whole", *tables),
+    variant("channel", ""),
+    variant("channel", ", inputs balanced", balanced=True),
+    variant("channel", ", inputs balanced, first layer whole", 0, balanced=True),
+    variant("channel", ", inputs balanced, last layer whole", layers - 1, balanced=True),
   ]
 
 
@@ -75,7 +80,7 @@ def choose(
   build: Callable[[Quantization], bytes],
   whole: bytes,
   calibration: Calibration,
-  layers: int,
+  inputs: Mapping[str, np.ndarray],
   max_loss: float,
   report: Callable[[str], None],
 ) -> Chosen:
@@ -85,7 +90,7 @@ def choose(
     build: makes the file of a variant.
     whole: the file in float32.
     calibration: what is measured on.
-    layers: of the model.
+    inputs: the largest inputs of products, see `Quantization`.
     max_loss: points of the score that may be lost; without labels, of the agreement.
     report: is told what each variant came to.
 
@@ -94,11 +99,11 @@ def choose(
   """
   answers = calibration.answers(Session(whole))
   score = calibration.score(answers) if calibration.has_labels else None
-  report(f"{'float32':52} {len(whole) / 1e6:.1f} MB" + ("" if score is None else f", score {score:.2f}"))
+  report(f"{'float32':62} {len(whole) / 1e6:.1f} MB" + ("" if score is None else f", score {score:.2f}"))
   tried: dict[Tried, Variant] = {}
-  for variant in variants(layers):
+  for variant in variants(calibration.config.num_hidden_layers, inputs):
     one = _try(variant, build(variant.quantization), calibration, answers, score)
-    report(f"{one.name:52} {one}")
+    report(f"{one.name:62} {one}")
     tried[one] = variant
   kept = smallest(tuple(tried), max_loss)
   return Chosen(build(tried[kept].quantization), kept, tuple(tried))

@@ -8,6 +8,7 @@ from tinybert_jax.models.config import EncoderConfig, ProblemType
 from tinybert_jax.models.encoder import Encoder
 from tinybert_jax.models.heads import SEQUENCES, Head, on_encoder
 from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained
+from tinybert_jax.models.sentence_directories import is_sentence_encoder
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline.distil_settings import TeacherOptions
 from tinybert_jax.tasks.labels import match_labels, order_classes
@@ -95,7 +96,8 @@ def _finished(name: str, labels: Sequence[str], head: Head) -> Pretrained:
   try:
     loaded = head.load(name, labels=labels or None, finished=True)
   except UnfinishedError as error:
-    raise InputError(f"--teacher {error}; give it as --pretrained to fine-tune it here") from error
+    hint = "; or distil its embeddings by --kind embeddings" if is_sentence_encoder(name) else ""
+    raise InputError(f"--teacher {error}; give it as --pretrained to fine-tune it here{hint}") from error
   check_class_names(loaded.config, f"--teacher {name}", "name all in the order of its logits by --teacher-labels")
   return loaded
 
