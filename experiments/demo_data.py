@@ -29,8 +29,8 @@ class Texts(NamedTuple):
 class Data(NamedTuple):
   """R8 as token rows with labels, and the texts of the transfer and the test rows.
 
-  `labelled` and `dev` are parts of the training split with nothing in common; `transfer` is a part without `dev`, whose
-  labels are not read. `train_texts` are all of it but `dev`.
+  `labelled` and `dev` are parts of the training split with nothing in common; `transfer` is all of it but `dev`,
+  and its labels are not read.
   """
 
   labelled: datasets.Dataset
@@ -39,7 +39,6 @@ class Data(NamedTuple):
   test: datasets.Dataset
   labels: tuple[str, ...]
   transfer_texts: datasets.Dataset
-  train_texts: datasets.Dataset
   test_texts: datasets.Dataset
 
 
@@ -75,23 +74,9 @@ def sentences() -> list[str]:
 
 
 def few_labels(
-  tokenizer: Tokenizer,
-  labelled_share: float,
-  max_length: int,
-  max_train_examples: int | None,
-  seed: int,
-  transfer_share: float = 1.0,
+  tokenizer: Tokenizer, labelled_share: float, max_length: int, max_train_examples: int | None, seed: int
 ) -> Data:
-  """Returns R8: a twentieth of its training split to select by, shares of the rest to learn from, and its test split.
-
-  Args:
-    tokenizer: that makes the token rows.
-    labelled_share: of the rest, with labels.
-    max_length: of a row.
-    max_train_examples: of the training split; None for all.
-    seed: of the choice.
-    transfer_share: of the rest, whose labels are not read.
-  """
+  """Returns R8: the training split less a twentieth to select by, a share of it labelled, and the test split."""
   if not 0 < labelled_share <= 1:
     raise InputError(f"--labelled-share {labelled_share}: it must be above 0 and at most 1")
   train_split, test_split = reuters_r8("train"), reuters_r8("test")
@@ -104,9 +89,8 @@ def few_labels(
   order = rng.permutation(len(train_rows))[:max_train_examples]
   classes = np.asarray(train_rows["labels"])
   dev = sample_by_class(order, classes, 0.05, rng)
-  train = np.setdiff1d(order, dev)
-  labelled = sample_by_class(train, classes, labelled_share, rng)
-  transfer = np.sort(rng.permutation(train)[: max(1, round(transfer_share * len(train)))])
+  transfer = np.setdiff1d(order, dev)
+  labelled = sample_by_class(transfer, classes, labelled_share, rng)
   return Data(
     labelled=train_rows.select(labelled),
     transfer=train_rows.select(transfer),
@@ -114,7 +98,6 @@ def few_labels(
     test=test_rows,
     labels=labels,
     transfer_texts=_texts(train_split, labels).select(transfer),
-    train_texts=_texts(train_split, labels).select(train),
     test_texts=_texts(test_split, labels),
   )
 

@@ -37,7 +37,7 @@ STAGES = ("teacher", "inherited", "intermediate", "prediction", "labels", "predi
 @dataclasses.dataclass(frozen=True)
 class Options:
   """Fine-tune MiniLM (6 layers x 384) on a few labelled Reuters documents, distil it into a student a twentieth of its
-  size over more documents without labels, and measure both on the test split of Reuters R8.
+  size over many documents without labels, and measure both on the test split of Reuters R8.
 
   The same command again goes on where it stopped.
   """
@@ -47,9 +47,7 @@ class Options:
   seed: Annotated[int, SEED] = 0
   """Random seed for the choice of documents, the initialisation, the order of the rows and dropout."""
   labelled_share: Annotated[float, LABELLED] = 0.1
-  """Share of the training documents whose labels are used."""
-  transfer_share: Annotated[float, LABELLED] = 0.25
-  """Share of the training documents that the student learns from the teacher on, without their labels."""
+  """Share of the training documents whose labels are used; the teacher labels the others for the student."""
   max_length: Annotated[int, LENGTH] = 64
   """Tokens that a document is cut to."""
   teacher_epochs: Annotated[int, AT_LEAST_1] = 6
@@ -65,10 +63,10 @@ class Options:
   vocabulary: Annotated[int, AT_LEAST_1] = 8000
   """The most tokens that the student has: those that the training documents have most often, all special tokens and
   all single characters."""
-  intermediate_epochs: Annotated[int, AT_LEAST_1] = 4
-  """Passes of the first stage, which distils embeddings, hidden states and attention scores."""
-  prediction_epochs: Annotated[int, AT_LEAST_1] = 8
-  """Passes of the second stage, which distils the logits."""
+  intermediate_epochs: Annotated[int, AT_LEAST_1] = 1
+  """Passes of the first stage, which distils embeddings, hidden states and attention scores, over all documents."""
+  prediction_epochs: Annotated[int, AT_LEAST_1] = 2
+  """Passes of the second stage, which distils the logits, over all documents."""
   student_batch_size: Annotated[int, AT_LEAST_1] = 32
   """Documents in a batch of the student."""
   student_learning_rate: Annotated[float, RATE] = 1e-3
@@ -144,7 +142,7 @@ def prepare(options: Options) -> Setup:
   shape = student_config(start.config, options)
   layers = uniform_layers(shape, start.config)
   padding = [start.config.pad_token_id]
-  trimmed = trimming.of_rows(tokenizer, data.train_texts, [data.test_texts], options.vocabulary, padding)
+  trimmed = trimming.of_rows(tokenizer, data.transfer_texts, [data.test_texts], options.vocabulary, padding)
   read = _data(options, trimmed.tokenizer)
   run = teaching.read_by(_rows(read), trimmed.tokenizer, options.max_length)
   student = teachers.with_new_classifier(trim_config(shape, trimmed), None, run.task, options.seed)
@@ -195,7 +193,6 @@ def _data(options: Options, tokenizer: Tokenizer) -> demo_data.Data:
     options.max_length,
     options.max_train_examples,
     options.seed,
-    transfer_share=options.transfer_share,
   )
 
 
@@ -255,8 +252,8 @@ def announce(options: Options, setup: Setup) -> None:
   once = batches(data.transfer, options.student_batch_size)
   print(f"devices   {describe()}")
   print(
-    f"data      {len(data.labelled)} labelled documents, {len(data.transfer)} to distil over, {len(data.dev)} to "
-    f"select by, {len(data.test)} to test"
+    f"data      {len(data.labelled)} labelled documents of {len(data.transfer)}, {len(data.dev)} to select by, "
+    f"{len(data.test)} to test"
   )
   ratio = teacher_size / student_size
   print(f"models    teacher {teacher_size:,} parameters, student {student_size:,}: {ratio:.1f} times smaller")
