@@ -110,7 +110,8 @@ def choose(
 
 
 def smallest(tried: Sequence[Tried], max_loss: float) -> Tried:
-  """Returns the smallest that loses no more than it may; of sizes within 3%, the one that loses least.
+  """Returns the smallest that loses no more than it may; of sizes within 3%, the one that loses least, and of
+  these the one that agrees most.
 
   Raises:
     InputError: every one loses more.
@@ -123,7 +124,7 @@ def smallest(tried: Sequence[Tried], max_loss: float) -> Tried:
       f"least, {least.name}, loses {least.loss:.2f}; nothing is written"
     )
   size = min(one.bytes for one in good)
-  return min((one for one in good if one.bytes <= _SAME_SIZE * size), key=lambda one: (one.loss, one.bytes))
+  return min((one for one in good if one.bytes <= _SAME_SIZE * size), key=lambda one: (one.loss, -one.agreement, one.bytes))
 
 
 def _try(variant: Variant, model: bytes, calibration: Calibration, whole: Any, score: float | None) -> Tried:
