@@ -30,7 +30,8 @@ class Options:
   """Folder to write into; it gets the tokenizer too. Default: the folder of --model."""
   calibrate: tuple[str, ...] = ()
   """Tables of texts that --int8 is measured on, such as those of your dev data. With labels, the loss is that of the
-  score; without, that of the agreement with the float32 model."""
+  score; without, that of the agreement with the float32 model. Default: dev.jsonl of the run whose folder the model is
+  in."""
   text: str | None = None
   """Column of the texts. Default: found by name or content."""
   pair: str | None = None

@@ -15,6 +15,7 @@ from tinybert_jax.models.pretrained import Pretrained
 from tinybert_jax.models.tokenizers import in_words
 from tinybert_jax.pipeline import (
   augment,
+  dev_file,
   evaluation,
   inheritance,
   own_data,
@@ -144,6 +145,7 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
     teacher_splits=None if teaching is run else teacher_splits,
     **({} if ranked is None else _retrieval(ranked, models, run, teaching)),
   )
+  dev_file.write(run.folder, run.task, data.dev)
   asked, measured = settings.shape.faster, metrics.get("times_faster")
   if asked and measured and measured < asked:
     say(

@@ -21,7 +21,7 @@ from tinybert_jax.models.directories import replace_files
 from tinybert_jax.models.finished import Finished, load_finished
 from tinybert_jax.models.pretrained import load_tokenizer, local_directory
 from tinybert_jax.models.tokenizers import FILES
-from tinybert_jax.pipeline import calibration
+from tinybert_jax.pipeline import calibration, dev_file
 from tinybert_jax.pipeline.calibration import Calibration
 from tinybert_jax.pipeline.distil_settings import Sources
 from tinybert_jax.pipeline.quantization import Chosen, choose
@@ -75,7 +75,8 @@ def export_model(
     int8: write `onnx/model_quantized.onnx` as well: weights of 8-bit integers, in the smallest way that loses little.
     fp16: write `onnx/model_fp16.onnx` as well, in float16.
     stablehlo: write `stablehlo/model.stablehlo` as well, which `jax.export` loads.
-    calibrate: tables of texts, best with labels, that tell what integers lose.
+    calibrate: tables of texts, best with labels, that tell what integers lose; by default the run's, where the model
+      is in the folder of one.
     text: the column of the texts there; by default found.
     pair: the column of second texts.
     label: the column of the labels, or several of 0 and 1; by default found.
@@ -90,7 +91,9 @@ def export_model(
   check_number("max_loss", max_loss, NOT_NEGATIVE)
   paths = [str(each) for each in ((calibrate,) if isinstance(calibrate, str | Path) else calibrate)]
   if int8 and not paths:
-    raise InputError("--int8 is kept only where it loses little: give --calibrate a file of texts, best with labels")
+    if (found := dev_file.beside(model)) is None:
+      raise InputError("--int8 is kept only where it loses little: give --calibrate a file of texts, best with labels")
+    paths = [str(found)]
   if paths and not int8:
     raise InputError("--calibrate measures what --int8 loses; give both")
   source = local_directory(model)

@@ -124,7 +124,9 @@ def smallest(tried: Sequence[Tried], max_loss: float) -> Tried:
       f"least, {least.name}, loses {least.loss:.2f}; nothing is written"
     )
   size = min(one.bytes for one in good)
-  return min((one for one in good if one.bytes <= _SAME_SIZE * size), key=lambda one: (one.loss, -one.agreement, one.bytes))
+  return min(
+    (one for one in good if one.bytes <= _SAME_SIZE * size), key=lambda one: (one.loss, -one.agreement, one.bytes)
+  )
 
 
 def _try(variant: Variant, model: bytes, calibration: Calibration, whole: Any, score: float | None) -> Tried:
