@@ -16,7 +16,7 @@ def models_of(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
   for key, name in (
     ("teacher", "teacher"),
     ("student", "student"),
-    ("prediction stage alone", "student, second stage alone"),
+    ("prediction stage alone", "student, last stage alone"),
     ("labels alone", "student, labels alone"),
     ("majority", baseline_name(metrics)),
   ):
