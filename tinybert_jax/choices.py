@@ -13,7 +13,7 @@ Form = Literal["mesh", "sharded", "pmap"]
 # but for the random bits of dropout.
 AttentionForm = Literal["plain", "fused"]
 # Of tasks on one's own data.
-Kind = Literal["classification", "multi_label", "regression", "tokens", "spans", "embeddings", "ranking"]
+Kind = Literal["classification", "multi_label", "multi-label", "regression", "tokens", "spans", "embeddings", "ranking"]
 # How a student's embedding is compared with the teacher's.
 EmbeddingLoss = Literal["mse", "cosine", "similarity"]
 EMBEDDING_LOSSES: tuple[EmbeddingLoss, ...] = ("cosine", "similarity")

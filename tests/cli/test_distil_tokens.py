@@ -88,6 +88,7 @@ def test_the_student_is_a_tagger_of_transformers_with_the_entities_that_predict_
       np.testing.assert_allclose([one["score"] for one in row["entities"]], [one["score"] for one in theirs], atol=1e-5)
 
 
+@pytest.mark.drill
 def test_a_run_that_is_killed_goes_on_to_the_same_bits_and_a_finished_one_is_reused(
   made, tmp_path, monkeypatch, capsys
 ):

@@ -69,6 +69,8 @@ class Sources:
   """Kind of task. tokens: a tag for each word, from files of words in columns (CoNLL), or lists of words and of tags.
   spans: answers to questions that stand in a text, from SQuAD's JSON or tables with its columns.
   Default: found from the labels, or from --teacher."""
+  label_names: Path | None = None
+  """Text file with a class name a line. Labels in the tables are then their numbers, from 0."""
   separator: str | None = None
   """Text between several labels in one cell, with --kind multi_label. Default: found."""
   reading: Reading = AS_FOUND
@@ -87,6 +89,10 @@ class Sources:
   questions have no answer."""
   max_train_examples: Annotated[int | None, AT_LEAST_1] = None
   """Take only this many rows of --train and of --unlabelled, for a trial."""
+
+  def __post_init__(self):
+    if self.kind == "multi-label":  # as most people write it
+      object.__setattr__(self, "kind", "multi_label")
 
 
 @dataclasses.dataclass(frozen=True)

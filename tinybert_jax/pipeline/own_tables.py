@@ -12,6 +12,7 @@ from tinybert_jax.data.text_lines import is_blank
 from tinybert_jax.errors import InputError
 from tinybert_jax.pipeline.distil_settings import Sources
 from tinybert_jax.pipeline.given_targets import read_targets
+from tinybert_jax.pipeline.numbered_labels import by_number, read_names
 from tinybert_jax.pipeline.own_rows import OwnRows
 from tinybert_jax.tasks.own_labels import Labels, read_labels
 from tinybert_jax.tasks.task import Task
@@ -56,7 +57,7 @@ def read_train(sources: Sources, known: Known, notes: list[str]) -> Labelled:
   table = _read(sources.train, sources, notes)
   columns = _choose(table, sources, where, notes, has_label=True)
   found = _texts(table, columns, where, notes)
-  labels = _labels(found, known, sources.separator, where, notes)
+  labels = _labels(found, known, sources, where, notes)
   rows = _with_label(found, labels)
   targets = _targets(table, found, sources, labels.kind, labels.names, where, notes)
   has, lacks = _by_label(labels.values)
@@ -107,7 +108,7 @@ def read_measured(
   table = _read(measured, sources, notes)
   columns = _choose(table, sources, where, notes, has_label=True, like=like)
   found = _texts(table, columns, where, notes)
-  labels = _labels(found, Known(task.kind, task.labels), sources.separator, where, notes)
+  labels = _labels(found, Known(task.kind, task.labels), sources, where, notes)
   has, lacks = _by_label(labels.values)
   if not has:
     raise InputError(f"{where}: no row has a label")
@@ -190,9 +191,14 @@ def _texts(table: datasets.Dataset, columns: Columns, where: str, notes: list[st
   return found
 
 
-def _labels(found: TextRows, known: Known, separator: str | None, where: str, notes: list[str]) -> Labels:
+def _labels(found: TextRows, known: Known, sources: Sources, where: str, notes: list[str]) -> Labels:
   names = None if known.kind == "regression" else known.names
   cells: Any = found.labels
+  separator = sources.separator
+  if sources.label_names is not None and known.kind != "regression":
+    in_file = read_names(sources.label_names)
+    cells = by_number(cells, in_file, known.kind, separator, where, found.rows["index"][:])
+    names, separator = names or in_file, None
   like = names
   if names and _are_numbered(names) and not isinstance(cells, Mapping) and not any(map(_is_numbered, cells)):
     like = tuple(str(number) for number in range(len(names)))
