@@ -139,6 +139,6 @@ def _options(module: str) -> type | Callable[..., Any]:
   if module == "experiments.benchmark":
     module = "experiments.benchmark.options"
   command = module.rpartition(".")[2]
-  if command in COMMANDS:
+  if (ROOT / "tinybert_jax" / "cli" / f"{command}_options.py").is_file():
     module = f"tinybert_jax.cli.{command}_options"
   return importlib.import_module(module).Options
