@@ -1,6 +1,7 @@
 """What tells how far integers answer as the whole model does, for each class of models and kind of file."""
 
 import dataclasses
+import json
 
 import jax
 import numpy as np
@@ -32,7 +33,7 @@ TAGGED = "\n".join("\n".join(f"{word}\t{'B-it' if word == 'hello' else 'O'}" for
 CASES = {
   SequenceClassifier: ("dev.csv", ("greets", "not")),
   TokenClassifier: ("dev.conll", ("O", "B-it", "I-it")),
-  SpanClassifier: ("plain.txt", ("a", "b")),
+  SpanClassifier: ("dev.jsonl", ("start", "end")),
   MaskedLanguageModel: ("plain.txt", ("a", "b")),
   Encoder: ("plain.txt", ("a", "b")),
   SentenceEncoder: ("plain.txt", ("a", "b")),
@@ -52,6 +53,9 @@ def test_models_agree_with_themselves_and_less_with_coarser_ones(tmp_path, model
   save(tmp_path / "model", config, params, tokenizer=word_tokenizer())
   write(tmp_path / "dev.csv", greetings(9))
   (tmp_path / "dev.conll").write_text(TAGGED)
+  asked = [{"question": "hello", "context": text, "answers": {"text": [text.split()[0]], "answer_start": [0]}}
+           for text in texts(9)]  # fmt: skip
+  (tmp_path / "dev.jsonl").write_text("\n".join(map(json.dumps, asked)))
   (tmp_path / "plain.txt").write_text("\n".join(texts(9)) + "\n")
   sources = Sources(unlabelled=(str(tmp_path / file),))
   found = calibration.read(sources, word_tokenizer(), config, model_class, str(tmp_path / "model"))

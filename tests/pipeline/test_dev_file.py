@@ -3,19 +3,22 @@
 import datasets
 import pytest
 
-from tinybert_jax.pipeline import dev_file, own_tables, own_tokens
+from tinybert_jax.pipeline import dev_file, own_spans, own_tables, own_tokens
 from tinybert_jax.pipeline.distil_settings import Sources
 from tinybert_jax.tasks.classification import Classification, MultiLabel
 from tinybert_jax.tasks.regression import Regression
+from tinybert_jax.tasks.spans import Spans
 from tinybert_jax.tasks.tokens import Tokens
 
 TEXTS = ["hello world", "a « quoted » text, with a comma", "third"]
 WORDS = [["hello", "world"], ["a", "b", "c"], ["third"]]
+ANSWERS = [{"text": ["third"], "start": [0]}, {"text": ["text", "a"], "start": [13, 0]}, {"text": [], "start": []}]
 CASES = {
   "classes": (own_tables, Classification("", ("yes", "no")), {"text": TEXTS, "label": [1, 0, 1]}),
   "pairs": (own_tables, Classification("", ("1", "0")), {"text": TEXTS, "pair": TEXTS[::-1], "label": [1, 0, 1]}),
   "several": (own_tables, MultiLabel("", ("a", "b", "c")), {"text": TEXTS, "label": [[1, 0, 1], [0, 1, 0], [0, 0, 1]]}),
   "number": (own_tables, Regression("", ("score",)), {"text": TEXTS, "label": [0.5, 2.25, -1.0]}),
+  "answers": (own_spans, Spans(""), {"text": TEXTS, "pair": TEXTS[::-1], "label": ANSWERS}),
   "tags": (own_tokens, Tokens("", ("O", "B-x", "I-x")), {"words": WORDS, "label": [[1, 2], [0, 1, 0], [0]]}),
 }
 

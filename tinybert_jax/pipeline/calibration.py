@@ -10,6 +10,7 @@ import numpy as np
 from tinybert_jax.data.batches import BatchSource, bucket_lengths, row_length, tokenize_rows
 from tinybert_jax.data.columns import choose_columns
 from tinybert_jax.data.ragged import ragged
+from tinybert_jax.data.squad import read_questions
 from tinybert_jax.data.tables import read_table
 from tinybert_jax.errors import InputError
 from tinybert_jax.export.heads import head_of
@@ -17,7 +18,7 @@ from tinybert_jax.export.session import Session
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, SpanClassifier, TokenClassifier
 from tinybert_jax.models.finished import AnyModel
-from tinybert_jax.models.heads import SEQUENCES, TOKENS, SentencesHead
+from tinybert_jax.models.heads import SEQUENCES, SPANS, TOKENS, SentencesHead
 from tinybert_jax.models.sentence_encoder import SentenceEncoder
 from tinybert_jax.models.sentence_head import MEANS
 from tinybert_jax.models.tokenizer_type import Tokenizer
@@ -154,6 +155,8 @@ def _has_labels(sources: Sources, task: Task) -> bool:
   if task.head == TOKENS:
     words = own_tokens.read_words(sources.unlabelled, sources.reading, [], may_be_text=True)
     return len(words.column_names) > 1
+  if task.head == SPANS:
+    return all(one.answers is not None for one in read_questions(sources.unlabelled, [], sources.reading))
   return False
 
 

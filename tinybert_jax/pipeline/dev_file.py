@@ -38,5 +38,8 @@ def _line(task: Task, row: dict[str, Any]) -> dict[str, Any]:
   if "words" in row:
     tags = {"tags": [task.labels[number] for number in row["label"]]} if row.get("label") is not None else {}
     return {"words": row["words"], **tags}
+  if isinstance(row.get("label"), dict):  # answers to a question, as SQuAD has them
+    answers = {"text": row["label"]["text"], "answer_start": row["label"]["start"]}
+    return {"question": row["text"], "context": row["pair"], "answers": answers}
   texts = {name: row[name] for name in ("text", "pair") if row.get(name) is not None}
   return texts | ({"label": task.written(row)} if row.get("label") is not None else {})
