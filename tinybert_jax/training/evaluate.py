@@ -126,7 +126,7 @@ class Cost(NamedTuple):
 def compare_costs(
   models: Mapping[str, tuple[Classifier, Params]], *, length: int = 128, repeats: int = 50
 ) -> dict[str, Cost]:
-  """Returns the cost of each model on full sequences of `length` tokens, measured in turns.
+  """Returns the cost of each model's logits, as `predict` computes them, on full sequences of `length` tokens.
 
   The turns alternate between the models, and medians are taken, so that a machine that slows down for a
   while does so for all of them.
@@ -138,9 +138,9 @@ def compare_costs(
     for size, by_name in runs.items():
       ones = jnp.ones((size, length), jnp.int32)
       batch = {"input_ids": ones, "attention_mask": ones}
-      by_name[name] = functools.partial(logits, model, params, batch)
+      by_name[name] = functools.partial(logits, model, params, batch, first_token=True)
       if size == 1:
-        flops[name] = _flops(logits.lower(model, params, batch).compile())
+        flops[name] = _flops(logits.lower(model, params, batch, first_token=True).compile())
   single = median_seconds(runs[1], repeats)
   batched = median_seconds(runs[32], max(1, repeats // 10))
   return {name: Cost(flops[name], 1e3 * single[name], 32 / batched[name]) for name in models}
@@ -156,6 +156,9 @@ def _flops(program: jax.stages.Compiled) -> float:
 def median_seconds(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
   """Returns the median seconds of each run, taken in turns; the first turn of each only warms up.
 
+  In each turn a run goes twice and the second counts: one that is used again and again finds its weights in the
+  processor's cache, out of which those that it takes turns with have put them.
+
   Args:
     runs: functions that return arrays, whose results are waited for.
     repeats: turns that count.
@@ -163,6 +166,7 @@ def median_seconds(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[
   seconds: dict[str, list[float]] = {name: [] for name in runs}
   for _ in range(repeats + 1):
     for name, run in runs.items():
+      jax.block_until_ready(run())
       start = time.perf_counter()
       jax.block_until_ready(run())
       seconds[name].append(time.perf_counter() - start)
