@@ -34,9 +34,9 @@ SENTENCES = (
 STEPS = 300
 TEACHER, STUDENT, LABELS = "#8d99ae", "#d1495b", "#e8b4bc"
 BARS = (
-  ("test accuracy, %", (95.5, 95.4, 90.9), "{:.1f}"),
-  ("parameters, millions", (22.7, 2.8), "{:.1f}"),
-  ("latency, ms (2 CPU cores)", (20.9, 2.0), "{:.1f}"),
+  ("test accuracy, %", (95.7, 95.5, 94.3), "{:.1f}"),
+  ("parameters, millions", (22.7, 1.0), "{:.1f}"),
+  ("latency, ms (2 CPU cores)", (5.6, 0.4), "{:.1f}"),
 )
 
 
