@@ -65,6 +65,7 @@ def run(given, out):
   command_line.run(distil.main, distil.Options, "tinybert-jax distil", [*arguments, f"--out={out}"])
 
 
+@pytest.mark.drill
 def test_the_student_is_a_tagger_of_transformers_with_the_entities_that_predict_gives(made, tmp_path):
   _, out = made
   metrics = json.loads((out / "metrics.json").read_text())
@@ -119,9 +120,9 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits_and_a_finished_one_is_reu
     ("--label 5", "has no such column; it has 0, 1"),
   ],
 )
-def test_what_does_not_go_with_tokens_gets_one_sentence(made, tmp_path, capsys, options, said):
-  given, _ = made
-  name = [] if "--target" in options else ["--pretrained", given["pretrained"]]
+def test_what_does_not_go_with_tokens_gets_one_sentence(tmp_path, capsys, options, said):
+  name = [] if "--target" in options else ["--pretrained", write_encoder(tmp_path / "encoder", TEACHER)]
+  train = write_texts(tmp_path / "train.conll", 9)
   assert said in refused(
-    capsys, "--kind", "tokens", *name, "--train", given["train"], "--out", tmp_path / "out", *options.split()
+    capsys, "--kind", "tokens", *name, "--train", train, "--out", tmp_path / "out", *options.split()
   )
