@@ -191,7 +191,7 @@ def _onnx(config: EncoderConfig, shapes: Sequence[Shape], *, threads: int, token
     model = onnx_model(config, params, SequenceClassifier, quantization=quantization).SerializeToString()
     stages |= _session_stages(model, config, shapes, threads, form)
   if tokenizer:
-    stages |= _text_stages(model, tokenizer, shapes, threads)
+    stages |= _text_stages(model, config, tokenizer, shapes, threads)
   return stages
 
 
@@ -206,11 +206,14 @@ def _session_stages(
   return stages
 
 
-def _text_stages(model: bytes, tokenizer: str, shapes: Sequence[Shape], threads: int) -> dict[str, Any]:
+def _text_stages(
+  model: bytes, config: EncoderConfig, tokenizer: str, shapes: Sequence[Shape], threads: int
+) -> dict[str, Any]:
   """Returns the times of the tokenizer alone, and of texts to answers; words are whole tokens of the vocabulary."""
   os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
   reader, session, stages = load_tokenizer(tokenizer), _session(model, threads), {}
-  words = [word for word in sorted(reader.get_vocab()) if word.isascii() and word.isalpha() and word.islower()]
+  known = [word for word, number in sorted(reader.get_vocab().items()) if number < config.vocab_size]
+  words = [word for word in known if word.isascii() and word.isalpha() and word.islower()]
   rng = np.random.default_rng(0)
   for shape in shapes:
     texts = [" ".join(rng.choice(words, shape.length - 2)) for _ in range(shape.batch_size)]
