@@ -91,7 +91,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits_and_a_finished_one_is_reu
     np.testing.assert_array_equal(weights(tmp_path / "out")[name], value, err_msg=name)
   capsys.readouterr()
   run(given, tmp_path / "out")
-  assert capsys.readouterr().out.count("reused") == 4
+  assert capsys.readouterr().out.count("reused") == 5
 
 
 @pytest.mark.parametrize(

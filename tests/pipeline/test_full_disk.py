@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from small_tokenizer import word_tokenizer
 
+from tinybert_jax.models import heads
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import SequenceClassifier, initialize
 from tinybert_jax.pipeline import stages
@@ -39,7 +40,7 @@ def named(start):
   "place",
   [
     (Path, "write_text", named("inputs")),
-    (stages, "save_pretrained"),
+    (heads, "save_pretrained"),
     (shutil, "copytree"),
     (Path, "write_text", named("stage.json")),
   ],
