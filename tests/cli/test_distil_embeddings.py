@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 
 import jax
 import numpy as np
@@ -11,10 +10,10 @@ import sentence_transformers
 from scipy.stats import spearmanr
 from small_distil import refused, write
 from small_sentences import texts, write_sentence_encoder
-from test_distil_stopped import Killed, killing, run, weights
+from stopped_distil import loses_nothing_when_killed, run
 
 from tinybert_jax.models.sentence_directories import load_sentence_encoder
-from tinybert_jax.pipeline import evaluation, report, stage_fit
+from tinybert_jax.pipeline import evaluation, report
 from tinybert_jax.pipeline.predictions import predict_table
 
 SETTINGS = {
@@ -77,21 +76,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits_and_a_finished_one_is_reu
   made, tmp_path, monkeypatch, capsys
 ):
   given, out = made
-  monkeypatch.setattr(jax, "device_count", lambda: 1)
-  monkeypatch.setattr(stage_fit, "SAVE_SECONDS", 0)
-  shutil.copytree(out, tmp_path / "out")
-  for name in ("prediction", "student"):
-    shutil.rmtree(tmp_path / "out" / name)
-  with monkeypatch.context() as patch:
-    killing("prediction")(patch)
-    with pytest.raises(Killed):
-      run(given, tmp_path / "out")
-  run(given, tmp_path / "out")
-  for name, value in weights(out).items():
-    np.testing.assert_array_equal(weights(tmp_path / "out")[name], value, err_msg=name)
-  capsys.readouterr()
-  run(given, tmp_path / "out")
-  assert capsys.readouterr().out.count("reused") == 5
+  loses_nothing_when_killed(given, out, tmp_path / "out", monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(

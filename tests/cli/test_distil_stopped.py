@@ -8,17 +8,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 from small_distil import SHAPE, SHORT, greetings, write
 from small_glue import TEACHER, write_encoder
+from stopped_distil import Killed, killing, run, weights
 
-from tinybert_jax.cli import command_line, distil
 from tinybert_jax.pipeline import stage_fit
 from tinybert_jax.training.checkpoints import Checkpoints
-
-
-class Killed(BaseException):
-  """What no program catches."""
 
 
 @pytest.fixture
@@ -31,36 +26,6 @@ def given(tmp_path, monkeypatch):
     **SHORT,
     **SHAPE,
   }
-
-
-def run(given, out):
-  arguments = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-  command_line.run(distil.main, distil.Options, "tinybert-jax distil", [*arguments, f"--out={out}"])
-
-
-def weights(out):
-  return load_file(out / "student" / "model.safetensors")
-
-
-def killing(stage):
-  """Has the process end as it saves the first checkpoint of a stage."""
-  start, save, directory_of = Checkpoints.__init__, Checkpoints.save_latest, {}
-
-  def remember(self, directory):
-    directory_of[self] = str(directory)
-    start(self, directory)
-
-  def save_and_end(self, *args):
-    save(self, *args)
-    self.wait()
-    if f"{stage}.unfinished" in directory_of[self]:
-      raise Killed
-
-  def patch(monkeypatch):
-    monkeypatch.setattr(Checkpoints, "__init__", remember)
-    monkeypatch.setattr(Checkpoints, "save_latest", save_and_end)
-
-  return patch
 
 
 def full(where, name, when=lambda *args: True):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 
 import jax
 import numpy as np
@@ -10,9 +9,8 @@ import pytest
 import transformers
 from small_distil import SHORT, refused
 from small_glue import TEACHER, write_encoder
-from test_distil_stopped import Killed, killing, weights
+from stopped_distil import loses_nothing_when_killed, run
 
-from tinybert_jax.cli import command_line, distil
 from tinybert_jax.pipeline import evaluation, measurement, report, stage_fit
 from tinybert_jax.pipeline.predictions import predict_table
 from tinybert_jax.training.evaluate import Cost
@@ -60,11 +58,6 @@ def made(tmp_path_factory):
   return given, root / "out"
 
 
-def run(given, out):
-  arguments = [f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in given.items()]
-  command_line.run(distil.main, distil.Options, "tinybert-jax distil", [*arguments, f"--out={out}"])
-
-
 @pytest.mark.drill
 def test_the_student_is_a_tagger_of_transformers_with_the_entities_that_predict_gives(made, tmp_path):
   _, out = made
@@ -94,21 +87,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits_and_a_finished_one_is_reu
   made, tmp_path, monkeypatch, capsys
 ):
   given, out = made
-  monkeypatch.setattr(jax, "device_count", lambda: 1)
-  monkeypatch.setattr(stage_fit, "SAVE_SECONDS", 0)
-  shutil.copytree(out, tmp_path / "out")
-  for name in ("prediction", "student"):
-    shutil.rmtree(tmp_path / "out" / name)
-  with monkeypatch.context() as patch:
-    killing("prediction")(patch)
-    with pytest.raises(Killed):
-      run(given, tmp_path / "out")
-  run(given, tmp_path / "out")
-  for name, value in weights(out).items():
-    np.testing.assert_array_equal(weights(tmp_path / "out")[name], value, err_msg=name)
-  capsys.readouterr()
-  run(given, tmp_path / "out")
-  assert capsys.readouterr().out.count("reused") == 5
+  loses_nothing_when_killed(given, out, tmp_path / "out", monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(
