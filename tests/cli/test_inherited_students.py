@@ -15,6 +15,9 @@ from tinybert_jax.cli import distil, general
 from tinybert_jax.distillation import inherited
 from tinybert_jax.models.encoder import SequenceClassifier
 from tinybert_jax.models.pretrained import load_pretrained
+from tinybert_jax.pipeline import distil_models
+from tinybert_jax.pipeline.distil_settings import StudentOptions
+from tinybert_jax.pipeline.student_choice import Student
 
 FROM_TEACHER = {"student_from": "teacher"}
 BY_DEFAULT: dict[str, str | None] = {"student_from": None}
@@ -88,3 +91,10 @@ def test_what_does_not_go_together_is_one_sentence(tmp_path, capsys):
     (write_encoder(tmp_path / "encoder", STUDENT), "has weights of its own"),
   ):
     assert problem in refused(capsys, *given, "--student", student)
+
+
+def test_a_shape_that_the_teachers_weights_do_not_make_begins_at_random_and_says_why(capsys):
+  fewer = Student(dataclasses.replace(TEACHER, num_attention_heads=1), None, "")
+  assert distil_models.inherits(StudentOptions(), Student(TEACHER, None, ""), TEACHER, has_teacher=True)
+  assert not distil_models.inherits(StudentOptions(), fewer, TEACHER, has_teacher=True)
+  assert "begins with random weights, as it cannot have its teacher's: the student has 1" in capsys.readouterr().out

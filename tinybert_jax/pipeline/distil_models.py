@@ -114,7 +114,9 @@ def prepare(settings: Settings) -> Prepared:
   _say_data(data)
   trimmed = _trimmed(shape.vocabulary, own or tokenizer, data, like if own is None else _config_of(shape))
   chosen = _student(settings, like, own, trimmed, length)
-  inherits = _inherits(shape, chosen, trim_config(like, trimmed) if trimmed and own is None else like, bool(models))
+  inherits_weights = inherits(
+    shape, chosen, trim_config(like, trimmed) if trimmed and own is None else like, bool(models)
+  )
   read = taught
   if reads := trimmed.tokenizer if trimmed else own:
     positions = min(longest, chosen.config.longest)
@@ -134,15 +136,17 @@ def prepare(settings: Settings) -> Prepared:
   if models:
     sizes = ", ".join(f"{count_parameters(model.params):,}" for model in models)
     say(f"teacher  {', '.join(options.teacher or [str(options.pretrained)])}: {sizes} parameters")
-  weights = ", its first weights made from the teacher's" if inherits else ""
+  weights = ", its first weights made from the teacher's" if inherits_weights else ""
   say(f"student  {chosen.reason}; {count_parameters(student.params):,} parameters{weights}")
   say(f"devices  {hosts.describe()}, {products}\nwrites   {settings.out}")
   has_weights = chosen.params is not None
   kept = trimmed if own is None else None
-  return Prepared(data, read, taught, kept, models, student, layers, terms, has_weights, products.dtype, inherits)
+  return Prepared(
+    data, read, taught, kept, models, student, layers, terms, has_weights, products.dtype, inherits_weights
+  )
 
 
-def _inherits(shape: StudentOptions, chosen: Student, teacher: EncoderConfig, has_teacher: bool) -> bool:
+def inherits(shape: StudentOptions, chosen: Student, teacher: EncoderConfig, has_teacher: bool) -> bool:
   """Whether the student's first weights are made from the teacher's: where that is asked for, and else where it can be.
 
   Raises:
@@ -155,7 +159,9 @@ def _inherits(shape: StudentOptions, chosen: Student, teacher: EncoderConfig, ha
     return False
   try:
     inherited.check(chosen.config, teacher)
-  except InputError:
+  except InputError as error:
+    reason = str(error).partition(": ")[2]
+    say(f"student  begins with random weights, as it cannot have its teacher's: {reason}")
     return False
   return True
 
