@@ -14,6 +14,9 @@ Form = Literal["mesh", "sharded", "pmap"]
 AttentionForm = Literal["plain", "fused"]
 # Of tasks on one's own data.
 Kind = Literal["classification", "multi_label", "multi-label", "regression", "tokens", "spans", "embeddings", "ranking"]
+# How a classifier's logits are compared with the teacher's: "soft", the paper's cross-entropy of their softmax or
+# sigmoid; "logits", the squared error of the numbers themselves.
+PredictionLoss = Literal["soft", "logits"]
 # How a student's embedding is compared with the teacher's.
 EmbeddingLoss = Literal["mse", "cosine", "similarity"]
 EMBEDDING_LOSSES: tuple[EmbeddingLoss, ...] = ("cosine", "similarity")

@@ -39,6 +39,7 @@ from tinybert_jax.pipeline.task_run import Recipes, TaskRun
 from tinybert_jax.settings import check
 from tinybert_jax.tasks.glue import TASKS, GlueTask, find_task
 from tinybert_jax.tasks.glue_files import find_folder
+from tinybert_jax.tasks.own_task import with_loss
 from tinybert_jax.training import hosts, precision
 from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import say
@@ -134,7 +135,7 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
   )
   read = data.trimmed.tokenizer if data.trimmed else own or tokenizer
   run = TaskRun(
-    row.as_task(),
+    with_loss(row.as_task(), options.prediction_loss, options.temperature),
     data.rows,
     read,
     max_length,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tinybert_jax.choices import Context, Hosts, StudentFrom
+from tinybert_jax.choices import Context, Hosts, PredictionLoss, StudentFrom
 from tinybert_jax.cli.options import DtypeOption, HostOptions, IntermediateOptions
 from tinybert_jax.distillation.term_choice import TermOptions
 from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, POSITIVE, RATE, SEED
@@ -100,6 +100,9 @@ class Options:
   """Run prediction distillation with batches of 16 and 32 and rates of 1e-5, 2e-5 and 3e-5; keep the best on dev."""
   temperature: Annotated[float, POSITIVE] = 1.0
   """Temperature of the soft cross-entropy of prediction distillation."""
+  prediction_loss: PredictionLoss | None = None
+  """What prediction distillation compares, of classes. soft: the probabilities, by cross-entropy. logits: the numbers
+  before the softmax, by squared error. Default: soft, as in the paper."""
   labels_epochs: Annotated[int | None, AT_LEAST_1] = None
   """Passes of the stage labels; by default as many as both stages of distillation together."""
   labels_learning_rate: Annotated[float | None, RATE] = None

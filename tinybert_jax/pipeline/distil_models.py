@@ -23,7 +23,7 @@ from tinybert_jax.pipeline.own_data import Length, OwnData
 from tinybert_jax.pipeline.own_tables import Known
 from tinybert_jax.pipeline.student_choice import Student, choose_student
 from tinybert_jax.tasks.embeddings import Embeddings
-from tinybert_jax.tasks.own_task import kind_of_model
+from tinybert_jax.tasks.own_task import kind_of_model, with_loss
 from tinybert_jax.tasks.ranking import Ranking
 from tinybert_jax.tasks.task import Task
 from tinybert_jax.training import hosts
@@ -94,6 +94,8 @@ def prepare(settings: Settings) -> Prepared:
     given = teachers.load_given(options, kinds.find_kind(kind).head)
     known = _known(settings, kind, given)
     data = own_data.load(settings.data, name=_name(settings), known=known, seed=settings.seed)
+  how = settings.training
+  data = dataclasses.replace(data, task=with_loss(data.task, how.prediction_loss, how.temperature))
   source = options.teacher[0] if options.teacher else options.pretrained or shape.student
   if source is None:
     raise InputError("--target-columns need a tokenizer: give --student, a model directory, or --pretrained")

@@ -16,6 +16,7 @@ from tinybert_jax.choices import (
   Kind,
   Narrower,
   Precision,
+  PredictionLoss,
   RankingLoss,
   Reading,
   StudentFrom,
@@ -154,6 +155,9 @@ class TrainingOptions:
   learning rate. Keep the best on dev."""
   temperature: Annotated[float, POSITIVE] = 1.0
   """Temperature of the softmax or sigmoid in prediction distillation."""
+  prediction_loss: PredictionLoss | None = None
+  """What prediction distillation compares, of classes. soft: the probabilities, by cross-entropy. logits: the numbers
+  before the softmax or sigmoid, by squared error. Default: soft, as in the paper."""
   half_targets: bool = False
   """Keep the teacher's predictions in half precision, which takes half of the memory and the disk. That counts where
   there is one for each token."""

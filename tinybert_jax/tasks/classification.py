@@ -52,6 +52,11 @@ class Classification:
   def main_metric(self) -> str:
     return self.ranked_by[0]
 
+  @property
+  def loss_settings(self) -> dict[str, Any]:
+    """Returns what else the loss on targets depends on."""
+    return _loss_settings(self.match_logits)
+
   joined, truth = staticmethod(as_they_are), staticmethod(labels_of)
 
   def tokenize(self, tokenizer: Tokenizer, rows: datasets.Dataset, max_length: int) -> datasets.Dataset:
@@ -129,17 +134,24 @@ class MultiLabel:
     name: of the data set.
     labels: class names in the order of the logits.
     thresholds: the probability from which each class is given; one for all, or one a class.
+    match_logits: whether the student's loss is the squared error of the logits, in place of the binary cross-entropy.
   """
 
   name: str
   labels: tuple[str, ...]
   thresholds: tuple[float, ...] = (0.5,)
+  match_logits: bool = False
   kind = "multi_label"
   head = SEQUENCES
   problem_type = "multi_label_classification"
   label_columns = ("labels",)
   main_metric = "average_precision"
   ranked_by = ("average_precision",)
+
+  @property
+  def loss_settings(self) -> dict[str, Any]:
+    """Returns what else the loss on targets depends on."""
+    return _loss_settings(self.match_logits)
 
   joined, truth = staticmethod(as_they_are), staticmethod(labels_of)
 
@@ -153,6 +165,8 @@ class MultiLabel:
   def target_loss(
     self, logits: Array | np.ndarray, targets: Array | np.ndarray, batch: Batch, temperature: float = 1.0
   ) -> WeightedSum:
+    if self.match_logits:
+      return logit_loss(logits, targets, batch.get("example_weight"))
     return binary_prediction_loss(logits, targets, batch.get("example_weight"), temperature=temperature)
 
   def combine_targets(
@@ -226,6 +240,10 @@ class MultiLabel:
   def disagreement(self, logits: Float[np.ndarray, "N C"], others: Float[np.ndarray, "N C"]) -> Float[np.ndarray, " N"]:
     differ = self.given(logits) != self.given(others)
     return (np.abs(scipy.special.expit(logits) - scipy.special.expit(others)) * differ).sum(-1)
+
+
+def _loss_settings(match_logits: bool) -> dict[str, Any]:
+  return {"loss": "logits"} if match_logits else {}
 
 
 def _columns(

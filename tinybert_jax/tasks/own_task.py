@@ -1,9 +1,10 @@
 """The task on one's own data that a kind and its classes make, or that a finished model was trained for."""
 
 import collections
+import dataclasses
 from collections.abc import Sequence
 
-from tinybert_jax.choices import Kind
+from tinybert_jax.choices import Kind, PredictionLoss
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.tasks.classification import Classification, MultiLabel
@@ -22,6 +23,21 @@ def make_task(kind: str, name: str, labels: Sequence[str]) -> Task:
   if kind == "multi_label":
     return MultiLabel(name, tuple(labels))
   return Regression(name, tuple(labels)) if kind == "regression" else Classification(name, tuple(labels))
+
+
+def with_loss(task: Task, loss: PredictionLoss | None, temperature: float = 1.0) -> Task:
+  """Returns the task with the loss that compares the student's logits with the teacher's; None for its own.
+
+  Raises:
+    InputError: a loss that the task does not have, or that has no temperature where one is given.
+  """
+  if loss == "logits" and temperature != 1:
+    raise InputError(f"--temperature {temperature:g} is of --prediction-loss soft; squared errors of logits have none")
+  if loss is None or (loss == "logits" and isinstance(task, Regression)):  # whose loss it is
+    return task
+  if not isinstance(task, Classification | MultiLabel):
+    raise InputError(f"--prediction-loss {loss} is of classes, and {task.name} has none: its loss is its own")
+  return dataclasses.replace(task, match_logits=loss == "logits")
 
 
 def check_class_names(config: EncoderConfig, name: str, hint: str) -> None:
