@@ -114,8 +114,12 @@ def prepare(settings: Settings) -> Prepared:
   for name, model in zip(options.teacher or ["the teacher"], models, strict=False):
     students.check_length(name, model.config, length)
   _say_data(data)
-  trimmed = _trimmed(shape.vocabulary, own or tokenizer, data, like if own is None else _config_of(shape))
-  chosen = _student(settings, like, own, trimmed, length)
+  trimmed = None
+  if shape.vocabulary is not None:
+    trimmed = _trimmed(shape.vocabulary, own or tokenizer, data, like if own is None else _config_of(shape))
+  chosen = _student(settings, like, own, trimmed, length, may_trim=bool(models) and shape.vocabulary is None)
+  if chosen.vocabulary is not None:
+    chosen, trimmed = _with_fewer_tokens(settings, chosen, chosen.vocabulary, tokenizer, data, like, length)
   inherits_weights = inherits(
     shape, chosen, trim_config(like, trimmed) if trimmed and own is None else like, bool(models)
   )
@@ -213,12 +217,22 @@ def _asked(settings: Settings, positions: int) -> int | None:
   return settings.max_length or (None if usual is None else min(usual, positions))
 
 
-def _trimmed(size: int | None, tokenizer: Tokenizer, data: OwnData, config: EncoderConfig) -> Trimmed | None:
-  """Returns the vocabulary of the texts to distil over, where an option asks for one."""
-  if size is None:
-    return None
+def _trimmed(size: int, tokenizer: Tokenizer, data: OwnData, config: EncoderConfig, fills: bool = False) -> Trimmed:
+  """Returns the vocabulary of the texts to distil over; `fills` as in `trimming.of_texts`."""
   held_out = [data.dev] if data.test is None else [data.dev, data.test]
-  return trimming.of_rows(tokenizer, data.transfer, held_out, size, [config.pad_token_id])
+  return trimming.of_rows(tokenizer, data.transfer, held_out, size, [config.pad_token_id], fills)
+
+
+def _with_fewer_tokens(
+  settings: Settings, chosen: Student, size: int, tokenizer: Tokenizer, data: OwnData, like: EncoderConfig, length: int
+) -> tuple[Student, Trimmed | None]:
+  """Returns the student with the `size` tokens that it has room for; one of another shape if they cannot be fewer."""
+  try:
+    trimmed = _trimmed(size, tokenizer, data, like, fills=True)
+    return chosen._replace(config=trim_config(chosen.config, trimmed)), trimmed
+  except InputError as error:
+    say(f"student  keeps all tokens, and is narrower for it: {error}")
+    return _student(settings, like, None, None, length), None
 
 
 def _config_of(shape: StudentOptions) -> EncoderConfig:
@@ -226,13 +240,26 @@ def _config_of(shape: StudentOptions) -> EncoderConfig:
 
 
 def _student(
-  settings: Settings, like: EncoderConfig, own: Tokenizer | None, trimmed: Trimmed | None, length: int
+  settings: Settings,
+  like: EncoderConfig,
+  own: Tokenizer | None,
+  trimmed: Trimmed | None,
+  length: int,
+  may_trim: bool = False,
 ) -> Student:
   """Returns the student to begin with, of the trimmed vocabulary where there is one."""
   smaller = trim_config(like, trimmed) if trimmed and own is None else None
   dtype = choose(settings.dtype).dtype
   chosen = choose_student(
-    settings.shape, like, own, length, out=settings.out, seed=settings.seed, dtype=dtype, trimmed=smaller
+    settings.shape,
+    like,
+    own,
+    length,
+    out=settings.out,
+    seed=settings.seed,
+    dtype=dtype,
+    trimmed=smaller,
+    may_trim=may_trim,
   )
   if trimmed is None:
     return chosen

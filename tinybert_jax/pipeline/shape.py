@@ -17,13 +17,15 @@ from tinybert_jax.training.evaluate import compare_costs
 SMALLER, FASTER = 7.5, 9.4  # the paper's TinyBERT4 against BERT-base
 _TURNS = 50
 _TO_SPARE = 1.1  # timings vary by as much, and the student is measured again at the end
+_LEAST_TOKENS = 8_000  # of a vocabulary that is trimmed for the sake of size; fewer cost words that texts need
 
 
 class Choice(NamedTuple):
-  """A student's shape and why it was chosen, as a sentence."""
+  """A student's shape, why it was chosen, as a sentence, and the most tokens it may have; None for all."""
 
   config: EncoderConfig
   reason: str
+  vocabulary: int | None = None
 
 
 def choose_shape(
@@ -33,6 +35,7 @@ def choose_shape(
   length: int,
   dtype: DTypeLike = jnp.float32,
   like: EncoderConfig | None = None,
+  may_trim: bool = False,
 ) -> Choice:
   """Returns the widest student of the paper's layer ratio, or of fewer layers, that is so much smaller and faster.
 
@@ -48,8 +51,18 @@ def choose_shape(
     length: of a sequence, in tokens.
     dtype: of the inputs of matrix products.
     like: the teacher's shape with the student's vocabulary, where that is another.
+    may_trim: whether the student may have fewer tokens than `like`, 8,000 at least, to be as small as is asked for.
   """
   like = like or teacher
+  full = like.vocab_size
+  if may_trim:
+    like = dataclasses.replace(like, vocab_size=min(full, _LEAST_TOKENS))
+
+  def choice(ratio: float, config: EncoderConfig, but: str = "") -> Choice:
+    config = dataclasses.replace(config, vocab_size=min(full, config.vocab_size + _tokens_of_room(config, most)))
+    tokens = config.vocab_size if config.vocab_size < full else None
+    return Choice(config, _reason(teacher, config, ratio, length, but), tokens)
+
   layers = teacher.num_hidden_layers
   divisors = [number for number in range(layers, 0, -1) if layers % number == 0 and number <= max(1, layers // 3)]
   most = size(teacher) / smaller
@@ -61,19 +74,26 @@ def choose_shape(
       ratio = _times_faster(teacher, config, length, jnp.dtype(dtype))
       tried.append((ratio, config))
       if ratio >= _TO_SPARE * faster:
-        return Choice(config, _reason(teacher, config, ratio, length, ""))
+        return choice(ratio, config)
       # Time falls less than linearly with the width, so this rarely goes too far.
       widths = [width for width in widths[1:] if width <= widths[0] * max(0.5, min(0.95, ratio / faster / _TO_SPARE))]
   if not tried:
     config = _student(like, divisors[-1], teacher.width_step)
     tried = [(_times_faster(teacher, config, length, jnp.dtype(dtype)), config)]
   ratio, config = max(tried, key=lambda one: one[0])
-  return Choice(config, _reason(teacher, config, ratio, length, f"; no shape reaches {smaller:g} and {faster:g}"))
+  but = f"; no shape reaches {smaller:g} and {faster:g}"
+  return choice(ratio, config, but)
 
 
 def size(config: EncoderConfig) -> int:
   """Returns the number of a classifier's parameters."""
   return sum(leaf.size for leaf in jax.tree.leaves(parameter_shapes(SequenceClassifier(config))))
+
+
+def _tokens_of_room(config: EncoderConfig, most: float) -> int:
+  """Returns how many more tokens a student of at most `most` parameters has room for."""
+  one = size(dataclasses.replace(config, vocab_size=config.vocab_size + 1)) - size(config)
+  return max(0, int((most - size(config)) / one))
 
 
 def _widths(teacher: EncoderConfig) -> list[int]:

@@ -20,11 +20,15 @@ _MEASURED_LENGTH = 128  # tokens at most
 
 
 class Student(NamedTuple):
-  """A student's shape, its encoder's parameters where it has some, and a sentence on it."""
+  """A student's shape, its encoder's parameters where it has some, and a sentence on it.
+
+  `vocabulary` is the most tokens it may have to be as small as is asked for; None for all that its shape has.
+  """
 
   config: EncoderConfig
   params: dict[str, Any] | None
   reason: str
+  vocabulary: int | None = None
 
 
 def choose_student(
@@ -37,6 +41,7 @@ def choose_student(
   seed: int,
   dtype: DTypeLike = jnp.float32,
   trimmed: EncoderConfig | None = None,
+  may_trim: bool = False,
 ) -> Student:
   """Returns the student that the options name, or else one of the shape that they ask for.
 
@@ -49,19 +54,21 @@ def choose_student(
     seed: of parameters that a student's file lacks.
     dtype: of the inputs of matrix products, in which shapes are measured.
     trimmed: the teacher's shape with the vocabulary that the student gets after this, where that is another.
+    may_trim: whether a shape may be chosen that is as small as is asked for with fewer tokens alone.
   """
   if options.student:
     config, params = students.load_student(
       options.student, options.student_layers, options.student_dropout, like, own, seed
     )
     return Student(config, params, students.in_words(options.student, config))
+  tokens = None
   if options.student_width or options.student_layers:
     config, reason = _asked_shape(options, like)
   else:
-    config, reason = _measured_shape(options, like, length, out, dtype, trimmed)
+    config, reason, tokens = _measured_shape(options, like, length, out, dtype, trimmed, may_trim)
   rate = options.student_dropout or 0.0
   config = dataclasses.replace(config, hidden_dropout_prob=rate, attention_probs_dropout_prob=rate)
-  return Student(config, None, reason)
+  return Student(config, None, reason, tokens)
 
 
 def _asked_shape(options: StudentOptions, like: EncoderConfig) -> tuple[EncoderConfig, str]:
@@ -79,8 +86,14 @@ def _asked_shape(options: StudentOptions, like: EncoderConfig) -> tuple[EncoderC
 
 
 def _measured_shape(
-  options: StudentOptions, like: EncoderConfig, length: int, out: Path, dtype: DTypeLike, trimmed: EncoderConfig | None
-) -> tuple[EncoderConfig, str]:
+  options: StudentOptions,
+  like: EncoderConfig,
+  length: int,
+  out: Path,
+  dtype: DTypeLike,
+  trimmed: EncoderConfig | None,
+  may_trim: bool,
+) -> shape.Choice:
   """Returns the shape that is small and fast enough; the one that an earlier run in `out` chose, as timings vary."""
   is_default = options.smaller is None and options.faster is None
   smaller = options.smaller or (shape.SMALLER if is_default else 1.0)
@@ -88,11 +101,12 @@ def _measured_shape(
 
   def choose() -> dict[str, Any]:
     say("student  is chosen by measuring shapes on this machine")
-    choice = shape.choose_shape(like, smaller, faster, min(_MEASURED_LENGTH, length), dtype, trimmed)
+    choice = shape.choose_shape(like, smaller, faster, min(_MEASURED_LENGTH, length), dtype, trimmed, may_trim)
     names = ("num_hidden_layers", "hidden_size", "intermediate_size")
-    return {name: getattr(choice.config, name) for name in names} | {"reason": choice.reason}
+    found = {name: getattr(choice.config, name) for name in names}
+    return {**found, "reason": choice.reason, "vocabulary": choice.vocabulary}
 
   key = ["shape", repr(like), smaller, faster, length, *as_inputs(dtype).values()]
-  found = planned(out, key if trimmed is None else [*key, trimmed.vocab_size], choose)
-  reason = found.pop("reason")
-  return dataclasses.replace(like, **found, classifier_dropout=None), reason
+  found = planned(out, [*key, trimmed and trimmed.vocab_size, may_trim], choose)
+  reason, tokens = found.pop("reason"), found.pop("vocabulary")
+  return shape.Choice(dataclasses.replace(like, **found, classifier_dropout=None), reason, tokens)
