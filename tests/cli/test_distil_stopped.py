@@ -47,6 +47,7 @@ PLACES = {
 }
 
 
+@pytest.mark.drill
 def test_a_kill_in_each_stage_and_a_full_disk_lose_nothing(given, tmp_path, monkeypatch, capsys):
   run(given, tmp_path / "undisturbed")
   student, out = weights(tmp_path / "undisturbed"), tmp_path / "stopped"

@@ -89,6 +89,7 @@ def test_bad_options_are_refused(monkeypatch):
       program.main(Options(suite=suite))
 
 
+@pytest.mark.drill
 def test_the_general_suite_compares_three_sides(capsys):
   options = Options(suite="general", batch_size=2, length=8, steps=1, repeats=1, compile=False)
   dropping = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
