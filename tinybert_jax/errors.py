@@ -16,6 +16,10 @@ class RunStopped(RuntimeError):
   """
 
 
+class Diverged(RunStopped):
+  """A run that ended because its gradients were not finite; it ends so again with the same options."""
+
+
 class WorkerKilled(RuntimeError):
   """A process that worked for this one was killed; the message says what is kept and how to go on."""
 

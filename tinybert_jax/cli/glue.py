@@ -11,9 +11,10 @@ import jax
 from tinybert_jax.cli import command_line
 from tinybert_jax.cli.glue_models import load_student, load_teacher, padding_token, student_tokenizer, trains_student
 from tinybert_jax.cli.glue_options import PRETRAINED, Options
+from tinybert_jax.cli.glue_tasks import check_files, check_options, tasks_at_hand
 from tinybert_jax.data import fingerprint
 from tinybert_jax.distillation.layer_map import LayerMap
-from tinybert_jax.distillation.term_choice import TermChoice, check_terms
+from tinybert_jax.distillation.term_choice import TermChoice
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import count_parameters
 from tinybert_jax.models.pretrained import Pretrained, load_tokenizer
@@ -36,9 +37,7 @@ from tinybert_jax.pipeline import (
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.pipeline.targets import Targets
 from tinybert_jax.pipeline.task_run import Recipes, TaskRun
-from tinybert_jax.settings import check
-from tinybert_jax.tasks.glue import TASKS, GlueTask, find_task
-from tinybert_jax.tasks.glue_files import find_folder
+from tinybert_jax.tasks.glue import GlueTask, find_task
 from tinybert_jax.tasks.own_task import with_loss
 from tinybert_jax.training import hosts, precision
 from tinybert_jax.training.fit import Recipe
@@ -68,13 +67,8 @@ class Runs(NamedTuple):
 
 def main(options: Options) -> None:
   """Runs one task or all, and writes what spans tasks."""
-  check(options)
-  check_terms(options.intermediate.terms, options.intermediate.term_weights)
+  check_options(options)
   is_all = options.task.casefold() == "all"
-  if options.teacher_labels and not options.teacher:
-    raise InputError("--teacher-labels names the classes of --teacher, which is not given")
-  if options.augment and options.no_augment:
-    raise InputError("--augment and --no-augment: give one of them")
   if options.no_augment and set(options.stages) == {augment.STAGE}:
     raise InputError("--no-augment: the stage augmented, the only one that --stages names, would do nothing")
   if is_all and options.teacher:
@@ -86,7 +80,11 @@ def main(options: Options) -> None:
   tasks = tasks_at_hand(options.data) if is_all else [find_task(options.task)]
   if is_all and options.data is not None:
     check_files(options, tasks, options.data)
-  results = {row.name: run_task(options, row) for row in tasks}
+  results = {}
+  for row in tasks:
+    results[row.name] = run_task(options, row)
+    if "evaluate" not in options.stages and set(options.stages) != {augment.STAGE}:
+      say(command_line.what_is_next(options.stages, Options.stages, options.out / row.name))
   if is_all and "evaluate" in options.stages:
     say("\n" + leaderboard.write_table_1(options.out, results))
   if options.zip:
@@ -94,27 +92,14 @@ def main(options: Options) -> None:
   hosts.wait_for_all()
 
 
-def tasks_at_hand(directory: Path | None) -> list[GlueTask]:
-  """Returns the tasks whose folder is in `directory`; all of them where the hub serves them."""
-  tasks = [row for row in TASKS.values() if directory is None or find_folder(row, directory)]
-  if not tasks:
-    raise InputError(f"{directory}: no task's folder there ({', '.join(TASKS)})")
-  return tasks
+def run_task(options: Options, row: GlueTask, shared: Path | None = None) -> dict[str, Any]:
+  """Returns what `metrics.json` holds, after running the stages that the options name; empty without evaluation.
 
-
-def check_files(options: Options, tasks: list[GlueTask], directory: Path) -> None:
-  """Raises InputError that names all files that the tasks lack, before the first of them trains for hours."""
-  wanted = []
-  for row in tasks:
-    tests = row.test_splits if options.leaderboard and "evaluate" in options.stages else ()
-    folder = find_folder(row, directory) or directory / row.name
-    wanted += [folder / row.files[split] for split in ("train", *row.dev_splits, *tests)]
-  if missing := [str(file) for file in wanted if not file.is_file()]:
-    raise InputError(f"{', '.join(missing)}: no such file; --no-leaderboard does without the test splits")
-
-
-def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
-  """Returns what `metrics.json` holds, after running the stages that the options name; empty without evaluation."""
+  Args:
+    options: of the run.
+    row: the task's row of GLUE's table.
+    shared: folder of what runs with other options have in common with this one, see `TaskRun.place`.
+  """
   folder = options.out / row.name
   only_augments = set(options.stages) == {augment.STAGE}
   made_now = only_augments or "teacher" in options.stages
@@ -142,6 +127,7 @@ def run_task(options: Options, row: GlueTask) -> dict[str, Any]:
     folder,
     options.seed,
     dtype=precision.choose(options.dtype).dtype,
+    shared=shared,
     origin=glue_rows.origin(row, options.teacher or options.pretrained, students.begins_with(options.student)),
   )
   announce(run, data, tokenizer)
@@ -176,6 +162,9 @@ def recipes(options: Options, row: GlueTask) -> Recipes:
   """Returns how the stages train."""
   epochs = options.intermediate_epochs or row.intermediate_epochs
   points = SWEEP if options.sweep else [(options.prediction_batch_size, options.prediction_learning_rate)]
+  labels_steps = options.labels_steps
+  if not options.labels_epochs and options.intermediate_steps and options.prediction_steps:
+    labels_steps = labels_steps or options.intermediate_steps + options.prediction_steps
   return Recipes(
     teacher=Recipe(options.teacher_epochs, options.teacher_batch_size, options.teacher_learning_rate),
     intermediate=Recipe(
@@ -188,6 +177,7 @@ def recipes(options: Options, row: GlueTask) -> Recipes:
       options.labels_epochs or epochs + options.prediction_epochs,
       options.prediction_batch_size,
       options.labels_learning_rate or options.prediction_learning_rate,
+      labels_steps,
     ),
     temperature=options.temperature,
   )
@@ -242,15 +232,20 @@ def run_stages(
       before.record["inputs"].get("teacher") != reading(finished, trimmed).fingerprint
     ):
       say(f"{'':13} note: the student's intermediate stage learned from another teacher than {run.folder / 'teacher'}")
-    targets, about = Targets(taught, [finished]), f"A student for {name}, {both if runs.compares_layers else alone}."
-    task.make_prediction(distilled, targets, before, how.prediction, about, temperature=how.temperature)
+    if options.prediction_targets == "labels":
+      about = f"A student for {name} that learned the labels in its last stage, to compare with distillation."
+      with_labels = dataclasses.replace(distilled.rows, labelled=distilled.rows.transfer)
+      of_labels = dataclasses.replace(distilled, rows=with_labels)
+      task.make_labels(of_labels, before, how.prediction[0], about, name="prediction")
+    else:
+      targets, about = Targets(taught, [finished]), f"A student for {name}, {both if runs.compares_layers else alone}."
+      task.make_prediction(distilled, targets, before, how.prediction, about, temperature=how.temperature)
   if "labels" in options.stages and student is not None:
     task.make_labels(run, student, how.labels, f"A student for {name} trained on its labels alone.")
   if "evaluate" not in options.stages:
-    say(command_line.what_is_next(options.stages, Options.stages, run.folder))
     return {}
   made = run.finished("prediction")
-  if made.record["inputs"]["teacher"] != finished.fingerprint:
+  if made.record["inputs"].get("teacher", finished.fingerprint) != finished.fingerprint:
     say(f"{'':13} note: the student learned from another teacher than {run.folder / 'teacher'}")
   shown = reading(finished, trimmed) if trimmed else None
   models = evaluation.Models([finished], made, labels_alone(run), fresh=student, reading=shown)

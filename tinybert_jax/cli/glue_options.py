@@ -103,8 +103,14 @@ class Options:
   prediction_loss: PredictionLoss | None = None
   """What prediction distillation compares, of classes. soft: the probabilities, by cross-entropy. logits: the numbers
   before the softmax, by squared error. Default: soft, as in the paper."""
+  prediction_targets: Literal["teacher", "labels"] = "teacher"
+  """What the stage prediction learns from. labels: those of the data, an augmented copy's being its row's, to compare
+  with the teacher's predictions."""
   labels_epochs: Annotated[int | None, AT_LEAST_1] = None
   """Passes of the stage labels; by default as many as both stages of distillation together."""
+  labels_steps: Annotated[int | None, AT_LEAST_1] = None
+  """Steps (batches) of the stage labels, in place of --labels-epochs; by default as many as both stages of distillation
+  together, where both have theirs in steps."""
   labels_learning_rate: Annotated[float | None, RATE] = None
   """Peak learning rate of the stage labels; by default that of prediction distillation."""
   leaderboard: bool = True

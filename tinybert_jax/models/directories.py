@@ -75,6 +75,24 @@ def replace_directory(directory: str | os.PathLike) -> Iterator[Path]:
     shutil.rmtree(new, ignore_errors=True)
 
 
+def replace_link(link: Path, target: Path) -> None:
+  """Has `link` lead to `target`, which need not be there yet; another link at that place goes, anything else stays.
+
+  Raises:
+    InputError: a file or a directory stands at that place.
+  """
+  if link.exists() and not link.is_symlink():
+    raise InputError(f"{link}: it is to be a link to {target}; move it away")
+  relative = os.path.relpath(target.absolute(), Path(os.path.realpath(link.parent)))
+  if link.is_symlink() and os.readlink(link) == relative:
+    return
+  make_directory(link.parent)
+  new = link.with_name(f".{link.name}.link")
+  new.unlink(missing_ok=True)  # left there by a process that was killed
+  new.symlink_to(relative)
+  new.replace(link)
+
+
 def clear_leftovers(directory: str | os.PathLike) -> None:
   """Removes what `replace_directory` leaves where its process is killed; what it had moved away comes back.
 

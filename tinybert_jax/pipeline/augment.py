@@ -188,7 +188,7 @@ def make_for_run(run: TaskRun, copies: int, source: Source) -> None:
   plan = Augmentation(
     run.rows.texts, copies=copies, seed=run.seed, process=jax.process_index(), processes=jax.process_count()
   )
-  _build(run.folder / STAGE, run.task.name, plan, source)
+  _build(run.place(STAGE, _inputs(run.task.name, plan, source)), run.task.name, plan, source)
 
 
 def with_augmented(run: TaskRun, tokens: str = f"{STAGE}_tokens") -> TaskRun:
@@ -203,8 +203,9 @@ def with_augmented(run: TaskRun, tokens: str = f"{STAGE}_tokens") -> TaskRun:
     raise InputError(f"{folder}: made from other training rows than these; run that stage again (--stages augmented …)")
   say(f"{'':13} {record['rows']:,} rows, {record['source_rows']:,} before augmentation")
   own = run.rows.transfer.column_names  # a model without segments has none in its rows
-  path, made_from = run.folder / f"{tokens}.arrow", read_json(folder / stages.RECORD)
+  made_from = read_json(folder / stages.RECORD)
   made_from.pop("seconds", None)  # says nothing of what the rows are
+  path = run.place(f"{tokens}.arrow", [made_from, fingerprint.of_tokenizer(run.tokenizer), run.max_length])
   rows = augmented.tokenize_parts(folder, path, run.tokenizer, max_length=run.max_length, made_from=made_from)
   rows = rows.remove_columns([name for name in ("token_type_ids",) if name in rows.column_names and name not in own])
   return dataclasses.replace(run, rows=dataclasses.replace(run.rows, transfer=rows))

@@ -52,10 +52,11 @@ class Targets:
 
   def values(self) -> Logits:
     """Returns the targets of the transfer rows, stored in the run's folder."""
-    path = self._run.folder / _FILE
+    values = [self.fingerprint, self._run.rows.of_transfer, *precision.as_inputs(self._run.dtype).values()]
+    made_from = " ".join([*values, *(["half"] if self._run.half_targets else [])])
+    path = self._run.place(_FILE, made_from)
     hosts.on_first(lambda: _rename(self._run.folder / _OLD_FILE, path))
-    made_from = [self.fingerprint, self._run.rows.of_transfer, *precision.as_inputs(self._run.dtype).values()]
-    return stages.stored_logits(path, " ".join([*made_from, *(["half"] if self._run.half_targets else [])]), self._kept)
+    return stages.stored_logits(path, made_from, self._kept)
 
   def _kept(self) -> Logits:
     """Returns the targets of the transfer rows, as they are stored; says how much memory they take if it is much."""

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from jax.typing import DTypeLike
 
 from tinybert_jax.data import fingerprint
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.directories import make_directory, replace_link
 from tinybert_jax.models.model_card import ModelCard
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.models.tokenizers import in_words, load_tokenizer
@@ -20,7 +22,7 @@ from tinybert_jax.pipeline import cards, stages, students
 from tinybert_jax.pipeline.cards import Origin
 from tinybert_jax.pipeline.stages import Finished, Made
 from tinybert_jax.tasks.task import Task
-from tinybert_jax.training import precision
+from tinybert_jax.training import hosts, precision
 from tinybert_jax.training.fit import Recipe
 
 
@@ -84,6 +86,7 @@ class TaskRun:
     half_targets: whether the teacher's targets are kept in half precision.
     origin: what models and data are called where they came from, for the model cards.
     dtype: of the inputs of matrix products, see `models.products`.
+    shared: folder of what several runs have in common, see `place`; by default each run has its own.
   """
 
   task: Task
@@ -98,6 +101,26 @@ class TaskRun:
   half_targets: bool = False
   origin: Origin = dataclasses.field(default_factory=Origin)
   dtype: DTypeLike = jnp.float32
+  shared: Path | None = None
+
+  def place(self, name: str, made_from: Any) -> Path:
+    """Returns where a stage's folder, or a file, is that was made from these JSON values: by its name in `folder`.
+
+    With `shared` it is there, under the fingerprint of the values, and `folder` has a link to it. So runs have what
+    they make from the same in common, and none replaces what another needs.
+    """
+    path = self.folder / name
+    if self.shared is None:
+      return path
+    values = fingerprint.of_text(json.dumps(made_from, sort_keys=True))
+    place = self.shared / values / name
+
+    def link() -> None:
+      make_directory(place.parent)
+      replace_link(path, place)
+
+    hosts.on_first(link)
+    return place
 
   def read_by(self, rows: TaskRows, tokenizer: Tokenizer, max_length: int) -> "TaskRun":
     """Returns the run as a model reads it that has another tokenizer: the same texts as other tokens."""
@@ -143,7 +166,7 @@ class TaskRun:
       return cards.of_stage(self.folder, everything, about, seconds, self.origin, before=before, split=split)
 
     return stages.run(
-      self.folder / name,
+      self.place(name, everything),
       everything,
       make_with_rows,
       self.saved_tokenizer,

@@ -17,7 +17,7 @@ from tinybert_jax.data.batches import NumpyBatch
 from tinybert_jax.data.label_column import check_labels
 from tinybert_jax.data.token_columns import check_fit, tables_of
 from tinybert_jax.distillation.objectives import Params
-from tinybert_jax.errors import InputError, RunStopped
+from tinybert_jax.errors import Diverged, InputError, RunStopped
 from tinybert_jax.models.directories import make_directory
 from tinybert_jax.models.encoder import Batch
 from tinybert_jax.training import hosts
@@ -176,7 +176,7 @@ def train(
           if row["skipped_in_a_row"] >= max_skipped_in_a_row:
             save()
             checkpoints.wait()
-            raise RunStopped(
+            raise Diverged(
               f"{title}: {int(row['skipped_in_a_row'])} updates in a row had a gradient that was not finite (step "
               f"{step}); {_likely_reason(teacher_params, row['skipped'] == step)}; the parameters before them are "
               f"saved in {directory}"
@@ -212,14 +212,14 @@ def _check_rows(rows: datasets.Dataset, params: Params, teacher_params: Params) 
 
 
 def _check_skipped(title: str, state: TrainState, teacher_params: Params) -> None:
-  """Says how many updates of a whole run were skipped; RunStopped where they are more than a tenth."""
+  """Says how many updates of a whole run were skipped; Diverged where they are more than a tenth."""
   skipped, total = int(optax.tree.get(state.opt_state, "total_notfinite", 0)), int(state.step)
   if not skipped:
     return
   number = "all" if skipped == total else f"{skipped:,}"
   sentence = f"{title}: {number} of {total:,} updates were skipped, because a gradient was not finite"
   if skipped * _SKIPPED_AT_MOST > total:
-    raise RunStopped(f"{sentence}; {_likely_reason(teacher_params, skipped == total)}")
+    raise Diverged(f"{sentence}; {_likely_reason(teacher_params, skipped == total)}")
   say(sentence)
 
 
