@@ -14,7 +14,7 @@ from small_tokenizer import word_tokenizer
 
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.directories import make_directory, replace_directory, replace_file, replace_files
+from tinybert_jax.models.directories import make_directory, replace_directory, replace_file, replace_files, replace_link
 from tinybert_jax.models.encoder import Encoder, initialize
 from tinybert_jax.models.pretrained import load_pretrained, save_pretrained
 
@@ -190,3 +190,20 @@ def test_truncation_and_segments_hold_in_transformers(tmp_path):
   theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
   assert len(theirs("hello " * 9, truncation=True)["input_ids"]) == 6
   assert theirs("hello", "world")["token_type_ids"] == [0, 0, 0, 1, 1]
+
+
+def test_links_lead_elsewhere_when_told_so_and_take_no_directorys_place(tmp_path):
+  link, target = tmp_path / "runs" / "stage", tmp_path / "shared" / "a" / "stage"
+  replace_link(link, target)  # before the target is there
+  assert not link.exists() and link.resolve() == target
+  target.mkdir(parents=True)
+  before = link.lstat().st_mtime_ns
+  replace_link(link, target)
+  assert link.is_dir() and link.lstat().st_mtime_ns == before
+  replace_link(link, tmp_path / "shared" / "b")
+  assert link.resolve() == tmp_path / "shared" / "b" and target.is_dir()
+  (tmp_path / "moved").mkdir()
+  (tmp_path / "runs").rename(tmp_path / "elsewhere")  # links are relative
+  assert (tmp_path / "elsewhere" / "stage").resolve() == tmp_path / "shared" / "b"
+  with pytest.raises(InputError, match="moved: it is to be a link to"):
+    replace_link(tmp_path / "moved", target)
