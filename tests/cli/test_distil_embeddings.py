@@ -90,12 +90,19 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits_and_a_finished_one_is_reu
     ("--unlabelled t.txt --max-length 14", "the teacher reads 12 tokens"),
     ("--unlabelled t.txt --prompt-names query", "no prompt 'query'"),
     ("--unlabelled t.txt --dev t.txt", "which column has the labels"),
+    (
+      "--unlabelled t.txt --dev same.csv --text one --pair two",
+      "every score is 3, and what is measured",
+    ),
+    ("--unlabelled t.txt --retrieval r.jsonl", "no passage has a score above 0"),
   ],
 )
 def test_what_does_not_go_with_embeddings_gets_one_sentence(made, tmp_path, monkeypatch, capsys, options, said):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "t.txt").write_text("\n".join(texts(9)))
   write(tmp_path / "t.csv", [(text, number % 2) for number, text in enumerate(texts(9))])
+  write(tmp_path / "same.csv", [(text, text, 3) for text in texts(9)], ("one", "two", "score"))
+  (tmp_path / "r.jsonl").write_text('{"query": "hello", "passages": ["world"], "scores": [0]}\n')
   (tmp_path / "config.json").write_text("{}")
   given = ["--teacher", made[0]["teacher"]] if "--teacher" not in options else []
   shape = ["--student-layers", 1, "--student-width", 12]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_distil import refused, write_teacher
 
+from tinybert_jax.errors import InputError
 from tinybert_jax.pipeline import ranking_data
 from tinybert_jax.pipeline.distil_settings import Sources
 from tinybert_jax.tasks.ranking import Ranking
@@ -28,6 +29,33 @@ def test_queries_are_split_whole_and_their_scores_are_the_teachers_where_no_mode
   assert data.test["label"][:4] == [3.0, 1.0, 3.0, 1.0] and "label" not in data.transfer.column_names
   taught = ranking_data.load(sources, Ranking("q"), has_teacher=True, seed=0)
   assert taught.targets is None and taught.dev_targets is None
+
+
+@pytest.mark.parametrize(
+  "scores, said",
+  [
+    ([-1.0, 2.0], "the score -1; they say how relevant"),
+    ([1.0, 1.0], "no query has passages of different scores"),
+    ([0.0, 0.0], "no query has passages of different scores"),
+  ],
+)
+def test_scores_by_which_no_order_is_better_are_refused(tmp_path, scores, said):
+  table = write_queries(tmp_path / "q.jsonl", 3)
+  sources = Sources(unlabelled=(table,), dev=(write_queries(tmp_path / "d.jsonl", 2, scores),))
+  with pytest.raises(InputError, match=said):
+    ranking_data.load(sources, Ranking("q"), has_teacher=True, seed=0)
+
+
+def test_queries_of_one_passage_are_learnt_from_and_do_not_choose(tmp_path):
+  one = {"query": "alone", "passages": ["hello"]}
+  path = tmp_path / "q.jsonl"
+  path.write_text("".join(json.dumps({**one, "query": f"alone {n}"}) + "\n" for n in range(6)))
+  sources = Sources(unlabelled=(str(path),))
+  with pytest.raises(InputError, match="every query has one passage, so there is no order to choose by; give --dev"):
+    ranking_data.load(sources, Ranking("q"), has_teacher=True, seed=0)
+  path.write_text(path.read_text() + json.dumps({"query": "both", "passages": ["hello", "world"]}) + "\n")
+  data = ranking_data.load(sources, Ranking("q"), has_teacher=True, seed=0)
+  assert data.dev["text"][:] == ["both", "both"] and len(data.transfer) == 6
 
 
 @pytest.mark.parametrize(

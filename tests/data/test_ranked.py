@@ -29,6 +29,14 @@ def test_queries_with_passages_and_triples(tmp_path):
   assert read_ranked(lines(tmp_path / "c.jsonl", {"query": "q", "passages": ["a", "b"]})).scores is None
 
 
+def test_rows_of_one_query_are_put_together_and_a_passage_counts_once(tmp_path):
+  triples = [("q", "a", ["b", "c"]), ("r", "d", ["a"]), ("q", "c", ["a", "e"])]
+  found = read_ranked(lines(tmp_path / "a.jsonl", *({"query": q, "positive": p, "negative": n} for q, p, n in triples)))
+  assert (found.queries, found.passages) == (["q", "r"], [["a", "b", "c", "e"], ["d", "a"]])
+  assert [scores.tolist() for scores in found.scores] == [[1, 0, 1, 0], [1, 0]]
+  assert "1 of 3 rows" in found.notes[-2] and "2 passages" in found.notes[-1]
+
+
 @pytest.mark.parametrize(
   "row, said",
   [

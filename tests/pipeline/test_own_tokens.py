@@ -81,6 +81,38 @@ def test_plain_tags_stay_and_numbers_are_named_by_the_teacher(tmp_path):
   assert made.names == ("O", "B-X", "I-X") and made.rows.rows["label"][:] == [[1, 2, 0, 1], [0, 0]]
 
 
+def test_entities_marked_by_characters_are_the_same_rows(tmp_path):
+  path = tmp_path / "marked.jsonl"
+  texts = {"Ada Byron met Eve": [(0, 9, "PER"), (14, 17, "PER")], "in Rome": [(3, 7, "LOC")]}
+  rows = [
+    {"text": text, "entities": [dict(zip(("start", "end", "label"), each, strict=True)) for each in marked]}
+    for text, marked in texts.items()
+  ]
+  path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+  made, notes = read(str(path))
+  assert made.rows.rows["words"][:] == WORDS and "tags in the column entities" in notes[-1]
+  assert [[made.names[number] for number in text] for text in made.rows.rows["label"]] == IOB2
+  path.write_text('{"text": "no one", "entities": []}\n')
+  with pytest.raises(InputError, match="no word has a tag of an entity"):
+    own_tokens.read_measured((str(path),), Sources(), made.columns, Tokens("t", made.names), [])
+
+
+def test_numbered_tags_have_the_names_of_a_file_and_doubtful_ones_a_note(tmp_path):
+  (tmp_path / "names.txt").write_text("\n".join(NAMES))
+  numbers = [[NAMES.index(tag) for tag in text] for text in IOB2]
+  path = write(tmp_path / "a.jsonl", tags=numbers)
+  made, _ = read(path, label_names=tmp_path / "names.txt")
+  assert [[made.names[number] for number in text] for text in made.rows.rows["label"]] == IOB2
+  assert "numbers without names" in read(path)[1][-1]
+  mixed = write(tmp_path / "b.jsonl", tags=[["B-PER", "PER", "O", "O"], ["O", "O"]])
+  assert "'B-PER' says a position in an entity, and 'PER' none" in read(mixed)[1][-1]
+  for wrong in (-100, 9):  # the first is what libraries write for pieces that do not count
+    with pytest.raises(InputError, match=f"row 2: the tag {wrong}"):
+      read(write(tmp_path / "c.jsonl", tags=[numbers[0], [0, wrong]]), label_names=tmp_path / "names.txt")
+  with pytest.raises(InputError, match="the tag -100, and numbers are from 0 on"):
+    read(write(tmp_path / "c.jsonl", tags=[numbers[0], [0, -100]]))
+
+
 @pytest.mark.parametrize(
   ("words", "tags", "problem"),
   [

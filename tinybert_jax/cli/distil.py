@@ -8,8 +8,9 @@ import datasets
 from tinybert_jax.cli import command_line
 from tinybert_jax.cli.distil_options import Options
 from tinybert_jax.pipeline import distil, report
-from tinybert_jax.pipeline.distil_settings import Settings, check
+from tinybert_jax.pipeline.distil_settings import Settings
 from tinybert_jax.pipeline.evaluation import METRICS
+from tinybert_jax.pipeline.kinds import check
 from tinybert_jax.settings import as_flat
 from tinybert_jax.training import hosts
 from tinybert_jax.training.hosts import say

@@ -14,10 +14,10 @@ class Ranked(NamedTuple):
   """Queries, each with its passages.
 
   Attributes:
-    queries: texts.
-    passages: of each query, one or more.
+    queries: texts, each once.
+    passages: of each query, one or more, each once.
     scores: of each query's passages, from people or from a teacher; None where the file has none.
-    notes: sentences on what was left out.
+    notes: sentences on what was put together or left out.
   """
 
   queries: list[str]
@@ -32,6 +32,9 @@ def read_ranked(where: Sequence[str | Path], reading: Reading = AS_FOUND) -> Ran
   A line of JSON is `{"query": "…", "passages": ["…", "…"], "scores": [1, 0]}`. In place of `passages` there may be
   `positive` and `negative`, each a text or a list of texts; their scores are 1 and 0.
 
+  Rows of the same query are put together, as triples with one negative each want it. A passage that a query has twice
+  is taken once, with the highest of its scores.
+
   Raises:
     InputError: no such table or columns, or a row whose cells are of another kind or number; it names the row.
   """
@@ -44,7 +47,8 @@ def read_ranked(where: Sequence[str | Path], reading: Reading = AS_FOUND) -> Ran
       f"{', '.join(rows.column_names)}"
     )
   has_scores = is_triples or "scores" in columns
-  found = Ranked([], [], [] if has_scores else None, tuple(table.notes))
+  found: dict[str, dict[str, float]] = {}  # the scores of each query's passages
+  times = 0  # that a passage is given
   for number, row in enumerate(rows, start=1):
     line = f"{name}, row {number}"
     query = _texts(row["query"], f"{line}: query")
@@ -55,14 +59,20 @@ def read_ranked(where: Sequence[str | Path], reading: Reading = AS_FOUND) -> Ran
       passages, scores = sides[0] + sides[1], np.repeat([1.0, 0.0], [len(side) for side in sides])
     else:
       passages = _texts(row["passages"], f"{line}: passages")
-      scores = _numbers(row["scores"], len(passages), line) if has_scores else np.zeros(0)
-    found.queries.extend(query)
-    found.passages.append(passages)
-    if found.scores is not None:
-      found.scores.append(scores)
-  if not found.queries:
+      scores = _numbers(row["scores"], len(passages), line) if has_scores else np.zeros(len(passages))
+    of_query = found.setdefault(query[0], {})
+    times += len(passages)
+    for passage, score in zip(passages, scores.tolist(), strict=True):
+      of_query[passage] = max(score, of_query.get(passage, score))
+  if not found:
     raise InputError(f"{name}: no rows")
-  return found
+  notes = list(table.notes)
+  if more := len(rows) - len(found):
+    notes.append(f"{name}: {more:,} of {len(rows):,} rows have a query that stood before, and are put together with it")
+  if more := times - sum(map(len, found.values())):
+    notes.append(f"{name}: {more:,} passages stood before for the same query; their highest scores are taken")
+  given = [np.asarray(list(scores.values()), np.float64) for scores in found.values()]
+  return Ranked(list(found), [list(scores) for scores in found.values()], given if has_scores else None, tuple(notes))
 
 
 def _texts(cell: Any, where: str) -> list[str]:

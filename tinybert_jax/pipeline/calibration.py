@@ -18,16 +18,12 @@ from tinybert_jax.export.session import Session
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.encoder import Encoder, MaskedLanguageModel, SpanClassifier, TokenClassifier
 from tinybert_jax.models.finished import AnyModel
-from tinybert_jax.models.heads import SEQUENCES, SPANS, TOKENS, SentencesHead
-from tinybert_jax.models.sentence_encoder import SentenceEncoder
-from tinybert_jax.models.sentence_head import MEANS
+from tinybert_jax.models.heads import SEQUENCES, SPANS, TOKENS
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.pipeline import kinds, own_tables, own_tokens
 from tinybert_jax.pipeline.distil_settings import Sources
-from tinybert_jax.pipeline.kinds import Reader
+from tinybert_jax.pipeline.own_data import Reader
 from tinybert_jax.pipeline.segments import with_segments
-from tinybert_jax.tasks.embeddings import Embeddings
-from tinybert_jax.tasks.own_task import check_class_names, kind_of_model
 from tinybert_jax.tasks.task import Task
 
 _MOST = 2000  # texts that are run
@@ -131,15 +127,10 @@ def read(
 
 def _task(name: str, config: EncoderConfig, model_class: type[AnyModel]) -> tuple[Task | None, Reader]:
   """Returns the task that a model is for, and what reads its data."""
-  if model_class is SentenceEncoder:
-    head = config.sentence or MEANS
-    return Embeddings("", SentencesHead(head), prompts=(head.prompt(),)), own_tables
-  found = kinds.told_by(name)
-  kind = kinds.find_kind(found)
-  if getattr(kind.head, "model_class", None) is not model_class:
+  kind = kinds.kind_of(name)
+  if type(kind.head.module(config)) is not model_class:
     return None, own_tables
-  check_class_names(config, name, "correct id2label in its config.json")
-  return kind.task(found or kind_of_model(config, name), "", config.labels, Sources()), kind.reader
+  return kind.task_of(config, name), kind.reader
 
 
 def _has_labels(sources: Sources, task: Task) -> bool:
@@ -153,7 +144,7 @@ def _has_labels(sources: Sources, task: Task) -> bool:
     except InputError:
       return False
   if task.head == TOKENS:
-    words = own_tokens.read_words(sources.unlabelled, sources.reading, [], may_be_text=True)
+    words = own_tokens.read_words(sources.unlabelled, sources, [], may_be_text=True)
     return len(words.column_names) > 1
   if task.head == SPANS:
     return all(one.answers is not None for one in read_questions(sources.unlabelled, [], sources.reading))

@@ -9,7 +9,7 @@ import datasets
 import jax
 
 from tinybert_jax.data import fingerprint
-from tinybert_jax.data.ranked import Ranked, read_ranked
+from tinybert_jax.data.ranked import Ranked
 from tinybert_jax.data.tables import AS_FOUND, Reading
 from tinybert_jax.models.pretrained import Pretrained
 from tinybert_jax.models.tokenizers import in_words
@@ -27,7 +27,8 @@ from tinybert_jax.pipeline import (
 )
 from tinybert_jax.pipeline.cards import Origin, data_of
 from tinybert_jax.pipeline.distil_models import Prepared, prepare
-from tinybert_jax.pipeline.distil_settings import AugmentOptions, Settings, check
+from tinybert_jax.pipeline.distil_settings import AugmentOptions, Settings
+from tinybert_jax.pipeline.kinds import check
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.pipeline.own_data import Where
 from tinybert_jax.pipeline.recipes import Learners, choose_recipes
@@ -135,7 +136,6 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
   splits, teacher_splits = _measured(run, test), _measured(teaching, teaching_test)
   texts: Any = data.dev if data.test is None else data.test
   about = dataclasses.replace(about, data=_counts(prepared, run, distilled))
-  ranked = read_ranked(settings.embeddings.retrieval, settings.data.reading) if settings.embeddings.retrieval else None
   metrics = evaluation.evaluate(
     distilled,
     models,
@@ -143,7 +143,7 @@ def _run_stages(settings: Settings, prepared: Prepared, about: evaluation.About)
     texts,
     about,
     teacher_splits=None if teaching is run else teacher_splits,
-    **({} if ranked is None else _retrieval(ranked, models, run, teaching)),
+    **({} if data.ranked is None else _retrieval(data.ranked, models, run, teaching)),
   )
   dev_file.write(run.folder, run.task, data.dev)
   asked, measured = settings.shape.faster, metrics.get("times_faster")

@@ -11,21 +11,16 @@ from tinybert_jax.distillation.term_choice import PAPERS_TERMS, TermChoice
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig, load_config
 from tinybert_jax.models.encoder import Encoder, count_parameters
-from tinybert_jax.models.heads import SENTENCES, SentencesHead
 from tinybert_jax.models.pretrained import Pretrained, check_fits, load_pretrained, load_tokenizer, local_directory
-from tinybert_jax.models.sentence_head import MEANS
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.models.tokenizers import in_words
 from tinybert_jax.models.vocabulary import Trimmed, trim_config, trim_params
-from tinybert_jax.pipeline import embedding_data, kinds, own_data, ranking_data, segments, students, teachers, trimming
+from tinybert_jax.pipeline import kinds, own_data, segments, students, teachers, trimming
 from tinybert_jax.pipeline.distil_settings import Settings, StudentOptions
+from tinybert_jax.pipeline.kinds import Kind
 from tinybert_jax.pipeline.own_data import Length, OwnData
-from tinybert_jax.pipeline.own_tables import Known
 from tinybert_jax.pipeline.student_choice import Student, choose_student
-from tinybert_jax.tasks.embeddings import Embeddings
-from tinybert_jax.tasks.own_task import kind_of_model, with_loss
-from tinybert_jax.tasks.ranking import Ranking
-from tinybert_jax.tasks.task import Task
+from tinybert_jax.tasks.own_task import with_loss
 from tinybert_jax.training import hosts
 from tinybert_jax.training.hosts import say
 from tinybert_jax.training.precision import choose
@@ -82,18 +77,9 @@ class Prepared:
 def prepare(settings: Settings) -> Prepared:
   """Returns data and models that go together; prints what was found."""
   options, shape, products = settings.teachers, settings.shape, choose(settings.dtype)
-  if settings.data.kind == "embeddings":
-    given = teachers.load_given(options, SENTENCES)
-    data = embedding_data.load(settings.data, _embeddings(settings, given[0]), settings.seed)
-  elif settings.data.kind == "ranking":
-    given = teachers.load_given(options)
-    data = ranking_data.load(settings.data, _ranking(settings, given), has_teacher=bool(given), seed=settings.seed)
-  else:
-    kind = settings.data.kind
-    _check_kind(settings, kind)
-    given = teachers.load_given(options, kinds.find_kind(kind).head)
-    known = _known(settings, kind, given)
-    data = own_data.load(settings.data, name=_name(settings), known=known, seed=settings.seed)
+  kind = kinds.find_kind(settings.data.kind)
+  given = teachers.load_given(options, kind.head)
+  data = kind.load(settings, given, _name(settings))
   how = settings.training
   data = dataclasses.replace(data, task=with_loss(data.task, how.prediction_loss, how.temperature))
   source = options.teacher[0] if options.teacher else options.pretrained or shape.student
@@ -101,7 +87,7 @@ def prepare(settings: Settings) -> Prepared:
     raise InputError("--target-columns need a tokenizer: give --student, a model directory, or --pretrained")
   tokenizer = load_tokenizer(source)
   own = students.own_tokenizer(shape.student, tokenizer)
-  models = _teachers(settings, given, data.task, tokenizer)
+  models = _teachers(settings, given, data, tokenizer)
   if models and "intermediate" in settings.stages:
     students.check_same_tokens(str(shape.student), own, tokenizer, f"leave that stage out ({_without(settings)})")
   like = models[0].config if models else load_pretrained(source, Encoder).config
@@ -109,7 +95,7 @@ def prepare(settings: Settings) -> Prepared:
     _check_same_tokens(name, model, tokenizer)
   check_fits(source, tokenizer, like.vocab_size)
   longest = _longest(settings, like)
-  taught = Tokens(tokenizer, own_data.choose_length(data, tokenizer, longest, _asked(settings, longest)))
+  taught = Tokens(tokenizer, own_data.choose_length(data, tokenizer, longest, _asked(settings, kind, longest)))
   length = taught.length.tokens
   for name, model in zip(options.teacher or ["the teacher"], models, strict=False):
     students.check_length(name, model.config, length)
@@ -126,7 +112,7 @@ def prepare(settings: Settings) -> Prepared:
   read = taught
   if reads := trimmed.tokenizer if trimmed else own:
     positions = min(longest, chosen.config.longest)
-    read = Tokens(reads, own_data.choose_length(data, reads, positions, _asked(settings, positions)))
+    read = Tokens(reads, own_data.choose_length(data, reads, positions, _asked(settings, kind, positions)))
   students.check_length("the student", chosen.config, read.length.tokens)
   _say_tokens(read, taught if models else read)
   compares_layers = bool(models) and own is None
@@ -172,30 +158,6 @@ def inherits(shape: StudentOptions, chosen: Student, teacher: EncoderConfig, has
   return True
 
 
-def _embeddings(settings: Settings, teacher: Pretrained) -> Embeddings:
-  """Returns the task of a student whose embeddings are those of the teacher."""
-  options, head = settings.embeddings, teacher.config.sentence or MEANS
-  width = head.width(teacher.config.hidden_size)
-  return Embeddings(
-    _name(settings),
-    SentencesHead(head, width if options.narrower == "dense" else None),
-    options.embedding_losses,
-    options.embedding_loss_weights,
-    options.similarity_temperature,
-    embedding_data.prompts(options, head),
-  )
-
-
-def _ranking(settings: Settings, given: list[Pretrained]) -> Ranking:
-  """Returns the task of a reranker; InputError where a teacher is none."""
-  for name, model in zip(settings.teachers.teacher, given, strict=True):
-    if (classes := model.config.num_labels) != 1:
-      raise InputError(
-        f"--teacher {name}: a classifier of {classes} classes, and a cross-encoder of one score is needed"
-      )
-  return Ranking(_name(settings), settings.ranking.ranking_losses, settings.ranking.ranking_loss_weights)
-
-
 def _longest(settings: Settings, teacher: EncoderConfig) -> int:
   """Returns the most tokens of a text that the teacher reads; InputError where an option asks for more.
 
@@ -211,10 +173,9 @@ def _longest(settings: Settings, teacher: EncoderConfig) -> int:
   return min(cut_to, teacher.longest)
 
 
-def _asked(settings: Settings, positions: int) -> int | None:
+def _asked(settings: Settings, kind: Kind, positions: int) -> int | None:
   """Returns the tokens that an option or the kind of task asks for; None where the texts decide."""
-  usual = kinds.find_kind(settings.data.kind).length
-  return settings.max_length or (None if usual is None else min(usual, positions))
+  return settings.max_length or (None if kind.length is None else min(kind.length, positions))
 
 
 def _trimmed(size: int, tokenizer: Tokenizer, data: OwnData, config: EncoderConfig, fills: bool = False) -> Trimmed:
@@ -278,43 +239,15 @@ def _name(settings: Settings) -> str:
   return stem.replace("*", "") or "task"
 
 
-def _check_kind(settings: Settings, kind: str | None) -> None:
-  """Raises InputError for options that go with texts and labels alone, where the task is of another kind."""
-  if kinds.find_kind(kind).has_texts:
-    return
-  for option, is_given in (
-    ("--target-columns", settings.data.target_columns),
-    ("--pair", settings.data.pair),
-    ("--augment", settings.augmentation.augment),
-    ("--threshold tuned", settings.threshold == "tuned"),
-  ):
-    if is_given:
-      raise InputError(f"{option} does not go with --kind {kind}, but with tables of texts that have a label each")
-
-
-def _known(settings: Settings, kind: str | None, given: list[Pretrained]) -> Known:
-  """Returns what the options and the first teacher tell; InputError where they contradict each other."""
-  if not given:
-    return Known(kind, None)
-  name, config = settings.teachers.teacher[0], given[0].config
-  if not kinds.find_kind(kind).has_texts:
-    return Known(kind, config.labels)
-  found = kind_of_model(config, f"--teacher {name}")
-  if kind not in (None, found) and "regression" in (kind, found):
-    raise InputError(f"--kind {kind}: --teacher {name} is for {found.replace('_', '-')}")
-  return Known(kind or found, config.labels)
-
-
-def _teachers(settings: Settings, given: list[Pretrained], task: Task, tokenizer: Tokenizer) -> list[Pretrained]:
-  options = settings.teachers
-  if isinstance(task, Embeddings):
-    return given
-  if given:
-    models = [teachers.in_order(model, task.labels, name) for model, name in zip(given, options.teacher, strict=True)]
-    return [teachers.for_task(model, task) for model in models]
-  if settings.data.target_columns or isinstance(task, Ranking):
+def _teachers(settings: Settings, given: list[Pretrained], data: OwnData, tokenizer: Tokenizer) -> list[Pretrained]:
+  options, task = settings.teachers, data.task
+  if data.targets is not None:
     return []
-  return [teachers.with_pretrained(str(options.pretrained), task, tokenizer, settings.seed)]
+  if not given:
+    return [teachers.with_pretrained(str(options.pretrained), task, tokenizer, settings.seed)]
+  if task.labels:
+    given = [teachers.in_order(model, task.labels, name) for model, name in zip(given, options.teacher, strict=True)]
+  return [teachers.for_task(model, task) for model in given]
 
 
 def _check_same_tokens(name: str, model: Pretrained, tokenizer: Tokenizer) -> None:
@@ -329,7 +262,7 @@ def _say_data(data: OwnData) -> None:
   labelled = "no labels" if data.labelled is None else f"{len(data.labelled):,} labelled rows"
   tested = "" if data.test is None else f", {len(data.test):,} to test"
   kind = data.task.kind.replace("_", "-")
-  classes = "" if data.task.kind in ("regression", "embeddings", "ranking") else f" of {len(data.task.labels)} classes"
+  classes = f" of {len(data.task.labels)} classes" if len(data.task.labels) > 1 else ""
   say(f"task     {data.task.name}: {kind}{classes}")
   say(f"data     {labelled}, {len(data.transfer):,} rows to distil over, {len(data.dev):,} to choose by{tested}")
   for note in data.notes:

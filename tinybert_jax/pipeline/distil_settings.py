@@ -252,27 +252,21 @@ class Settings:
   elsewhere."""
 
 
-def check(chosen: Settings) -> None:
-  """Raises InputError for settings that are outside their bounds or contradict each other."""
+def check_values(chosen: Settings) -> None:
+  """Raises InputError for settings that are outside their bounds, or whose groups contradict themselves."""
   settings.check(chosen)
   _check_teachers(chosen.teachers)
   _check_student(chosen.shape)
-  if chosen.data.kind == "embeddings":
-    _check_embeddings(chosen)
-  elif chosen.embeddings != EmbeddingOptions():
-    raise InputError("options of embeddings, such as --embedding-losses or --retrieval, go with --kind embeddings")
-  if chosen.data.kind == "ranking":
-    _check_ranking(chosen)
-  elif chosen.ranking != RankingOptions():
-    raise InputError("--ranking-losses and their weights go with --kind ranking")
   check_terms(chosen.intermediate.terms, chosen.intermediate.term_weights)
+
+
+def check_together(chosen: Settings) -> None:
+  """Raises InputError for settings that contradict each other, whatever the kind of task is."""
   given, sources = chosen.teachers, chosen.data
   if given.teacher and sources.target_columns:
     raise InputError("--target-columns take a teacher's place; give them or --teacher, not both")
   if chosen.augmentation.augment and sources.target_columns:
     raise InputError("--augment makes new texts, for which --target-columns have no targets; leave out one of them")
-  if not given.teacher and not given.pretrained and not sources.target_columns and sources.kind != "ranking":
-    raise InputError("who teaches? Give --teacher (fine-tuned), --pretrained (fine-tuned here) or --target-columns")
   if given.pretrained and not sources.train and not sources.target_columns:
     raise InputError("--pretrained is fine-tuned on labels; give --train, or a --teacher that is fine-tuned already")
   if chosen.augmentation.augment and not (chosen.augmentation.mlm or chosen.augmentation.glove):
@@ -284,47 +278,6 @@ def check(chosen: Settings) -> None:
   if not chosen.stages:
     raise InputError("--stages names no stage")
   _check_out(chosen.out)
-
-
-def _check_embeddings(chosen: Settings) -> None:
-  """Raises InputError for settings that do not go with embeddings."""
-  given, sources, options = chosen.teachers, chosen.data, chosen.embeddings
-  if sources.train or "labels" in chosen.stages:
-    raise InputError("--kind embeddings learns from a teacher alone; give the texts as --unlabelled, and no --train")
-  if not sources.unlabelled or len(given.teacher) != 1 or given.pretrained or sources.target_columns:
-    raise InputError(
-      "--kind embeddings needs --unlabelled texts and one --teacher, a directory of sentence-transformers"
-    )
-  if chosen.threshold != "half" or chosen.training.temperature != 1 or given.teacher_labels:
-    raise InputError("--kind embeddings: --threshold, --temperature and --teacher-labels are of classes")
-  if chosen.augmentation.augment:
-    raise InputError("--kind embeddings: --augment is for texts with labels; give more --unlabelled texts")
-  if options.embedding_loss_weights and len(options.embedding_loss_weights) != len(options.embedding_losses):
-    raise InputError(
-      f"--embedding-loss-weights: {len(options.embedding_loss_weights)} weights for "
-      f"{len(options.embedding_losses)} losses"
-    )
-  if not options.embedding_losses or len(set(options.embedding_losses)) < len(options.embedding_losses):
-    raise InputError("--embedding-losses: name each of mse, cosine and similarity once at most, and at least one")
-
-
-def _check_ranking(chosen: Settings) -> None:
-  """Raises InputError for settings that do not go with rerankers."""
-  given, sources, options = chosen.teachers, chosen.data, chosen.ranking
-  if sources.train or "labels" in chosen.stages or given.pretrained or sources.target_columns or not sources.unlabelled:
-    raise InputError("--kind ranking learns from scores of a teacher; give queries with passages as --unlabelled alone")
-  if not given.teacher and (not chosen.shape.student or chosen.shape.student_from):
-    raise InputError(
-      "--kind ranking needs a --teacher, or a table with the scores of one and a --student directory to begin with"
-    )
-  if chosen.augmentation.augment or chosen.threshold != "half":
-    raise InputError("--kind ranking: passages are not augmented, and have no --threshold")
-  if options.ranking_loss_weights and len(options.ranking_loss_weights) != len(options.ranking_losses):
-    raise InputError(
-      f"--ranking-loss-weights: {len(options.ranking_loss_weights)} weights for {len(options.ranking_losses)} losses"
-    )
-  if not options.ranking_losses or len(set(options.ranking_losses)) < len(options.ranking_losses):
-    raise InputError("--ranking-losses: name each of mse, margin and listwise once at most, and at least one")
 
 
 def _check_out(out: Path) -> None:

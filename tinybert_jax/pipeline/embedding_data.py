@@ -1,4 +1,4 @@
-"""The data of a run that distils embeddings: texts without labels, and pairs of texts with scores to measure on."""
+"""A run that distils embeddings: its texts without labels, pairs of texts with scores to measure on, and its task."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,36 +7,70 @@ import datasets
 import numpy as np
 
 from tinybert_jax.data.columns import choose_columns, text_rows
+from tinybert_jax.data.ranked import read_ranked
 from tinybert_jax.data.tables import read_table
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.sentence_head import SentenceHead
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.heads import SentencesHead
+from tinybert_jax.models.pretrained import Pretrained
+from tinybert_jax.models.sentence_head import MEANS, SentenceHead
 from tinybert_jax.pipeline.dev_split import shared_texts, split_dev
-from tinybert_jax.pipeline.distil_settings import EmbeddingOptions, Sources
+from tinybert_jax.pipeline.distil_settings import EmbeddingOptions, Settings, Sources
 from tinybert_jax.pipeline.own_data import OwnData
 from tinybert_jax.pipeline.own_rows import OwnRows
 from tinybert_jax.tasks.embeddings import Embeddings
 from tinybert_jax.tasks.own_labels import read_labels
 
 
-def load(sources: Sources, task: Embeddings, seed: int) -> OwnData:
+def check(chosen: Settings) -> None:
+  """Raises InputError for settings that do not go with embeddings."""
+  given, sources, options = chosen.teachers, chosen.data, chosen.embeddings
+  if sources.train or "labels" in chosen.stages:
+    raise InputError("--kind embeddings learns from a teacher alone; give the texts as --unlabelled, and no --train")
+  if not sources.unlabelled or len(given.teacher) != 1 or given.pretrained or sources.target_columns:
+    raise InputError(
+      "--kind embeddings needs --unlabelled texts and one --teacher, a directory of sentence-transformers"
+    )
+  if chosen.threshold != "half" or chosen.training.temperature != 1 or given.teacher_labels or sources.label_names:
+    raise InputError("--kind embeddings: --threshold, --temperature, --teacher-labels and --label-names are of classes")
+  if chosen.augmentation.augment:
+    raise InputError("--kind embeddings: --augment is for texts with labels; give more --unlabelled texts")
+  if options.embedding_loss_weights and len(options.embedding_loss_weights) != len(options.embedding_losses):
+    raise InputError(
+      f"--embedding-loss-weights: {len(options.embedding_loss_weights)} weights for "
+      f"{len(options.embedding_losses)} losses"
+    )
+  if not options.embedding_losses or len(set(options.embedding_losses)) < len(options.embedding_losses):
+    raise InputError("--embedding-losses: name each of mse, cosine and similarity once at most, and at least one")
+
+
+def task_of(config: EncoderConfig, name: str) -> Embeddings:
+  """Returns the task of a finished sentence encoder; see `Kind.task_of`."""
+  head = config.sentence or MEANS
+  return Embeddings("", SentencesHead(head), prompts=(head.prompt(),))
+
+
+def load(settings: Settings, given: Sequence[Pretrained], name: str) -> OwnData:
   """Returns the data of a run.
 
   Args:
-    sources: where it is; `unlabelled` has the texts, `dev` and `test` have pairs of texts with a score.
-    task: of the run.
-    seed: random seed for the dev split, and for the rows of a trial.
+    settings: of the run; `unlabelled` has the texts, `dev` and `test` have pairs of texts with a score.
+    given: the teacher.
+    name: of the task.
 
   Raises:
     InputError: data that cannot be read; it names file and row.
   """
+  sources, seed = settings.data, settings.seed
+  task = _task(settings.embeddings, given[0], name)
   notes: list[str] = []
   tables: list[datasets.Dataset] = []
   texts = _texts(sources, tables, notes).first(sources.max_train_examples, seed)
   if sources.max_train_examples:
     notes.append(f"a trial: --max-train-examples {sources.max_train_examples} took a part of the texts")
   measured = {
-    name: _pairs(where, sources, tables, notes)
-    for name, where in (("dev", sources.dev), ("test", sources.test))
+    split: _pairs(where, sources, tables, notes)
+    for split, where in (("dev", sources.dev), ("test", sources.test))
     if where
   }
   _check_columns(sources, tables)
@@ -48,7 +82,27 @@ def load(sources: Sources, task: Embeddings, seed: int) -> OwnData:
     measured["dev"] = split.dev.rows
   if "test" in measured:
     notes += shared_texts(rest.rows, measured["test"], "test")
-  return OwnData(task, None, rest.rows, measured["dev"], measured.get("test"), None, None, tuple(notes))
+  ranked = None
+  if where := settings.embeddings.retrieval:
+    ranked = read_ranked(where, sources.reading)
+    notes += ranked.notes
+    if ranked.scores is not None and not any((scores > 0).any() for scores in ranked.scores):
+      raise InputError(f"{', '.join(where)}: no passage has a score above 0, so there is none to find")
+  return OwnData(task, None, rest.rows, measured["dev"], measured.get("test"), None, None, tuple(notes), ranked)
+
+
+def _task(options: EmbeddingOptions, teacher: Pretrained, name: str) -> Embeddings:
+  """Returns the task of a student whose embeddings are those of the teacher."""
+  head = teacher.config.sentence or MEANS
+  width = head.width(teacher.config.hidden_size)
+  return Embeddings(
+    name,
+    SentencesHead(head, width if options.narrower == "dense" else None),
+    options.embedding_losses,
+    options.embedding_loss_weights,
+    options.similarity_temperature,
+    prompts(options, head),
+  )
 
 
 def prompts(options: EmbeddingOptions, head: SentenceHead) -> tuple[str, ...]:
@@ -101,6 +155,10 @@ def _pairs(
   if len(has) < len(numbers):
     notes.append(f"{where}: {len(numbers) - len(has):,} rows without a score are left out")
   scores = np.asarray([labels.values[row] for row in has], np.float32)
+  if (scores == scores[0]).all():
+    raise InputError(
+      f"{where}: every score is {scores[0]:g}, and what is measured is their order; different ones are needed"
+    )
   return found.rows.select(has).add_column("label", scores)
 
 

@@ -1,23 +1,26 @@
 """The data of a run on one's own tables: read, checked, split and cut into tokens."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import datasets
 import numpy as np
 
 from tinybert_jax.data.batches import row_length
+from tinybert_jax.data.columns import Columns
+from tinybert_jax.data.ranked import Ranked
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.tokenizer_type import Tokenizer
-from tinybert_jax.pipeline import kinds
+from tinybert_jax.pipeline import own_tables
 from tinybert_jax.pipeline.dev_split import shared_texts, split_dev
 from tinybert_jax.pipeline.own_rows import OwnRows, joined
-from tinybert_jax.pipeline.own_tables import Known, Labelled, Sources
+from tinybert_jax.pipeline.own_tables import Known, Labelled, Sources, ToPredict
 from tinybert_jax.pipeline.segments import with_segments
 from tinybert_jax.pipeline.task_run import TaskRows
+from tinybert_jax.tasks.own_task import make_task
 from tinybert_jax.tasks.task import Task
 
 _LONGEST = 512
@@ -25,6 +28,27 @@ _COVERED = 0.99  # of the texts, that the default length does not cut
 _MEASURED = 20_000  # rows that tell how long texts are
 
 Where = str | Path | Sequence[str | Path]
+# Gives a task from the name of its kind, the name of its data, its classes, and the options of the data.
+MakeTask = Callable[[str, str, Sequence[str], Sources], Task]
+
+
+@runtime_checkable
+class Reader(Protocol):
+  """What reads the data of a kind, such as the modules `own_tables` and `own_tokens`; what each does is told there."""
+
+  def read_train(self, sources: Sources, known: Known, notes: list[str]) -> Labelled: ...
+
+  def read_unlabelled(
+    self, sources: Sources, kind: str, names: Sequence[str], like: Columns | None, notes: list[str]
+  ) -> OwnRows: ...
+
+  def read_measured(
+    self, measured: tuple[str, ...], sources: Sources, like: Columns | None, task: Task, notes: list[str]
+  ) -> OwnRows: ...
+
+  def read_to_predict(
+    self, where: tuple[str, ...], sources: Sources, batch_rows: int, notes: list[str]
+  ) -> Iterator[ToPredict]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +64,7 @@ class OwnData:
     targets: of the transfer rows, as logits, where they came with the data.
     dev_targets: of the dev rows.
     notes: sentences on what was found and left out.
+    ranked: queries with passages that embeddings are measured on besides; None where there are none.
   """
 
   task: Task
@@ -50,6 +75,7 @@ class OwnData:
   targets: np.ndarray | None
   dev_targets: np.ndarray | None
   notes: tuple[str, ...]
+  ranked: Ranked | None = None
 
 
 class Length(NamedTuple):
@@ -59,14 +85,29 @@ class Length(NamedTuple):
   share_cut: float
 
 
-def load(sources: Sources, *, name: str, known: Known, seed: int) -> OwnData:
-  """Returns the data of a run.
+def of_texts(kind: str, name: str, labels: Sequence[str], sources: Sources) -> Task:
+  """Returns the task of texts with labels; see `MakeTask`."""
+  return make_task(kind, name, labels)
+
+
+def load(
+  sources: Sources,
+  *,
+  name: str,
+  known: Known,
+  seed: int,
+  reader: Reader = own_tables,
+  make: MakeTask = of_texts,
+) -> OwnData:
+  """Returns the data of a run on labels.
 
   Args:
     sources: where it is.
     name: of the task.
     known: what a finished teacher and the options tell.
     seed: random seed for the dev split, and for the rows of a trial.
+    reader: of the kind of data.
+    make: makes the task.
 
   Raises:
     InputError: data that cannot be read, or that does not fit together; it names file and row.
@@ -74,13 +115,11 @@ def load(sources: Sources, *, name: str, known: Known, seed: int) -> OwnData:
   notes: list[str] = []
   if not sources.train and not sources.unlabelled:
     raise InputError("there is nothing to learn from; give --train, --unlabelled, or both")
-  row = kinds.find_kind(known.kind)
-  reader = row.reader
   train = reader.read_train(sources, known, notes) if sources.train else None
   kind, names = (train.kind, train.names) if train else _without_labels(known, sources)
   columns = train.columns if train else None
   unlabelled = reader.read_unlabelled(sources, kind, names, columns, notes) if sources.unlabelled else None
-  task = row.task(kind, name, names, sources)
+  task = make(kind, name, names, sources)
   labelled, parts = _pieces(train, unlabelled, sources.max_train_examples, seed)
   if sources.max_train_examples:
     notes.append(f"a trial: --max-train-examples {sources.max_train_examples} took a part of the training rows")

@@ -6,29 +6,31 @@ from typing import Any
 import datasets
 import pyarrow as pa
 
-from tinybert_jax.choices import Reading
 from tinybert_jax.data.columns import Columns
 from tinybert_jax.data.conll import find_columns, read_columns
+from tinybert_jax.data.entities import holds_entities, tagged
 from tinybert_jax.data.tables import iterate_tables, read_table
 from tinybert_jax.errors import InputError
 from tinybert_jax.pipeline.distil_settings import Sources
+from tinybert_jax.pipeline.numbered_labels import read_names
 from tinybert_jax.pipeline.own_rows import OwnRows
 from tinybert_jax.pipeline.own_tables import Known, Labelled, ToPredict
 from tinybert_jax.tasks.tags import OUTSIDE, entities, scheme_of, written
 from tinybert_jax.tasks.task import Task
 
 _WORDS = ("tokens", "words", "token", "word", "form", "text")
-_TAGS = ("ner_tags", "tags", "labels", "ner", "pos_tags", "upos", "tag", "label")
+_TAGS = ("ner_tags", "tags", "labels", "ner", "pos_tags", "upos", "tag", "label", "entities", "spans")
+_LISTS = pa.list_(pa.string())
 _CONLLU = 10  # columns, of which the words are the second and the parts of speech the fourth
 
 
 def read_train(sources: Sources, known: Known, notes: list[str]) -> Labelled:
   """Returns the texts of `train`, and the tags as classes; see `own_tables.read_train`."""
-  where, rows = ", ".join(sources.train), read_words(sources.train, sources.reading, notes)
+  where, rows = ", ".join(sources.train), read_words(sources.train, sources, notes)
   columns = _choose(rows, sources, where, has_tags=True)
   notes += columns.notes
   texts = _texts(rows, columns.text, where)
-  tags = _tags(rows, columns.label[0], texts, known.names, where)
+  tags = _tags(rows, columns.label[0], texts, _names(sources) or known.names, where)
   names, values = _classes(tags, known.names, where, notes)
   return Labelled(columns, "tokens", names, OwnRows(_rows(texts, values), None), None)
 
@@ -37,7 +39,7 @@ def read_unlabelled(
   sources: Sources, kind: str, names: Sequence[str], like: Columns | None, notes: list[str]
 ) -> OwnRows:
   """Returns the texts of `unlabelled`; words of running text are what white space parts."""
-  where, rows = ", ".join(sources.unlabelled), read_words(sources.unlabelled, sources.reading, notes, may_be_text=True)
+  where, rows = ", ".join(sources.unlabelled), read_words(sources.unlabelled, sources, notes, may_be_text=True)
   columns = _choose(rows, sources, where, has_tags=False, like=like)
   return OwnRows(_rows(_texts(rows, columns.text, where), None), None)
 
@@ -46,10 +48,12 @@ def read_measured(
   measured: tuple[str, ...], sources: Sources, like: Columns | None, task: Task, notes: list[str]
 ) -> OwnRows:
   """Returns the texts of dev or test, whose tags must be known ones."""
-  where, rows = ", ".join(measured), read_words(measured, sources.reading, notes)
+  where, rows = ", ".join(measured), read_words(measured, sources, notes)
   columns = _choose(rows, sources, where, has_tags=True, like=like)
   texts = _texts(rows, columns.text, where)
-  tags = _tags(rows, columns.label[0], texts, task.labels, where)
+  tags = _tags(rows, columns.label[0], texts, _names(sources) or task.labels, where)
+  if OUTSIDE in task.labels and all(tag == OUTSIDE for text in tags for tag in text):
+    raise InputError(f"{where}: no word has a tag of an entity, so there is nothing to find and to measure")
   return OwnRows(_rows(texts, _classes(tags, task.labels, where, [])[1]), None)
 
 
@@ -76,14 +80,28 @@ def read_to_predict(where: tuple[str, ...], sources: Sources, batch_rows: int, n
 
 
 def read_words(
-  where: Sequence[str], reading: Reading, notes: list[str], *, may_be_text: bool = False
+  where: Sequence[str], sources: Sources, notes: list[str], *, may_be_text: bool = False
 ) -> datasets.Dataset:
-  """Returns the columns of files of words in columns, or of tables; `may_be_text` as for `find_columns`."""
+  """Returns the columns of files of words in columns, or of tables; `may_be_text` as for `find_columns`.
+
+  Texts whose entities are marked by characters become words with tags, see `data.entities`.
+  """
+  reading = sources.reading
   if files := find_columns(where, notes, encoding=reading.encoding, may_be_text=may_be_text):
     return datasets.Dataset(read_columns(files, reading.encoding, notes))
   table = read_table(where, reading)
   notes += table.notes
-  return table.rows
+  rows, name = table.rows, ", ".join(where)
+  text, marks = sources.text or _find(rows, _WORDS), next(iter(sources.label), None) or _find(rows, _TAGS)
+  if not {text, marks} <= set(rows.column_names) or text == marks or not holds_entities(rows, str(marks)):
+    return rows
+  if rows.features[text] not in (datasets.Value("string"), datasets.Value("large_string")):
+    return rows
+  words, tags, widened = tagged(rows[text][:], rows[marks][:], name)
+  if widened:
+    notes.append(f"{name}: {widened:,} entities begin or end inside a word, and are widened to whole words")
+  columns = {text: pa.array(words, _LISTS), marks: pa.array(tags, _LISTS)}
+  return datasets.Dataset(pa.table(columns))
 
 
 def _choose(
@@ -154,14 +172,20 @@ def _tags(
     if len(tags) != len(words):
       raise InputError(f"{where}, row {number}: {len(words)} words and {len(tags)} tags, and each word needs one")
     if any(isinstance(tag, int) for tag in tags):
-      wrong = [tag for tag in tags if not isinstance(tag, int) or not 0 <= tag < len(names or tags)]
-      if names and wrong:
-        raise InputError(f"{where}, row {number}: the tag {wrong[0]!r}, and there are 0 to {len(names) - 1}")
+      most = len(names) if names else 1 + max(tag for tag in tags if isinstance(tag, int))
+      if wrong := [tag for tag in tags if not isinstance(tag, int) or not 0 <= tag < most]:
+        there_are = f"there are 0 to {len(names) - 1}" if names else "numbers are from 0 on, one for each word"
+        raise InputError(f"{where}, row {number}: the tag {wrong[0]!r}, and {there_are}")
       tags = [names[tag] if names else str(tag) for tag in tags]
     if not all(tag.strip() for tag in tags):
       raise InputError(f"{where}, row {number}: an empty tag; words in no entity have the tag {OUTSIDE}")
     found.append([tag.strip() for tag in tags])
   return found
+
+
+def _names(sources: Sources) -> tuple[str, ...] | None:
+  """Returns the names of numbered tags that an option gives."""
+  return None if sources.label_names is None else read_names(sources.label_names)
 
 
 def _classes(
@@ -172,6 +196,7 @@ def _classes(
   Tags of entities are written as a model's classes have them, new ones as IOB2, so that every tool finds them.
   """
   there = {tag for text in tags for tag in text}
+  _note_doubtful(there, known, where, notes)
   scheme, target = scheme_of(there), scheme_of(known or ())
   if known is None:
     target = "iob" if scheme != "plain" else "plain"
@@ -193,6 +218,19 @@ def _classes(
   if len(names) < 2:
     raise InputError(f"{where}: all tags are {names[0]!r}; at least two are needed")
   return names, [[place[tag] for tag in text] for text in rewritten]
+
+
+def _note_doubtful(there: set[str], known: Sequence[str] | None, where: str, notes: list[str]) -> None:
+  """Adds a note where tags are hardly what they were meant to be."""
+  if known is None and all(tag.isdigit() for tag in there):
+    notes.append(f"{where}: tags are numbers without names, and say no entities; --label-names gives names")
+  positions = {tag for tag in there if scheme_of([tag]) != "plain"} - {OUTSIDE}
+  others = there - positions - {OUTSIDE}
+  if positions and others:
+    notes.append(
+      f"{where}: the tag {min(positions)!r} says a position in an entity, and {min(others)!r} none; so all are read as "
+      "plain tags"
+    )
 
 
 def _rows(texts: Sequence[Sequence[str]], values: Sequence[Sequence[int]] | None) -> datasets.Dataset:

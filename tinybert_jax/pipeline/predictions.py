@@ -15,18 +15,11 @@ from tinybert_jax.data.batches import row_length
 from tinybert_jax.data.tables import AS_FOUND, Reading
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import rounded_once
-from tinybert_jax.models.heads import SENTENCES, SentencesHead
-from tinybert_jax.models.pretrained import Pretrained, load_tokenizer
-from tinybert_jax.models.sentence_directories import is_sentence_encoder
-from tinybert_jax.models.sentence_head import MEANS
+from tinybert_jax.models.pretrained import load_tokenizer
 from tinybert_jax.pipeline import kinds
 from tinybert_jax.pipeline.distil_settings import Sources
-from tinybert_jax.pipeline.kinds import Kind
 from tinybert_jax.pipeline.segments import with_segments
 from tinybert_jax.pipeline.table_writer import check_out, write_pieces
-from tinybert_jax.tasks.embeddings import Embeddings
-from tinybert_jax.tasks.own_task import check_class_names, kind_of_model
-from tinybert_jax.tasks.task import Task
 from tinybert_jax.training.evaluate import predict
 from tinybert_jax.training.precision import Precision, choose
 
@@ -84,7 +77,9 @@ def predict_table(
   out, start = Path(out), time.perf_counter()
   sources = [data] if isinstance(data, str | Path) else list(data)
   check_out(out, [Path(source) for source in sources])
-  loaded, task, kind = _open(model)
+  kind = kinds.kind_of(model)
+  loaded = kind.head.load(model, finished=True)
+  task = kind.task_of(loaded.config, str(model))
   tokenizer, module = load_tokenizer(model), task.head.module(loaded.config, choose(dtype).dtype)
   params = jax.device_put(rounded_once(module, loaded.params))  # once, and not for each piece
   positions, sentence = loaded.config.longest, loaded.config.sentence
@@ -118,19 +113,6 @@ def predict_table(
   if full and kind.has_texts:
     notes.append(f"{full:,} rows fill all {max_length} tokens that are read; what is longer is cut")
   return Done(rows, time.perf_counter() - start, tuple(notes))
-
-
-def _open(name: str | Path) -> tuple[Pretrained, Task, Kind]:
-  """Returns a finished model, its task, and the kind that this is of."""
-  found = kinds.told_by(name)
-  kind = kinds.find_kind(found)
-  if is_sentence_encoder(name):
-    loaded = SENTENCES.load(name)
-    head = loaded.config.sentence or MEANS
-    return loaded, Embeddings("", SentencesHead(head), prompts=(head.prompt(),)), kind
-  loaded = kind.head.load(name, finished=True)
-  check_class_names(loaded.config, str(name), "correct id2label in its config.json")
-  return loaded, kind.task(found or kind_of_model(loaded.config, str(name)), "", loaded.config.labels, Sources()), kind
 
 
 def _with_predictions(piece: pa.Table, columns: Mapping[str, pa.Array], has: Sequence[int]) -> pa.Table:

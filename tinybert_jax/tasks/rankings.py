@@ -1,11 +1,14 @@
 """Metrics of passages in the order of their scores for a query: nDCG, reciprocal rank, recall, and two rankings alike.
 
-They are those of trec_eval, with linear gains; of equal scores the first passage stands first.
+They are those of trec_eval, with linear gains. Passages of equal scores have no order: a metric is then its mean over
+all orders that they could have, as in scikit-learn's `ndcg_score`. So the order of a file, in which relevant passages
+often come first, helps no model.
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy.special
 from jaxtyping import Float, Num
 
 from tinybert_jax.errors import InputError
@@ -35,24 +38,29 @@ def reciprocal_rank(scores: Num[np.ndarray, " P"], gains: Num[np.ndarray, " P"],
   """Returns 1/rank of the first relevant passage, and 0 where that stands below `depth`; as `ndcg`."""
   if not np.any(np.asarray(gains) > 0):
     return None
-  found = np.flatnonzero(_in_order(scores, gains)[:depth] > 0)
-  return 1 / (1 + int(found[0])) if len(found) else 0.0
+  order, block = _order(scores)
+  relevant = np.asarray(gains)[order] > 0
+  alike = block == block[relevant.argmax()]  # the ranks that share the score of the first relevant passage
+  rank, number, right = int(alike.argmax()), int(alike.sum()), int(np.sum(relevant & alike))
+  above = np.arange(min(number - right + 1, max(0, depth - rank)))  # of these passages, before a relevant one
+  chances = scipy.special.comb(number - 1 - above, right - 1) / scipy.special.comb(number, right)
+  return float(np.sum(chances / (rank + 1 + above)))
 
 
 def recall(scores: Num[np.ndarray, " P"], gains: Num[np.ndarray, " P"], depth: int = DEPTH) -> float | None:
   """Returns the share of the relevant passages that stand among the first `depth`; as `ndcg`."""
   relevant = int(np.sum(np.asarray(gains) > 0))
-  return float(np.sum(_in_order(scores, gains)[:depth] > 0) / relevant) if relevant else None
+  return float(np.sum(_in_order(scores, np.asarray(gains) > 0)[:depth]) / relevant) if relevant else None
 
 
 def gains_of_ranking(scores: Num[np.ndarray, " P"], depth: int = DEPTH) -> Float[np.ndarray, " P"]:
   """Returns gains that a ranking gives its passages: `depth` for the first, one less for each next, and at last 0.
 
+  Passages of equal scores have the mean of theirs.
   With them `ndcg` tells how far another ranking is the same, and `recall` how many of its first passages are.
   """
-  gains = np.zeros(len(scores))
-  first = _order(scores)[:depth]
-  gains[first] = depth - np.arange(len(first))
+  gains, (order, block) = np.zeros(len(scores)), _order(scores)
+  gains[order] = _means(np.maximum(depth - np.arange(len(gains)), 0), block)
   return gains
 
 
@@ -94,9 +102,19 @@ def agreement(scores: Sequence[Values], others: Sequence[Values]) -> dict[str, f
   }
 
 
-def _order(scores: np.ndarray) -> np.ndarray:
-  return np.argsort(-np.asarray(scores, np.float64), kind="stable")
+def _order(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the passages by rank, the highest score first; and for each rank a number, the same for equal scores."""
+  values = -np.asarray(scores, np.float64)
+  order = np.argsort(values, kind="stable")
+  return order, np.cumsum(np.diff(values[order], prepend=values[order[:1]]) > 0)
 
 
 def _in_order(scores: np.ndarray, values: np.ndarray) -> np.ndarray:
-  return np.asarray(values, np.float64)[_order(scores)]
+  """Returns the values of the passages by rank; those of equal scores have their mean."""
+  order, block = _order(scores)
+  return _means(np.asarray(values, np.float64)[order], block)
+
+
+def _means(values: np.ndarray, block: np.ndarray) -> np.ndarray:
+  """Returns the values, and where several have one number of `block`, the mean of those."""
+  return (np.bincount(block, values) / np.bincount(block))[block]
