@@ -4,33 +4,17 @@ import dataclasses
 import json
 
 import jax
-import numpy as np
 import pytest
 import torch
 import transformers
 from small_distil import SHORT, refused
 from small_glue import TEACHER, write_encoder
+from small_kinds import write_questions
 from stopped_distil import loses_nothing_when_killed, run
 
 from tinybert_jax.pipeline import evaluation, measurement, report, stage_fit
 from tinybert_jax.pipeline.predictions import predict_table
 from tinybert_jax.training.evaluate import Cost
-
-
-def write_questions(path, number, seed=0, null=True):
-  """Writes questions for the words that stand twice in a text; of some texts there is no answer."""
-  rng, articles = np.random.default_rng(seed), []
-  for place in range(number):
-    words = rng.choice(["hello", "world"], rng.integers(2, 12)).tolist()
-    twice = [at for at in range(len(words) - 1) if words[at] == words[at + 1]]
-    if not twice and not null:
-      words, twice = [*words, words[-1]], [len(words) - 1]
-    before = " ".join(words[: twice[0]]) if twice else ""
-    answers = [{"text": f"{words[at]} {words[at]}", "answer_start": len(before) + bool(before)} for at in twice[:1]]
-    asked = {"id": str(place), "question": "hello", "answers": answers, "is_impossible": not answers}
-    articles.append({"title": str(place), "paragraphs": [{"context": " ".join(words), "qas": [asked]}]})
-  path.write_text(json.dumps({"version": "v2.0", "data": articles}))
-  return str(path)
 
 
 @pytest.fixture(scope="module")

@@ -9,25 +9,12 @@ import pytest
 import transformers
 from small_distil import SHORT, refused
 from small_glue import TEACHER, write_encoder
+from small_kinds import write_tagged
 from stopped_distil import loses_nothing_when_killed, run
 
 from tinybert_jax.pipeline import evaluation, measurement, report, stage_fit
 from tinybert_jax.pipeline.predictions import predict_table
 from tinybert_jax.training.evaluate import Cost
-
-
-def write_texts(path, number, seed=0):
-  """Writes texts of two words, where "hello world" is a name; one of them is longer than the model."""
-  rng = np.random.default_rng(seed)
-  texts = [rng.choice(["hello", "world"], rng.integers(2, 7)).tolist() for _ in range(number - 1)]
-  texts.append(["hello", "world", "world"] * 9)
-  lines = []
-  for words in texts:
-    pairs = zip(["", *words], words, strict=False)
-    tags = ["I-NAME" if pair == ("hello", "world") else "B-NAME" if pair[1] == "hello" else "O" for pair in pairs]
-    lines.append("\n".join(f"{word} {tag}" for word, tag in zip(words, tags, strict=True)))
-  path.write_text("\n\n".join(lines) + "\n")
-  return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +24,8 @@ def made(tmp_path_factory):
   given = {
     "kind": "tokens",
     "pretrained": write_encoder(root / "encoder", dataclasses.replace(TEACHER, intermediate_size=64)),
-    "train": write_texts(root / "train.conll", 40),
-    "dev": write_texts(root / "dev.conll", 12, seed=1),
+    "train": write_tagged(root / "train.conll", 40),
+    "dev": write_tagged(root / "dev.conll", 12, seed=1),
     "student-from": "teacher",
     "student-layers": 1,
     "student-width": 12,
@@ -101,7 +88,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits_and_a_finished_one_is_reu
 )
 def test_what_does_not_go_with_tokens_gets_one_sentence(tmp_path, capsys, options, said):
   name = [] if "--target" in options else ["--pretrained", write_encoder(tmp_path / "encoder", TEACHER)]
-  train = write_texts(tmp_path / "train.conll", 9)
+  train = write_tagged(tmp_path / "train.conll", 9)
   assert said in refused(
     capsys, "--kind", "tokens", *name, "--train", train, "--out", tmp_path / "out", *options.split()
   )

@@ -1,4 +1,6 @@
+import ast
 import copy
+import html
 import html.parser
 import re
 
@@ -9,6 +11,7 @@ from tinybert_jax.pipeline import figures, report
 from tinybert_jax.pipeline.figures import AttentionMaps
 from tinybert_jax.pipeline.metric_names import words
 from tinybert_jax.pipeline.report.quality import per_class
+from tinybert_jax.pipeline.report.usage import usage
 from tinybert_jax.pipeline.report.wording import answer_text
 
 EVIL = "<script>alert('1')</script>"
@@ -227,3 +230,23 @@ def test_of_many_labels_the_first_are_shown():
 def test_thresholds_are_shown_where_they_are_not_one_half(threshold, is_shown):
   side = {"x": {"f1": 0.5, "threshold": threshold, "support": 3}}
   assert ("threshold" in per_class({"per_class": {"teacher": side, "student": side}})) == is_shown
+
+
+@pytest.mark.parametrize(
+  ("kind", "class_name", "task"),
+  [
+    ("classification", "SequenceClassifier", '"text-classification"'),
+    ("tokens", "TokenClassifier", '"token-classification"'),
+    ("spans", "SpanClassifier", "AutoModelForQuestionAnswering"),
+    ("ranking", "SequenceClassifier", "CrossEncoder"),
+    ("embeddings", "SentenceEncoder", "SentenceTransformer"),
+  ],
+)
+def test_programs_that_use_a_student_are_of_its_kind(kind, class_name, task):
+  pair = {"text": "a 'text'", "pair": "and another", "teacher": {}, "student": {}}
+  metrics = {**classification(), "kind": kind, "disagreements": [pair], "paths": {"student": "runs/a b/student"}}
+  *programs, command = (html.unescape(one) for one in re.findall("<pre>(.*?)</pre>", usage(metrics), re.S))
+  for program in programs:
+    ast.parse(program)
+  assert class_name in programs[-1] and task in programs[0]
+  assert command.startswith("tinybert-jax predict --model 'runs/a b/student' --data ")

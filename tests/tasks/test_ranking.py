@@ -1,14 +1,19 @@
 """The task of rerankers: passages by query, in batches, in its losses and in its metrics."""
 
+import dataclasses
+
 import datasets
 import jax
 import numpy as np
 import pytest
+from small_glue import STUDENT
 from small_tokenizer import word_tokenizer
 
 from tinybert_jax.data.batches import BatchSource
+from tinybert_jax.distillation.objectives import prediction_distillation, total_loss
 from tinybert_jax.distillation.ranking_losses import listwise_loss, margin_loss
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.encoder import SequenceClassifier, initialize
 from tinybert_jax.tasks.ranking import Ranking
 
 PAIRS = {
@@ -68,3 +73,25 @@ def test_batches_keep_the_passages_of_a_query_together():
       assert np.sum(batch["group"] == number) == 4
     orders.add(tuple(source.indices(step)))
   assert len(orders) == 12  # other passages and another order in every epoch
+
+
+def test_padding_changes_neither_loss_nor_gradient():
+  config = dataclasses.replace(STUDENT, labels=("score",), hidden_dropout_prob=0.0, initializer_range=0.5)
+  model, task = SequenceClassifier(config), Ranking("passages", ("mse", "margin", "listwise"))
+  params, rng = initialize(model, jax.random.key(0)), np.random.default_rng(0)
+  loss_fn = prediction_distillation(model, target_loss=task.target_loss)
+  ids = rng.integers(1, 7, (5, 6)).astype(np.int32)
+  batch = {
+    "input_ids": ids,
+    "attention_mask": np.ones_like(ids),
+    "teacher_targets": rng.normal(size=(5, 1)).astype(np.float32),
+    "group": np.array([0, 0, 2, 2, 2], np.int32),
+    "example_weight": np.ones(5, np.float32),
+  }
+  # Three more tokens in each row, and two rows that fill up the batch, of the number 0 as that of a query.
+  tokens = ("input_ids", "attention_mask")
+  padded = {name: np.pad(value, ((0, 2), (0, 3 * (name in tokens)))[: value.ndim]) for name, value in batch.items()}
+  gradient = jax.jit(jax.value_and_grad(lambda params, batch: total_loss(loss_fn(params, {}, batch, None))))
+  (plain, of_plain), (filled, of_filled) = (gradient(params, each) for each in (batch, padded))
+  np.testing.assert_allclose(filled, plain, rtol=1e-5)
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=2e-5), of_filled, of_plain)

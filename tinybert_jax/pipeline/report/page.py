@@ -8,7 +8,7 @@ from typing import Any
 from tinybert_jax.models.directories import make_directory
 from tinybert_jax.pipeline.figures import AttentionMaps, History
 from tinybert_jax.pipeline.metric_names import score_name
-from tinybert_jax.pipeline.report import quality, texts, training
+from tinybert_jax.pipeline.report import quality, texts, training, usage
 from tinybert_jax.pipeline.report.advice import advice
 from tinybert_jax.pipeline.report.claims import (
   Standing,
@@ -56,7 +56,7 @@ def write(
     section("Sweep", training.sweep(metrics)),
     section("Attention", training.attention(attention, folder)),
     section("Where they disagree most", texts.disagreements(metrics)),
-    section("Use the student", texts.usage(metrics)),
+    section("Use the student", usage.usage(metrics)),
     section("What to try next", items_list(advice(metrics, histories))),
     section("Notes on the data", items_list(_data_notes(metrics))),
     section("How this was made", _made(metrics)),

@@ -8,6 +8,8 @@ from tinybert_jax.pipeline.metric_names import baseline_name, score_of
 from tinybert_jax.pipeline.report.wording import is_known, scaled
 
 _NOT_METRICS = {"parameters", "flops", "latency_ms", "throughput", "layers", "width", "heads", "score", "seconds"}
+# What an agreement counts, of kinds of task in which it is not rows.
+_COUNTED = {"multi_label": "labels", "ranking": "pairs of passages", "tokens": "words", "spans": "questions"}
 
 
 def models_of(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -72,5 +74,5 @@ def agrees_by(metrics: Mapping[str, Any]) -> str:
 
 
 def what_agrees(metrics: Mapping[str, Any]) -> str:
-  """Returns what an agreement counts: rows, of several labels at once labels, of rerankers pairs."""
-  return {"multi_label": "labels", "ranking": "pairs of passages"}.get(metrics["kind"], "rows")
+  """Returns what an agreement counts: rows, or what a kind of task has in their place."""
+  return _COUNTED.get(metrics["kind"], "rows")
