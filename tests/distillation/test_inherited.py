@@ -9,7 +9,14 @@ import pytest
 from tinybert_jax.distillation import inherited
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig
-from tinybert_jax.models.encoder import Encoder, SequenceClassifier, apply, initialize, parameter_shapes
+from tinybert_jax.models.encoder import (
+  Encoder,
+  SequenceClassifier,
+  TokenClassifier,
+  apply,
+  initialize,
+  parameter_shapes,
+)
 from tinybert_jax.models.family_settings import DebertaSettings, ModernBertSettings
 from tinybert_jax.models.pretrained import Pretrained
 
@@ -155,6 +162,32 @@ def test_a_student_without_the_dead_units_is_the_teacher(model_type):
     np.testing.assert_allclose(ours * pairs, theirs * pairs, atol=1e-4)
   # ModernBERT's head normalises the activations of all its units, for which half of them cannot stand exactly.
   np.testing.assert_allclose(logits, their_logits, atol=0.3 if "pre_classifier_norm" in made.params else 1e-4)
+
+
+def test_a_tagger_with_a_dense_layer_in_its_head_is_made_from_its_teacher():
+  config = dataclasses.replace(TEACHER, num_hidden_layers=2, model_type="modernbert", **FAMILIES["modernbert"])
+  dead = half_dead(random_model(config), [0, 3, 4, 5, 9, 10, 14, 15])
+  params = {name: part for name, part in dead.params.items() if name != "classifier"}
+  teacher = Pretrained(config, {**params, "token_classifier": dead.params["classifier"]}, ())
+  shape = dataclasses.replace(config, hidden_size=8, intermediate_size=16)
+  made = Pretrained(shape, inherited.inherit(teacher, shape, (1, 2), batches()), ())
+  assert jax.tree.map(np.shape, made.params) == jax.tree.map(
+    lambda leaf: leaf.shape, parameter_shapes(TokenClassifier(shape))
+  )
+  batch = batches(1)[0] | {"input_ids": batches(2)[1]["input_ids"]}  # not of the sample
+  ours, theirs = (
+    jax.jit(TokenClassifier(each.config).apply)({"params": each.params}, batch).logits for each in (made, teacher)
+  )
+  # The head normalises the activations of all its units, for which half of them cannot stand exactly.
+  is_token = batch["attention_mask"] == 1
+  print(
+    "APART",
+    np.abs(ours - theirs)[is_token].max(),
+    np.square(ours - theirs)[is_token].mean(),
+    np.var(theirs[is_token], axis=0).mean(),
+    ours.shape,
+  )
+  assert np.square(ours - theirs)[is_token].mean() < 0.1 * np.var(theirs[is_token], axis=0).mean()
 
 
 def test_projections_are_least_squares(teacher):

@@ -120,7 +120,7 @@ class Head(NamedTuple):
   """What reads the last hidden states of a text, each as its family has it.
 
   Attributes:
-    dense: the layer on the first token, or on the mean of all.
+    dense: the layer on the first token, on the mean of all, or on each.
     norm: the LayerNorm after its activation.
     classifier: the layer on that.
   """
@@ -130,7 +130,7 @@ class Head(NamedTuple):
   classifier: Mapping[str, Any] | None
 
 
-def head(theirs: Head, last: States, states: States, sample: Sample) -> Head:
+def head(theirs: Head, last: States, states: States, sample: Sample, *, per_token: bool = False) -> Head:
   """Returns the student's head; of the dense layer's units those are kept that the teacher's classifier reads most.
 
   Args:
@@ -138,11 +138,13 @@ def head(theirs: Head, last: States, states: States, sample: Sample) -> Head:
     last: the teacher's last hidden states.
     states: the student's.
     sample: of texts.
+    per_token: whether it reads each token of a text.
   """
   act, has_bias = sample.teacher.pooled_activation, "bias" in theirs.dense
   matrix = with_bias(theirs.dense)
-  texts = np.concatenate([np.asarray(weight[:, 0]) for weight in sample.weights])[:, None]
-  read, ours = (_of_texts(side, sample) for side in (last, states))
+  take = _of_tokens if per_token else _of_texts
+  texts = np.concatenate([np.ravel(weight if per_token else weight[:, 0]) for weight in sample.weights])[:, None]
+  read, ours = (take(side, sample) for side in (last, states))
   wanted = read @ matrix[:-1] + matrix[-1]
   pooled = _activated(act, wanted, theirs.norm, sample)
   width, number = sample.teacher.hidden_size, sample.student.hidden_size
@@ -177,6 +179,11 @@ def _of_texts(states: States, sample: Sample) -> Float[np.ndarray, "N p"]:
       for each, mask in zip(states, sample.masks, strict=True)
     ]
   )
+
+
+def _of_tokens(states: States, sample: Sample) -> Float[np.ndarray, "N p"]:
+  """Returns what a head reads of each token, padding too, whose weight is 0."""
+  return np.concatenate([np.asarray(each, np.float64).reshape(-1, each.shape[-1]) for each in states])
 
 
 def _activated(

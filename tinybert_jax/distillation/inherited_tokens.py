@@ -1,12 +1,13 @@
-"""The head of a model of tokens that inherits its teacher's weights: the linear layer on the narrower states."""
+"""The head of a model of tokens that inherits its teacher's weights: its layers on the narrower states."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from tinybert_jax.distillation import activations
 from tinybert_jax.distillation.activations import States
+from tinybert_jax.distillation.inherited_parts import Head
+from tinybert_jax.distillation.inherited_parts import head as head_of
 from tinybert_jax.distillation.inherited_sample import Sample, as_part, with_bias
-from tinybert_jax.errors import InputError
 from tinybert_jax.models.parameters import TOKEN_LOGITS
 
 
@@ -21,16 +22,17 @@ def with_head(
     last: the teacher's last hidden states.
     states: the student's.
     sample: of texts.
-
-  Raises:
-    InputError: a head with a dense layer below, as ModernBERT has it.
   """
-  if "pre_classifier" in theirs:
-    raise InputError(
-      f"--student-from teacher: a {sample.teacher.family.title} of tokens has a dense layer in its head, which is not "
-      "fitted; leave out --student-from"
-    )
   layer = next(name for name in TOKEN_LOGITS if name in theirs)
+  if "pre_classifier" in theirs:  # ModernBERT has it
+    below = Head(theirs["pre_classifier"], theirs["pre_classifier_norm"], theirs[layer])
+    made = head_of(below, last, states, sample, per_token=True)
+    return {
+      "encoder": encoder,
+      "pre_classifier": made.dense,
+      "pre_classifier_norm": made.norm,
+      layer: made.classifier,
+    }
   restored = sample.fit(activations.moments(states, last, sample.weights), sample.restoring(), True)
   head = with_bias(theirs[layer])
   matrix = restored @ head[:-1]
