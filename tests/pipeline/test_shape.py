@@ -29,7 +29,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 def speed(monkeypatch):
   """Shapes are as fast as they are narrow, so that what is chosen does not depend on the machine."""
   monkeypatch.setattr(shape, "_times_faster", lambda teacher, student, *_: 5 * (48 / student.hidden_size))
-  monkeypatch.setattr(shape, "_LEAST_TOKENS", 50)
+  monkeypatch.setattr(shape, "LEAST_TOKENS", 50)
 
 
 def test_a_shape_that_may_trim_is_as_wide_as_speed_allows_and_full():

@@ -12,6 +12,7 @@ COMMANDS = {
   "augment": "texts again, with some of their words replaced",
   "mlm": "a masked language model from an encoder, for augment",
   "export": "a model as ONNX, whole or of 8-bit integers, and as StableHLO",
+  "search": "the shape of a student that keeps most quality in a budget of time and size",
   "trim": "a model again with fewer tokens, those of your texts",
 }
 

@@ -189,7 +189,13 @@ def _learners(settings: Settings, prepared: Prepared) -> Learners:
   teacher = head.module(prepared.teachers[0].config, prepared.dtype) if prepared.teachers else None
   student = head.module(prepared.student.config, prepared.dtype)
   return Learners(
-    teacher, trains_teacher, student, prepared.has_weights, "labels" in settings.stages, prepared.compares_layers
+    teacher,
+    trains_teacher,
+    student,
+    prepared.has_weights,
+    "labels" in settings.stages,
+    prepared.compares_layers,
+    prepared.inherits,
   )
 
 

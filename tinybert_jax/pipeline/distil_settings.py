@@ -29,6 +29,7 @@ Stage = Literal["augmented", "teacher", "intermediate", "prediction", "labels", 
 
 
 _RATIO = Bound(least=1)
+DISTILLED: frozenset[Stage] = frozenset({"intermediate", "prediction"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +142,9 @@ class TrainingOptions:
   intermediate_batch_size: Annotated[int, AT_LEAST_1] = 32
   """Rows in a batch of intermediate distillation."""
   intermediate_learning_rate: Annotated[float | None, RATE] = None
-  """Peak learning rate of intermediate distillation. Default: 5e-5 for a student with weights. For a new
-  one 5e-4, or 1e-3 if it is at most 128 wide."""
+  """Peak learning rate of intermediate distillation. Default: 5e-5 for a student with weights of its own. For one that
+  begins with its teacher's 3e-4, or 5e-4 if it is at most 192 wide; for a random one 5e-4, or 1e-3 if it is at most 128
+  wide."""
   prediction_epochs: Annotated[int | None, AT_LEAST_1] = None
   """Passes of prediction distillation. Default: 3 for a student with weights, 10 for a new one;
   fewer if --minutes are too short."""

@@ -32,6 +32,7 @@ class Learners:
     has_weights: whether the student begins with trained weights.
     labels_alone: whether another student trains on the labels alone, to compare with.
     layers: whether the teacher's layers are distilled; not between models of other tokens.
+    inherits: whether the student's first weights are made from the teacher's.
   """
 
   teacher: TaskModel | None
@@ -40,6 +41,7 @@ class Learners:
   has_weights: bool
   labels_alone: bool = False
   layers: bool = True
+  inherits: bool = False
 
 
 def choose_recipes(options: TrainingOptions, learners: Learners, rows: TaskRows, out: Path) -> Recipes:
@@ -73,10 +75,14 @@ def choose_recipes(options: TrainingOptions, learners: Learners, rows: TaskRows,
 def _rates(options: TrainingOptions, learners: Learners) -> tuple[float, float, float]:
   """Returns the peak rates of teacher, intermediate and prediction distillation.
 
-  Pretrained weights want the paper's small rates; a fresh student, and a narrow teacher, learn nothing by them.
+  Pretrained weights want the paper's small rates; a fresh student, and a narrow teacher, learn nothing by them. A
+  student with weights made from its teacher's lies between. On a held-out part of STS-B's training split, students of
+  a MiniLM kept: 2 layers x 144 (1,200 steps) 84.1% at 1e-3 and 86.8% at 5e-4; 3 layers x 384 (800 steps) 97.5% at
+  5e-4, 97.7% at 2e-4, 96.5% at 1e-4.
   """
   width = learners.student.config.hidden_size
-  fresh = 1e-3 if width <= 128 else 5e-4
+  inherited, random = (5e-4 if width <= 192 else 3e-4), (1e-3 if width <= 128 else 5e-4)
+  fresh = inherited if learners.inherits else random
   teacher_width = learners.teacher.config.hidden_size if learners.teacher else width
   return (
     options.teacher_learning_rate or (3e-5 if teacher_width >= 512 else 1e-4),

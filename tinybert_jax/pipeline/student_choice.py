@@ -16,8 +16,6 @@ from tinybert_jax.pipeline.plan import planned
 from tinybert_jax.training.hosts import say
 from tinybert_jax.training.precision import as_inputs
 
-_MEASURED_LENGTH = 128  # tokens at most
-
 
 class Student(NamedTuple):
   """A student's shape, its encoder's parameters where it has some, and a sentence on it.
@@ -101,7 +99,7 @@ def _measured_shape(
 
   def choose() -> dict[str, Any]:
     say("student  is chosen by measuring shapes on this machine")
-    choice = shape.choose_shape(like, smaller, faster, min(_MEASURED_LENGTH, length), dtype, trimmed, may_trim)
+    choice = shape.choose_shape(like, smaller, faster, min(shape.MEASURED_LENGTH, length), dtype, trimmed, may_trim)
     names = ("num_hidden_layers", "hidden_size", "intermediate_size")
     found = {name: getattr(choice.config, name) for name in names}
     return {**found, "reason": choice.reason, "vocabulary": choice.vocabulary}
