@@ -8,7 +8,6 @@ from tinybert_jax.cli import command_line
 from tinybert_jax.cli.search_options import Options
 from tinybert_jax.pipeline import report, search
 from tinybert_jax.pipeline.evaluation import METRICS
-from tinybert_jax.pipeline.search_settings import check_search
 from tinybert_jax.settings import as_flat
 from tinybert_jax.training import hosts
 from tinybert_jax.training.hosts import say
@@ -17,7 +16,7 @@ from tinybert_jax.training.hosts import say
 def main(options: Options) -> None:
   """Searches, distils the best, and prints what was found."""
   settings = options.run
-  check_search(settings, options.search)
+  search.check(settings, options.search)
   hosts.join(options.hosts)
   datasets.disable_progress_bars()
   flat = {name: value for name, value in as_flat(settings).items() if name != "out"} | as_flat(options.search)

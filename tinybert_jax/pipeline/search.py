@@ -13,18 +13,19 @@ from typing import Any, NamedTuple
 
 import jax
 
+from tinybert_jax import settings as bounds
 from tinybert_jax.data import fingerprint
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import EncoderConfig, config_to_dict
 from tinybert_jax.models.directories import make_directory, replace_file
-from tinybert_jax.pipeline import distil, shape, stages
+from tinybert_jax.pipeline import distil, kinds, shape, stages
 from tinybert_jax.pipeline.distil_models import Prepared, prepare
-from tinybert_jax.pipeline.distil_settings import Settings, StudentOptions
+from tinybert_jax.pipeline.distil_settings import DISTILLED, Settings, StudentOptions
 from tinybert_jax.pipeline.figures.search import scores_by_latency
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.pipeline.metric_names import score_of
 from tinybert_jax.pipeline.plan import planned
-from tinybert_jax.pipeline.search_settings import SearchOptions, check_search
+from tinybert_jax.pipeline.search_settings import SearchOptions
 from tinybert_jax.training.hosts import say
 from tinybert_jax.training.precision import as_inputs
 
@@ -74,7 +75,7 @@ def run(
   Raises:
     InputError: settings that contradict each other, data that cannot be used, or a budget in which no student is.
   """
-  check_search(settings, options)
+  check(settings, options)
   if jax.process_count() > 1:
     raise InputError("search runs in one process; distil takes several for the shape that it finds")
   smallest = dataclasses.replace(settings.shape, smaller=None, faster=None, student_layers=1)
@@ -98,6 +99,26 @@ def run(
   with replace_file(settings.out / RESULTS) as new:
     new.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
   return found
+
+
+def check(settings: Settings, search: SearchOptions) -> None:
+  """Raises InputError for options that are outside their bounds or contradict each other."""
+  kinds.check(settings)
+  bounds.check(search)
+  shape, sources = settings.shape, settings.data
+  if len(settings.teachers.teacher) != 1:
+    raise InputError("search needs one --teacher that is fine-tuned already; distil --stages teacher makes one")
+  if shape.student or shape.student_layers or shape.student_width or shape.student_from == "random":
+    raise InputError(
+      "search finds the student's shape, and begins with the teacher's weights; leave out --student, --student-layers, "
+      "--student-width and --student-from random"
+    )
+  if search.latency_ms is not None and shape.faster is not None:
+    raise InputError("--latency-ms and --faster both say how fast the student is; give one of them")
+  if not set(settings.stages) >= DISTILLED:
+    raise InputError("search distils in both stages; leave out --stages, or name intermediate and prediction")
+  if sources.kind == "embeddings" or sources.kind == "ranking":
+    raise InputError(f"search is for classes, numbers and words, and not yet for --kind {sources.kind}")
 
 
 def table(found: Mapping[str, Any]) -> str:
