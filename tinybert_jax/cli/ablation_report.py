@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tinybert_jax.cli import command_line
@@ -66,7 +67,7 @@ class Report:
       for reason in dict.fromkeys(why.values()):
         where = [task for task, given in why.items() if given == reason]
         of_tasks = "" if len(where) == len(self._tasks) else f" in {', '.join(where)}"
-        lines.append(f"{name} is left out{of_tasks}: {reason}")
+        lines.append(f"`{name}` is left out{of_tasks}: {reason}")
     return lines
 
   def write(self, with_picture: bool = False) -> str:
@@ -153,13 +154,18 @@ class Report:
       "the paper's numbers are averages of MNLI-m, MNLI-mm, MRPC and CoLA on dev, of one student; here the average is "
       f"over {'; '.join(scores)}, the best evaluation in training.",
       f"the paper's models: BERT-base (12 layers x 768) and 4 layers x 312, from general distillation over Wikipedia; "
-      f"here {options.teacher or options.pretrained} ({shape_in_words(teacher)}) and {options.student} "
-      f"({shape_in_words(student)}).",
+      f"here {_called(options.teacher or options.pretrained)} ({shape_in_words(teacher)}) and "
+      f"{_called(options.student)} ({shape_in_words(student)}).",
       "the paper's training: augmented data, 20 epochs of intermediate distillation (50 in CoLA, 10 in MNLI) and 3 of "
       f"prediction distillation; here {', '.join(augmented) if augmented else 'nothing'} is augmented, intermediate "
       f"distillation has {'; '.join(passes)}, prediction distillation {last}{rows}.",
       "the rows without task distillation and without the prediction loss are our reading of the paper, as told above.",
     ]
+
+
+def _called(name: str) -> str:
+  """Returns a hub id or a preset as it is, and of a path its last part."""
+  return Path(name).name if Path(name).exists() else name
 
 
 def _is_in(tables: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> bool:
