@@ -27,7 +27,7 @@ class Texts(NamedTuple):
 
 
 class Data(NamedTuple):
-  """R8 as token rows with labels, and the texts of the transfer and the test rows.
+  """R8 as token rows with labels, and the texts of the transfer, the dev and the test rows.
 
   `labelled` and `dev` are parts of the training split with nothing in common; `transfer` is all of it but `dev`,
   and its labels are not read.
@@ -39,6 +39,7 @@ class Data(NamedTuple):
   test: datasets.Dataset
   labels: tuple[str, ...]
   transfer_texts: datasets.Dataset
+  dev_texts: datasets.Dataset
   test_texts: datasets.Dataset
 
 
@@ -98,6 +99,7 @@ def few_labels(
     test=test_rows,
     labels=labels,
     transfer_texts=_texts(train_split, labels).select(transfer),
+    dev_texts=_texts(train_split, labels).select(dev),
     test_texts=_texts(test_split, labels),
   )
 

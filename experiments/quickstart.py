@@ -18,7 +18,7 @@ from tinybert_jax.models.encoder import SequenceClassifier, count_parameters
 from tinybert_jax.models.pretrained import Pretrained, load_tokenizer
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.models.vocabulary import Trimmed, trim_config
-from tinybert_jax.pipeline import evaluation, inheritance, report, task, teachers, trimming
+from tinybert_jax.pipeline import dev_file, evaluation, inheritance, report, task, teachers, trimming
 from tinybert_jax.pipeline.cards import Data, Origin
 from tinybert_jax.pipeline.lock import only_run
 from tinybert_jax.pipeline.stages import Finished
@@ -176,6 +176,7 @@ def run_stages(options: Options, setup: Setup) -> dict[str, Any]:
   )
   counts = {name: len(getattr(setup.data, name)) for name in ("labelled", "transfer", "dev", "test")}
   others = {"labels alone": labels, "prediction stage alone": only}
+  dev_file.write(options.out, run.task, setup.data.dev_texts)
   return evaluation.evaluate(
     run,
     evaluation.Models([teacher], prediction, others, fresh=start.pretrained(), reading=reading),

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
   from tinybert_jax.pipeline.distil import distil_task
   from tinybert_jax.pipeline.export import export_model
   from tinybert_jax.pipeline.predictions import predict_table
+  from tinybert_jax.pipeline.web_page import export_page
   from tinybert_jax.training.evaluate import predict
   from tinybert_jax.training.fit import Recipe, fit
   from tinybert_jax.training.optim import adamw, schedule
@@ -97,6 +98,7 @@ _NAMES = {
   "pipeline.distil": ("distil_task",),
   "pipeline.export": ("export_model",),
   "pipeline.predictions": ("predict_table",),
+  "pipeline.web_page": ("export_page",),
   "training.evaluate": ("predict",),
   "training.fit": ("Recipe", "fit"),
   "training.optim": ("adamw", "schedule"),

@@ -17,7 +17,7 @@ from markdown_pages import ROOT
 from experiments import demo_data
 from tinybert_jax.cli.main import COMMANDS
 
-_HARMLESS = {"source", "head", "cd", "tensorboard"}
+_HARMLESS = {"source", "head", "cd", "tensorboard", "npm"}
 _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)")
 
 
@@ -79,6 +79,8 @@ def _python(arguments: list[str]) -> None:
   elif arguments[0] == "-m" and arguments[1] == "pytest":
     for path in arguments[2:]:
       _exists(path)
+  elif arguments[0] == "-m" and arguments[1] == "http.server":
+    pass
   elif arguments[0] == "-m":
     _parse(arguments[1], arguments[2:])
   else:

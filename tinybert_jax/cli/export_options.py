@@ -26,12 +26,14 @@ class Options:
   """Write onnx/model_fp16.onnx too: float16, half the size, for GPUs and browsers."""
   stablehlo: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
   """Write stablehlo/model.stablehlo too, which jax.export loads on CPU, GPU and TPU."""
+  web: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+  """Write a page that runs a classifier in a browser, as 8-bit integers, to the new folder --out; nothing else."""
   out: Path | None = None
   """Folder to write into; it gets the tokenizer too. Default: the folder of --model."""
   calibrate: tuple[str, ...] = ()
-  """Tables of texts that --int8 is measured on, such as those of your dev data. With labels, the loss is that of the
-  score; without, that of the agreement with the float32 model. Default: dev.jsonl of the run whose folder the model is
-  in."""
+  """Tables of texts that the integers are measured on, such as those of your dev data. With labels, the loss is that of
+  the score; without, that of the agreement with the float32 model. Default: dev.jsonl of the run whose folder the model
+  is in."""
   text: str | None = None
   """Column of the texts. Default: found by name or content."""
   pair: str | None = None
@@ -40,6 +42,6 @@ class Options:
   """Column of the label, or several columns of 0 and 1. Default: found by name."""
   reading: Annotated[Reading, tyro.conf.arg(name="")] = AS_FOUND
   max_loss: Annotated[float, NOT_NEGATIVE] = 0.5
-  """Points, of 100, that --int8 may lose."""
+  """Points, of 100, that the integers of --int8 and --web may lose."""
   debug: bool = False
   """Show the traceback of an error."""

@@ -41,6 +41,8 @@ class Calibration:
     config: of the models.
     model_class: of the models.
     task: that they are for; None for a model without one, such as a masked language model.
+    max_length: tokens that texts are cut to.
+    has_pairs: whether a row has two texts.
     notes: sentences on what was found in the file.
   """
 
@@ -48,7 +50,9 @@ class Calibration:
   config: EncoderConfig
   model_class: type[AnyModel]
   task: Task | None
-  notes: tuple[str, ...]
+  max_length: int = _LONGEST
+  has_pairs: bool = False
+  notes: tuple[str, ...] = ()
 
   @property
   def has_labels(self) -> bool:
@@ -122,7 +126,8 @@ def read(
     rows = rows.select(np.linspace(0, len(rows) - 1, _MOST).astype(int))
   most = min(_LONGEST, config.longest, tokenizer.model_max_length)
   tokens = task.tokenize(tokenizer, rows, most) if task else tokenize_rows(tokenizer, rows, most)
-  return Calibration(with_segments(tokens, config), config, model_class, task, tuple(notes))
+  has_pairs = "pair" in rows.column_names
+  return Calibration(with_segments(tokens, config), config, model_class, task, most, has_pairs, tuple(notes))
 
 
 def _task(name: str, config: EncoderConfig, model_class: type[AnyModel]) -> tuple[Task | None, Reader]:

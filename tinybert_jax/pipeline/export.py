@@ -31,8 +31,8 @@ from tinybert_jax.training.hosts import say
 # By folder, and named as Hugging Face's tools look for them.
 WHOLE, HALF, INTEGERS = "onnx/model.onnx", "onnx/model_fp16.onnx", "onnx/model_quantized.onnx"
 STABLEHLO = "stablehlo/model.stablehlo"
-_TRIED = "onnx/quantization.json"
-_ALL = (WHOLE, HALF, INTEGERS, _TRIED, STABLEHLO)
+TRIED = "onnx/quantization.json"
+_ALL = (WHOLE, HALF, INTEGERS, TRIED, STABLEHLO)
 _BESIDE = ("config.json", "modules.json", "config_sentence_transformers.json", "sentence_bert_config.json", *FILES)
 
 
@@ -89,28 +89,46 @@ def export_model(
     OSError: the disk is full, or cannot be written.
   """
   check_number("max_loss", max_loss, NOT_NEGATIVE)
-  paths = [str(each) for each in ((calibrate,) if isinstance(calibrate, str | Path) else calibrate)]
-  if int8 and not paths:
-    if (found := dev_file.beside(model)) is None:
-      raise InputError("--int8 is kept only where it loses little: give --calibrate a file of texts, best with labels")
-    paths = [str(found)]
-  if paths and not int8:
+  if calibrate and not int8:
     raise InputError("--calibrate measures what --int8 loses; give both")
+  sources = measured_on(model, calibrate, text, pair, label, reading, "--int8") if int8 else None
   source = local_directory(model)
   directory = _directory(model, source, out)
   finished = load_finished(model)
-  measured = None
-  if int8:
-    labels = (label,) if isinstance(label, str) else tuple(label)
-    sources = Sources(unlabelled=tuple(paths), text=text, pair=pair, label=labels, reading=reading)
-    config = finished.loaded.config
-    measured = calibration.read(sources, load_tokenizer(model), config, finished.model_class, str(model))
-  try:
-    files, chosen = _make(finished, measured, max_loss, fp16=fp16, stablehlo=stablehlo)
-  except InputError as error:
-    raise InputError(f"{model}: {error}") from error
-  _write(directory, files, None if directory.resolve() == source.resolve() else source)
+  measured = None if sources is None else read_measured(model, finished, sources)
+  files, chosen = make(model, finished, measured, max_loss, fp16=fp16, stablehlo=stablehlo)
+  stale = [name for name in _ALL if (directory / name).is_file()]
+  write(directory, files, None if directory.resolve() == source.resolve() else source, stale)
   return Exported(directory, {name: len(content) for name, content in files.items()}, chosen)
+
+
+def measured_on(
+  model: str | Path,
+  calibrate: str | Path | Sequence[str | Path],
+  text: str | None,
+  pair: str | None,
+  label: str | Sequence[str],
+  reading: Reading,
+  option: str,
+) -> Sources:
+  """Returns the tables that tell what integers lose: those given, or that of the run whose folder the model is in.
+
+  Raises InputError, naming the option that needs them, where there are none. The others are as of `export_model`.
+  """
+  paths = [str(each) for each in ((calibrate,) if isinstance(calibrate, str | Path) else calibrate)]
+  if not paths:
+    if (found := dev_file.beside(model)) is None:
+      raise InputError(
+        f"{option} is kept only where it loses little: give --calibrate a file of texts, best with labels"
+      )
+    paths = [str(found)]
+  labels = (label,) if isinstance(label, str) else tuple(label)
+  return Sources(unlabelled=tuple(paths), text=text, pair=pair, label=labels, reading=reading)
+
+
+def read_measured(model: str | Path, finished: Finished, sources: Sources) -> Calibration:
+  """Returns the rows of the tables as the model reads them; errors as of `calibration.read`."""
+  return calibration.read(sources, load_tokenizer(model), finished.loaded.config, finished.model_class, str(model))
 
 
 def _directory(model: str | Path, source: Path, out: str | Path | None) -> Path:
@@ -121,10 +139,28 @@ def _directory(model: str | Path, source: Path, out: str | Path | None) -> Path:
   return source
 
 
+def make(
+  model: str | Path,
+  finished: Finished,
+  measured: Calibration | None,
+  max_loss: float,
+  *,
+  fp16: bool = False,
+  stablehlo: bool = False,
+) -> tuple[dict[str, bytes], Chosen | None]:
+  """Returns the content of each file by its path, and what became of the ways of writing 8-bit integers.
+
+  `measured` is what these are measured on; None for no integers. The others and the errors are as of `export_model`.
+  """
+  try:
+    return _make(finished, measured, max_loss, fp16=fp16, stablehlo=stablehlo)
+  except InputError as error:
+    raise InputError(f"{model}: {error}") from error
+
+
 def _make(
   finished: Finished, measured: Calibration | None, max_loss: float, *, fp16: bool, stablehlo: bool
 ) -> tuple[dict[str, bytes], Chosen | None]:
-  """Returns the content of each file by its path, and what became of the ways of writing 8-bit integers."""
   config, params = finished.loaded.config, finished.loaded.params
   model = finished.model_class(config)
 
@@ -143,7 +179,7 @@ def _make(
       say(note)
     inputs = largest_inputs(config, params, finished.model_class, measured.some_batches())
     chosen = choose(lambda how: content(quantization=how), files[WHOLE], measured, inputs, max_loss, say)
-    files |= {INTEGERS: chosen.model, _TRIED: _as_json(chosen, measured)}
+    files |= {INTEGERS: chosen.model, TRIED: _as_json(chosen, measured)}
   if stablehlo:
     files[STABLEHLO] = to_stablehlo(model, params)
   return files, chosen
@@ -154,16 +190,16 @@ def _as_json(chosen: Chosen, measured: Calibration) -> bytes:
   return (json.dumps({"kept": chosen.kept.name, "rows": len(measured.rows), "tried": tried}, indent=2) + "\n").encode()
 
 
-def _write(directory: Path, files: Mapping[str, bytes], source: Path | None) -> None:
-  """Writes the files, and removes those of an export before.
+def write(directory: Path, files: Mapping[str, bytes], source: Path | None, stale: Sequence[str]) -> None:
+  """Writes the files of an export, and removes those of one before; nothing is changed until all is written.
 
   Args:
     directory: where to.
     files: by path.
     source: the model's directory, where its configuration and tokenizer are to be copied as well.
+    stale: paths of the files of an export before.
   """
   copied = [] if source is None else _small_files(source)
-  stale = [name for name in _ALL if (directory / name).is_file()]
   with contextlib.ExitStack() as stack:
     folders = dict.fromkeys(str(Path(name).parent) for name in (*copied, *files, *stale))
     # All is written beside its place before anything is moved: the blocks end together.
