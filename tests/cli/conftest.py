@@ -9,7 +9,7 @@ from small_glue import STUDENT, TEACHER, changed, write_config, write_encoder
 
 from tinybert_jax.cli import glue as program
 from tinybert_jax.cli.glue_options import Options
-from tinybert_jax.pipeline import evaluation, report
+from tinybert_jax.pipeline import deployed, evaluation, report
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,7 @@ def made(tmp_path_factory):
 def no_page(monkeypatch):
   """Leaves out the report of a test's own runs, whose pictures take seconds; the runs that files share have it."""
   monkeypatch.setattr(report, "write", lambda *_: None)
+  monkeypatch.setattr(deployed, "measure", lambda *_: {})
   monkeypatch.setattr(evaluation, "attention_maps", lambda *_: None)
 
 

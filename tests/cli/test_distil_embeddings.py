@@ -13,7 +13,7 @@ from small_sentences import texts, write_sentence_encoder
 from stopped_distil import loses_nothing_when_killed, run
 
 from tinybert_jax.models.sentence_directories import load_sentence_encoder
-from tinybert_jax.pipeline import evaluation, report
+from tinybert_jax.pipeline import deployed, evaluation, report
 from tinybert_jax.pipeline.predictions import predict_table
 
 SETTINGS = {
@@ -43,6 +43,7 @@ def made(tmp_path_factory):
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(jax, "device_count", lambda: 1)
     patch.setattr(report, "write", lambda *_: None)  # whose pictures take seconds
+    patch.setattr(deployed, "measure", lambda *_: {})
     patch.setattr(evaluation, "attention_maps", lambda *_: None)
     run(given, root / "out")
   return given, root / "out"

@@ -12,7 +12,7 @@ from small_glue import TEACHER, write_encoder
 from small_kinds import write_questions
 from stopped_distil import loses_nothing_when_killed, run
 
-from tinybert_jax.pipeline import evaluation, measurement, report, stage_fit
+from tinybert_jax.pipeline import deployed, evaluation, measurement, report, stage_fit
 from tinybert_jax.pipeline.predictions import predict_table
 from tinybert_jax.training.evaluate import Cost
 
@@ -37,6 +37,7 @@ def made(tmp_path_factory):
     patch.setattr(jax, "device_count", lambda: 1)
     patch.setattr(stage_fit, "SAVE_SECONDS", 0)
     patch.setattr(report, "write", lambda *_: None)  # whose pictures take seconds
+    patch.setattr(deployed, "measure", lambda *_: {})
     patch.setattr(evaluation, "attention_maps", lambda *_: None)
     patch.setattr(measurement, "compare_costs", lambda models, **_: dict.fromkeys(models, Cost(1.0, 1.0, 1.0)))
     run(given, root / "out")

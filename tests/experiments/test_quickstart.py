@@ -67,6 +67,9 @@ def test_everything_is_written_and_a_second_run_shows_it_again(demo, capsys, mon
   assert metrics["teacher"]["accuracy"] > 0.9 and 0 < metrics["labels alone"]["accuracy"] <= 1
   assert {stage["name"] for stage in metrics["stages"]} == set(quickstart.STAGES)
   assert (out / "report.html").stat().st_size > 50_000
+  sides = metrics["deployed"]["sides"]
+  assert list(sides) == ["teacher", "student", "int8"] and sides["int8"]["agreement"] > 0.8
+  assert "As deployed" in (out / "report.html").read_text() and len((out / "dev.jsonl").read_text().splitlines()) >= 8
 
   card = huggingface_hub.ModelCard.load(out / "student" / "README.md").data
   assert (card.base_model, card.license) == (demo_data.ENCODER, "apache-2.0")

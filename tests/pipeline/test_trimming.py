@@ -18,7 +18,7 @@ from tinybert_jax.cli.glue_options import Options
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.encoder import Encoder, initialize
 from tinybert_jax.models.pretrained import load_pretrained, load_tokenizer, save_pretrained
-from tinybert_jax.pipeline import evaluation, report
+from tinybert_jax.pipeline import deployed, evaluation, report
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = [mark + letter for mark in ("", "##") for letter in 'helowrdcaf"é']
@@ -29,6 +29,7 @@ WORDS = [*SPECIAL, *LETTERS, "hello", "world", "café", "read", "he", "##llo"]
 def quick(monkeypatch):
   monkeypatch.setattr(jax, "device_count", lambda: 1)  # which compiles faster than eight
   monkeypatch.setattr(report, "write", lambda *_: None)
+  monkeypatch.setattr(deployed, "measure", lambda *_: {})
   monkeypatch.setattr(evaluation, "attention_maps", lambda *_: None)
 
 

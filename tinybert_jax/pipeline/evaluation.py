@@ -13,7 +13,7 @@ from tinybert_jax.data import fingerprint
 from tinybert_jax.errors import InputError
 from tinybert_jax.models.config import read_json
 from tinybert_jax.models.directories import replace_file
-from tinybert_jax.pipeline import cards, report, stage_records
+from tinybert_jax.pipeline import cards, deployed, report, stage_records
 from tinybert_jax.pipeline.attention import attention_maps
 from tinybert_jax.pipeline.environment import environment
 from tinybert_jax.pipeline.measurement import Models, compare, measure, outputs
@@ -91,6 +91,8 @@ def evaluate(
   }
   said = outputs(run.task, models, logits, read)
   metrics = measure(run.task, models, said, splits, made_from["cost_tokens"])
+  tokens = made_from["cost_tokens"]
+  metrics["deployed"] = deployed.measure(run.task, models, said["student"][first], splits[first], tokens)
   metrics |= further() if further else {}
   metrics |= {
     "split": first,

@@ -8,7 +8,7 @@ from typing import Any
 from tinybert_jax.models.directories import make_directory
 from tinybert_jax.pipeline.figures import AttentionMaps, History
 from tinybert_jax.pipeline.metric_names import score_name
-from tinybert_jax.pipeline.report import quality, texts, training, usage
+from tinybert_jax.pipeline.report import deployed, quality, texts, training, usage
 from tinybert_jax.pipeline.report.advice import advice
 from tinybert_jax.pipeline.report.claims import (
   Standing,
@@ -46,6 +46,7 @@ def write(
   make_directory(folder)
   sections = [
     section("Teacher and student", quality.sides(metrics, folder)),
+    section("As deployed", deployed.section(metrics)),
     section("Quality per class", quality.per_class(metrics)),
     section("Confusion", quality.confusion(metrics, folder)),
     section("Values", quality.values(metrics, folder)),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinybert_jax.pipeline.metric_names import words
+from tinybert_jax.pipeline.report import deployed
 from tinybert_jax.pipeline.report.claims import summary
 from tinybert_jax.pipeline.report.results import metric_names, models_of, score_cell
 from tinybert_jax.pipeline.report.wording import counted, shortened, with_unit
@@ -36,7 +37,8 @@ def table(metrics: Mapping[str, Any]) -> str:
   for index, (name, _) in enumerate(models):
     cells = "".join(f"{cells[index]:>{_width(title, cells)}}" for title, cells in columns)
     lines.append(f"{shortened(name, 26):{name_width}}{cells}".rstrip())
-  said = textwrap.wrap(" ".join([summary(metrics), _retrieval(metrics)]).strip(), _COLUMNS, break_on_hyphens=False)
+  parts = [summary(metrics), _retrieval(metrics), deployed.sentence(metrics)]
+  said = textwrap.wrap(" ".join(filter(None, parts)), _COLUMNS, break_on_hyphens=False)
   return "\n".join([*lines, "", *said] if said else lines)
 
 
