@@ -20,11 +20,7 @@ try {
   await page.goto(job.url);
   await said(page, /Type or paste/, 60_000);
   seen.title = await page.title();
-  for (const [text, pair] of job.texts) {
-    await page.fill("#text", text);
-    if (pair !== undefined) await page.fill("#pair", pair);
-    seen.answers.push(await answer(page));
-  }
+  for (const texts of job.texts) seen.answers.push(await answerTo(page, texts));
   await picture(page, "wide");
   seen.paste = await paste(page, job.long);
   seen.narrow = await narrow(page);
@@ -40,6 +36,12 @@ console.log(JSON.stringify(seen));
 
 async function said(page, words, timeout = 20_000) {
   await page.waitForFunction((source) => new RegExp(source).test(document.querySelector("#answer").textContent), words.source, { timeout });
+}
+
+async function answerTo(page, [text, pair]) {
+  await page.fill("#text", text);
+  if (pair !== undefined) await page.fill("#pair", pair);
+  return answer(page);
 }
 
 async function answer(page) {
@@ -79,8 +81,7 @@ async function paste(page, text) {
 
 async function narrow(page) {
   await page.setViewportSize({ width: 360, height: 740 });
-  await page.fill("#text", job.texts[0][0]);
-  const found = await answer(page);
+  const found = await answerTo(page, job.texts[0]);
   await picture(page, "narrow");
   const width = await page.evaluate(() => document.scrollingElement.scrollWidth);
   await page.emulateMedia({ colorScheme: "dark" });
