@@ -19,7 +19,7 @@ _TURNS, _CALLS = 5, 20
 _SECONDS = 3.0  # for the rows that integers are checked on
 _MOST = 2000  # rows
 _FEWEST = 50
-# A row of these is answered by itself, so that some of them can be taken.
+# A row of these is answered by itself, so that some of them can be taken; of other kinds `export` checks the integers.
 _BY_ROW = ("classification", "multi_label", "regression")
 
 
@@ -27,8 +27,8 @@ def measure(task: Task, models: Models, answers: Any, rows: datasets.Dataset, to
   """Returns what `metrics.json` holds as `deployed`; within some seconds for models of some tens of megabytes.
 
   `engine` names ONNX Runtime's version. `sides` has, by model and kind of weights, the milliseconds for one text
-  (`latency_ms`) and the `bytes` of the file; of the student's integers also `agreement` with the student and the
-  number of `rows` that it was found on. `note` says in a sentence what is missing.
+  (`latency_ms`) and the `bytes` of the file; of a classifier's or a regression's integers also `agreement` with the
+  student and the number of `rows` that it was found on. `note` says in a sentence what is missing.
 
   Args:
     task: of the run.
@@ -116,11 +116,13 @@ def _seconds(run: Callable[[], None]) -> float:
 
 
 def _chosen_rows(task: Task, number: int, seconds: float) -> np.ndarray | None:
-  """Returns the numbers of rows, evenly spread, that are answered in a few seconds; None where that is too few."""
+  """Returns the numbers of rows, evenly spread, that are answered in a few seconds; None for kinds not checked here."""
   most = min(_MOST, int(_SECONDS / seconds))
+  if task.kind not in _BY_ROW:
+    return None
   if number <= most:
     return np.arange(number)
-  if task.kind not in _BY_ROW or most < _FEWEST:
+  if most < _FEWEST:
     return None
   return np.linspace(0, number - 1, most).astype(int)
 
