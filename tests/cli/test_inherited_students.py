@@ -59,6 +59,11 @@ def test_distil_begins_with_the_teachers_weights(tmp_path, capsys):
     distil_options(**given, **FROM_TEACHER, stages=("teacher", "intermediate", "prediction", "labels", "evaluate"))
   )
   assert capsys.readouterr().out.count("reused from") == 6
+  # Without the first stage, the second begins with the teacher's weights at once.
+  alone = {**given, "out": tmp_path / "alone"}
+  distil.main(distil_options(**alone, **BY_DEFAULT, stages=("teacher", "prediction")))
+  begun = stage(tmp_path / "alone" / "prediction")["inputs"]["student"]
+  assert begun == made["intermediate"]["inputs"]["student"] and not (tmp_path / "alone" / "intermediate").exists()
 
 
 def test_general_begins_with_the_teachers_weights(tmp_path):

@@ -227,7 +227,9 @@ def run_stages(
     first = reading(finished, trimmed)
     task.make_intermediate(distilled, first, start, layers, how.intermediate, about, terms=terms)
   if "prediction" in options.stages:
-    before = run.finished("intermediate") if runs.compares_layers or student is None else student
+    at_once = isinstance(start, stages.Finished) and inheritance.is_enough(run.folder, options.stages)
+    in_both = runs.compares_layers and not at_once
+    before = run.finished("intermediate") if in_both or start is None else start
     if isinstance(before, stages.Finished) and (
       before.record["inputs"].get("teacher") != reading(finished, trimmed).fingerprint
     ):
@@ -238,7 +240,7 @@ def run_stages(
       of_labels = dataclasses.replace(distilled, rows=with_labels)
       task.make_labels(of_labels, before, how.prediction[0], about, name="prediction")
     else:
-      targets, about = Targets(taught, [finished]), f"A student for {name}, {both if runs.compares_layers else alone}."
+      targets, about = Targets(taught, [finished]), f"A student for {name}, {both if in_both else alone}."
       task.make_prediction(distilled, targets, before, how.prediction, about, temperature=how.temperature)
   if "labels" in options.stages and student is not None:
     task.make_labels(run, student, how.labels, f"A student for {name} trained on its labels alone.")

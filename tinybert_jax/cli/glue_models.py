@@ -10,7 +10,7 @@ from tinybert_jax.models.encoder import count_parameters
 from tinybert_jax.models.pretrained import Pretrained, local_directory
 from tinybert_jax.models.tokenizer_type import Tokenizer
 from tinybert_jax.models.vocabulary import Trimmed, trim_config, trim_params
-from tinybert_jax.pipeline import stages, students, teachers
+from tinybert_jax.pipeline import inheritance, stages, students, teachers
 from tinybert_jax.pipeline.task_run import TaskRun
 from tinybert_jax.tasks.glue import GlueTask
 from tinybert_jax.training.hosts import say
@@ -56,6 +56,8 @@ def load_student(
   One that does not go with the teacher is refused before anything trains.
   """
   needed = {"intermediate", "labels"} if own is None else {"prediction", "labels"}
+  if own is None and options.student_from == "teacher" and inheritance.is_enough(run.folder, options.stages):
+    needed.add("prediction")
   if not needed & set(options.stages):
     return None, LayerMap(), PAPERS_TERMS
   config, params = students.load_student(

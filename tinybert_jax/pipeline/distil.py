@@ -230,7 +230,8 @@ def _teachers(settings: Settings, prepared: Prepared, run: TaskRun, recipes: Rec
 
 def _start(settings: Settings, prepared: Prepared, run: TaskRun, made: Sequence[Finished]) -> Finished | Pretrained:
   """Returns the student to begin with: the prepared one, or one of its shape with weights made from the teacher's."""
-  if not prepared.inherits or not {"intermediate", "labels", "evaluate"} & set(settings.stages):
+  needed = {"intermediate", "labels", "evaluate"} & set(settings.stages)
+  if not prepared.inherits or not (needed or inheritance.is_enough(run.folder, settings.stages)):
     return prepared.student
   about = f"A student for the task {run.task.name} before its training, with weights made from its teacher's."
   return inheritance.make_start(run, _reading(prepared, made[0]), prepared.student, prepared.layers, about)
@@ -266,7 +267,8 @@ def _distil(
     else:
       targets = GivenTargets(data.targets, {} if data.dev_targets is None else {"dev": data.dev_targets})
     about = f"A student for {name}, distilled in the stages of TinyBERT (arXiv:1909.10351)."
-    before = run.finished("intermediate") if made and prepared.compares_layers else prepared.student
+    at_once = prepared.inherits and inheritance.is_enough(run.folder, settings.stages)
+    before = start if at_once or not (made and prepared.compares_layers) else run.finished("intermediate")
     task.make_prediction(run, targets, before, recipes.prediction, about, temperature=recipes.temperature)
 
 

@@ -1,5 +1,6 @@
 """Students whose first weights are made from their teacher's, and the sample of texts that this takes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tinybert_jax.distillation.layer_map import LayerMap
 from tinybert_jax.models.encoder import Batch
 from tinybert_jax.models.pretrained import Pretrained
 from tinybert_jax.pipeline.stage_fit import dev_scores
-from tinybert_jax.pipeline.stages import Finished, Made
+from tinybert_jax.pipeline.stages import Finished, Made, holds_anything
 from tinybert_jax.pipeline.task_run import TaskRun
 
 STAGE = "inherited"
@@ -74,6 +75,14 @@ def make_start(
     "method": inherited.METHOD,
   }
   return run.stage(name, run.rows.of_transfer, inputs, make, about, ("teacher",))
+
+
+def is_enough(folder: Path, named: Sequence[str]) -> bool:
+  """Whether prediction distillation follows inherited weights at once.
+
+  That is where the stages of a run name no intermediate distillation, and its folder has none.
+  """
+  return "intermediate" not in named and not holds_anything(folder / "intermediate")
 
 
 def projections(run: TaskRun, teacher: Finished, student: Finished, layers: LayerMap) -> dict[str, Any]:
