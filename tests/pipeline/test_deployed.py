@@ -89,6 +89,17 @@ def test_without_onnxruntime_a_line_says_how_to_get_it(monkeypatch):
   assert told.sentence(metrics) == found["note"] and "tinybert_jax[onnx]" in told.section(metrics)
 
 
+def test_a_fault_of_the_engine_is_told_and_ends_no_run(monkeypatch):
+  def fails(*_):
+    raise RuntimeError("no kernel\nfor Gelu")
+
+  monkeypatch.setattr(deployed, "_measure", fails)
+  found = deployed.measure(
+    Classification("", LABELS), Models([], finished(SequenceClassifier, STUDENT, 0)), None, None, 8
+  )
+  assert found == {"note": "Not measured as deployed: RuntimeError: no kernel for Gelu"}
+
+
 def test_page_and_terminal_tell_engine_times_sizes_and_agreement():
   sides = {
     "teacher": {"latency_ms": 2.855, "bytes": 90_900_000},

@@ -41,6 +41,8 @@ def measure(task: Task, models: Models, answers: Any, rows: datasets.Dataset, to
     return _measure(task, models, answers, rows, tokens)
   except InputError as error:
     return {"note": f"Not measured as deployed: {error}"}
+  except Exception as error:  # of an engine that the run can do without: hours of training are not lost for it
+    return {"note": f"Not measured as deployed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"}
 
 
 def _measure(task: Task, models: Models, answers: Any, rows: datasets.Dataset, tokens: int) -> dict[str, Any]:
