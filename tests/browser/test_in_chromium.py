@@ -42,7 +42,7 @@ CONFIG = EncoderConfig(
   vocab_size=7 + 2 * len(LETTERS) + len(WORDS), hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
   intermediate_size=48, max_position_embeddings=32,
 )  # fmt: skip
-_ROWS, _SURE, _APART = 100, 50, 0.1
+_ROWS, _SURE, _APART = 200, 50, 0.25  # random weights: integers take a probability of pairs up to 0.2 apart
 LABELS = ("grain", "money-fx", "crude", "an <b>odd</b> & “long” label", *(f"class {n}" for n in range(6)))
 CASES = {
   "classes": ({"labels": LABELS}, False),
