@@ -42,7 +42,9 @@ CONFIG = EncoderConfig(
   vocab_size=7 + 2 * len(LETTERS) + len(WORDS), hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
   intermediate_size=48, max_position_embeddings=32,
 )  # fmt: skip
-_ROWS, _SURE, _APART = 200, 50, 0.25  # random weights: integers take a probability of pairs up to 0.2 apart
+_ROWS, _SURE = 150, 50
+# Probabilities that are less apart are not compared: integers may take them past each other, most so with pairs here.
+_APART = {"classes": 0.1, "pairs": 0.25, "several": 0.1}
 LABELS = ("grain", "money-fx", "crude", "an <b>odd</b> & “long” label", *(f"class {n}" for n in range(6)))
 CASES = {
   "classes": ({"labels": LABELS}, False),
@@ -145,7 +147,7 @@ def test_answers_are_those_of_predict(tmp_path, visit, packages, case):
   changes, has_pairs = CASES[case]
   model, site = write_model(tmp_path / "model", **changes), tmp_path / "site"
   rows = write_rows(tmp_path / "rows.csv", has_pairs)
-  export_page(model, site, calibrate=tmp_path / "rows.csv", max_loss=1)
+  export_page(model, site, calibrate=tmp_path / "rows.csv", max_loss=5)
   bare = shutil.copytree(site, tmp_path / "bare")
   (site / "node_modules").symlink_to(packages)
   predict_table(model, tmp_path / "rows.csv", tmp_path / "out.csv", dtype="float32")
@@ -194,10 +196,10 @@ def check(case, row, seen):
   """
   shares = {name.removeprefix("probability_"): share for name, share in row.items() if "probability_" in name}
   if case == "several":
-    is_sure = all(abs(share - 0.5) > _APART for share in shares.values())
+    is_sure = all(abs(share - 0.5) > _APART[case] for share in shares.values())
     words = row["prediction"].replace("|", ", ") or "None of the labels"
     assert not is_sure or sorted(seen["words"].split(", ")) == sorted(words.split(", "))
     return is_sure
   second, first = sorted(shares.values())[-2:]
-  assert first - second < _APART or seen["words"] == row["prediction"]
-  return first - second >= _APART
+  assert first - second < _APART[case] or seen["words"] == row["prediction"]
+  return first - second >= _APART[case]
