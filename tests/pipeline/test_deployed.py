@@ -94,9 +94,8 @@ def test_a_fault_of_the_engine_is_told_and_ends_no_run(monkeypatch):
     raise RuntimeError("no kernel\nfor Gelu")
 
   monkeypatch.setattr(deployed, "_measure", fails)
-  found = deployed.measure(
-    Classification("", LABELS), Models([], finished(SequenceClassifier, STUDENT, 0)), None, None, 8
-  )
+  models = Models([], finished(SequenceClassifier, STUDENT, 0))
+  found = deployed.measure(Classification("", LABELS), models, None, rows(1), 8)
   assert found == {"note": "Not measured as deployed: RuntimeError: no kernel for Gelu"}
 
 
