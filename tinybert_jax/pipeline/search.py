@@ -42,8 +42,8 @@ class Shape(NamedTuple):
     layers: their number.
     width: the hidden size.
     feed_forward: the width of its feed-forward layers.
-    vocabulary: its number of tokens.
-    parameters: their number.
+    vocabulary: the most tokens that it may have; texts with fewer leave it fewer.
+    parameters: their number with as many tokens.
     times_faster: the teacher's time for one text as a ratio to its own.
   """
 
@@ -200,13 +200,16 @@ def _rounds(
   settings: Settings, options: SearchOptions, prepared: Prepared, shapes: Sequence[Shape]
 ) -> tuple[dict[str, list[float]], Shape]:
   """Returns each shape's scores on dev, one a round that it was in, and the best shape."""
+  teacher, data = prepared.teachers[0], prepared.data
+  made_from = [fingerprint.of_model(teacher.config, teacher.params)]
+  made_from += [fingerprint.of_rows(part) for part in (data.transfer, data.dev)]
   scores: dict[str, list[float]] = {one.name: [] for one in shapes}
   left = list(shapes)
   for number in range(options.rounds):
     for place, one in enumerate(left, start=1):
       short = _short(settings, options, prepared, one, passes=2**number)
       about = f"round {number + 1}  shape {place} of {len(left)}, {one.name}"
-      scores[one.name].append(_known_score(settings, prepared, short, about))
+      scores[one.name].append(_known_score(settings.out, made_from, short, data.task.name, about))
     left = sorted(left, key=lambda one: -scores[one.name][-1])
     if len(left) <= 2:
       break
@@ -214,17 +217,14 @@ def _rounds(
   return scores, left[0]
 
 
-def _known_score(settings: Settings, prepared: Prepared, short: Settings, about: str) -> float:
+def _known_score(out: Path, made_from: Sequence[str], short: Settings, task: str, about: str) -> float:
   """Returns the score on dev of a short distillation; that of an earlier run with the same models and rows."""
-  data, teacher = prepared.data, prepared.teachers[0]
-  rows = [fingerprint.of_text(repr([part.column_names, part[:]])) for part in (data.transfer, data.dev)]
-  key = ["round", fingerprint.of_model(teacher.config, teacher.params), *rows, repr(short)]
 
   def choose() -> dict[str, Any]:
     say(f"\n{about}")
-    return {"score": _score(short, data.task.name)}
+    return {"score": _score(short, task)}
 
-  return planned(settings.out, key, choose)["score"]
+  return planned(out, ["round", *made_from, repr(short)], choose)["score"]
 
 
 def _score(short: Settings, task: str) -> float:
