@@ -84,6 +84,18 @@ def test_special_tokens_and_characters_stay(kind, tmp_path):
       assert new.decode(new(text)["input_ids"]) == old.decode(old(text)["input_ids"])
 
 
+def test_where_fewer_pieces_occur_the_next_of_the_tokenizer_fill_the_size_but_no_placeholders():
+  special, letters = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"], ["t", "h", "e", "##t", "##h", "##e"]
+  names = [*special, "[unused0]", "<unused1>", *letters, "the", "he", "##he"]
+  rust = Tokenizer(models.WordPiece({name: number for number, name in enumerate(names)}, unk_token="[UNK]"))
+  rust.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+  tokenizer = transformers.BertTokenizer(tokenizer_object=rust)
+  counts = count_pieces(tokenizer, ["he"])
+  for size, more in ((12, ["he"]), (13, ["the", "he"]), (16, ["the", "he", "##he"])):
+    new = trim_tokenizer(tokenizer, counts, size=size)
+    assert [names[number] for number in new.kept] == special + letters + more
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_most_frequent_pieces_are_kept_up_to_the_size(kind):
   tokenizer, least = make(kind), len(trim(kind, min_count=10**6).kept)

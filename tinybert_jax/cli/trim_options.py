@@ -20,7 +20,8 @@ class Options:
   text: tuple[Path, ...]
   """Text files or folders of .txt files, compressed or not, with one text per line, whose tokens are counted."""
   vocabulary: Annotated[int | None, AT_LEAST_1] = None
-  """The most tokens to keep: those that occur most often. Give this or --min-count."""
+  """The most tokens to keep: those that occur most often, and where fewer occur the tokenizer's next ones.
+  Give this or --min-count."""
   min_count: Annotated[int | None, AT_LEAST_1] = None
   """Keep the tokens that occur at least so often."""
   held_out: Annotated[float, Bound(least=0, below=1)] = 0.1

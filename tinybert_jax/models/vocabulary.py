@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.tokenizer_type import Tokenizer, tokens_by_id
 
 _AT_ONCE = 10_000  # texts; a tokenizer's own result takes some hundred times the memory of its text
+_PLACEHOLDER = re.compile(r"[\[<].+[\]>]|madeupword\d+")  # names such as [unused7], which no text has
 
 
 class Trimmed(NamedTuple):
@@ -79,7 +81,7 @@ def trim_tokenizer(
   Args:
     tokenizer: a fast one: WordPiece, BPE or Unigram.
     counts: see `count_pieces`.
-    size: the most tokens that are kept, those that occur most often.
+    size: the most tokens that are kept: those that occur most often, and where fewer occur, the tokenizer's next ones.
     min_count: keep those that occur so often; one of the two is given.
     also: ids that are kept in any case.
 
@@ -102,9 +104,9 @@ def trim_tokenizer(
   parts = vocabulary_rules.merge_parts(rules)
   for number in np.argsort(-counts, kind="stable"):
     token = tokens[number]
-    if counts[number] < (min_count or 1):
+    if min_count is not None and counts[number] < min_count:
       break
-    if token is None or token in kept:
+    if token is None or token in kept or (not counts[number] and _PLACEHOLDER.fullmatch(token)):
       continue
     more = (parts(token) | {token}) - kept
     if size is None or len(kept) + len(more) <= size:

@@ -178,10 +178,10 @@ def _asked(settings: Settings, kind: Kind, positions: int) -> int | None:
   return settings.max_length or (None if kind.length is None else min(kind.length, positions))
 
 
-def _trimmed(size: int, tokenizer: Tokenizer, data: OwnData, config: EncoderConfig, fills: bool = False) -> Trimmed:
-  """Returns the vocabulary of the texts to distil over; `fills` as in `trimming.of_texts`."""
+def _trimmed(size: int, tokenizer: Tokenizer, data: OwnData, config: EncoderConfig) -> Trimmed:
+  """Returns the vocabulary of the texts to distil over."""
   held_out = [data.dev] if data.test is None else [data.dev, data.test]
-  return trimming.of_rows(tokenizer, data.transfer, held_out, size, [config.pad_token_id], fills)
+  return trimming.of_rows(tokenizer, data.transfer, held_out, size, [config.pad_token_id])
 
 
 def _with_fewer_tokens(
@@ -189,7 +189,7 @@ def _with_fewer_tokens(
 ) -> tuple[Student, Trimmed | None]:
   """Returns the student with the `size` tokens that it has room for; one of another shape if they cannot be fewer."""
   try:
-    trimmed = _trimmed(size, tokenizer, data, like, fills=True)
+    trimmed = _trimmed(size, tokenizer, data, like)
     return chosen._replace(config=trim_config(chosen.config, trimmed)), trimmed
   except InputError as error:
     say(f"student  keeps all tokens, and is narrower for it: {error}")

@@ -119,8 +119,9 @@ class StudentOptions:
   """Choose a shape that is this many times faster than the teacher on this machine."""
   vocabulary: Annotated[int | None, AT_LEAST_1] = None
   """The most tokens that the student has: those that the task's texts have most often, and all special tokens and
-  single characters. The teacher keeps its own, and in intermediate distillation reads the student's. Default: all, or
-  as many as a student that is chosen by --smaller has room for."""
+  single characters; where the texts have fewer, the tokenizer's next ones. The teacher keeps its own, and in
+  intermediate distillation reads the student's. Default: all, or as many as a student that is chosen by --smaller has
+  room for."""
   layer_map: str = "uniform"
   """The teacher's layer for each of the student's: uniform, top, bottom, or numbers such as 3,6,9,12."""
 

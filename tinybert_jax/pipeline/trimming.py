@@ -56,7 +56,6 @@ def of_texts(
   size: int | None = None,
   min_count: int | None = None,
   also: Sequence[int] = (),
-  fills: bool = False,
 ) -> Trimmed:
   """Returns the vocabulary of texts; prints how many tokens it has, and how it reads texts that it was not made of.
 
@@ -67,10 +66,8 @@ def of_texts(
     size: see `trim_tokenizer`, as for the next two.
     min_count: the least count of a piece.
     also: ids that are kept in any case.
-    fills: whether tokens that the texts do not have fill up what `size` leaves room for, in the tokenizer's order.
   """
-  counts = count_pieces(tokenizer, texts) + fills
-  trimmed = trim_tokenizer(tokenizer, counts, size=size, min_count=min_count, also=also)
+  trimmed = trim_tokenizer(tokenizer, count_pieces(tokenizer, texts), size=size, min_count=min_count, also=also)
   check_same(tokenizer, trimmed, texts[:_CHECKED])
   whole = len(tokenizer.get_vocab())
   say(f"tokens   {len(trimmed.kept):,} of {whole:,} are kept; {_in_words(tokenizer, trimmed, held_out)}")
@@ -83,7 +80,6 @@ def of_rows(
   held_out: Iterable[datasets.Dataset],
   size: int,
   also: Sequence[int],
-  fills: bool = False,
 ) -> Trimmed:
   """Returns the vocabulary of a task's texts; see `of_texts`.
 
@@ -93,10 +89,9 @@ def of_rows(
     held_out: likewise, of other rows.
     size: the most tokens that are kept.
     also: ids that are kept in any case, such as that of the model's padding.
-    fills: see `of_texts`.
   """
   others = [text for part in held_out for text in _texts(part)]
-  return of_texts(tokenizer, _texts(rows), others, size=size, also=also, fills=fills)
+  return of_texts(tokenizer, _texts(rows), others, size=size, also=also)
 
 
 def trim_directory(
