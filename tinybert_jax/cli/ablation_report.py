@@ -8,6 +8,7 @@ from typing import Any
 from tinybert_jax.cli import command_line
 from tinybert_jax.cli.ablation_variants import BASE, NOTES, PAPERS_BASE, TITLES, VARIANTS
 from tinybert_jax.cli.ablations_options import Options
+from tinybert_jax.cli.glue_options import PAPERS_EPOCHS
 from tinybert_jax.models.config import EncoderConfig
 from tinybert_jax.models.directories import replace_file
 from tinybert_jax.pipeline import ablation_table
@@ -147,7 +148,8 @@ class Report:
     }
     passes = [f"{', '.join(task for task in intermediate if intermediate[task] == value)}: {value}"
               for value in dict.fromkeys(intermediate.values())]  # fmt: skip
-    last = f"{options.prediction_steps} steps" if options.prediction_steps else f"{options.prediction_epochs} epochs"
+    steps, epochs = options.prediction_steps, options.prediction_epochs or PAPERS_EPOCHS
+    last = f"{steps} steps" if steps else f"{epochs} epochs"
     augmented = [row.name for row in self._rows if (options.augment or row.is_augmented) and not options.no_augment]
     rows = f"; at most {options.max_train_examples:,} training rows" if options.max_train_examples else ""
     return [

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from tinybert_jax.cli import glue_options
+from tinybert_jax.cli.glue_options import PAPERS_STUDENT
 from tinybert_jax.settings import AT_LEAST_1, SEED
 
 Table = Literal["paper-2", "paper-3", "paper-4", "ours"]
@@ -49,8 +50,14 @@ class Options(glue_options.Options):
   stages: tyro.conf.SuppressFixed[tyro.conf.Fixed[tuple[glue_options.Stage, ...]]] = _STAGES
   seed: tyro.conf.SuppressFixed[tyro.conf.Fixed[int]] = 0
   prediction_targets: tyro.conf.SuppressFixed[tyro.conf.Fixed[Literal["teacher", "labels"]]] = "teacher"
+  recipe: tyro.conf.SuppressFixed[tyro.conf.Fixed[Literal["paper", "small-data"]]] = "paper"
+  minutes: tyro.conf.SuppressFixed[tyro.conf.Fixed[float]] = 30.0
+  student_width: tyro.conf.SuppressFixed[tyro.conf.Fixed[int | None]] = None
   leaderboard: tyro.conf.SuppressFixed[tyro.conf.Fixed[bool]] = False
   zip: tyro.conf.SuppressFixed[tyro.conf.Fixed[bool]] = False
+  student: str = PAPERS_STUDENT
+  """Preset (tinybert-4l-312d, tinybert-6l-768d, bert-base), config.json, model directory or hub id, such as
+  huawei-noah/TinyBERT_General_4L_312D."""
   out: Path = Path("runs/ablations")
   """Folder for everything that the command writes; the tables and the picture are directly in it."""
   tasks: tuple[str, ...] = ("cola", "mrpc", "rte", "sts-b")

@@ -1,14 +1,13 @@
 """`tinybert-jax glue`, `python -m experiments.glue`: a GLUE task from a pretrained BERT to a distilled student."""
 
 import dataclasses
-import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
 import jax
 
-from tinybert_jax.cli import command_line
+from tinybert_jax.cli import command_line, glue_recipes
 from tinybert_jax.cli.glue_models import load_student, load_teacher, padding_token, student_tokenizer, trains_student
 from tinybert_jax.cli.glue_options import PRETRAINED, Options
 from tinybert_jax.cli.glue_tasks import check_files, check_options, tasks_at_hand
@@ -35,15 +34,13 @@ from tinybert_jax.pipeline import (
   trimming,
 )
 from tinybert_jax.pipeline.lock import only_run
+from tinybert_jax.pipeline.recipes import Learners
 from tinybert_jax.pipeline.targets import Targets
-from tinybert_jax.pipeline.task_run import Recipes, TaskRun
+from tinybert_jax.pipeline.task_run import TaskRun
 from tinybert_jax.tasks.glue import GlueTask, find_task
 from tinybert_jax.tasks.own_task import with_loss
 from tinybert_jax.training import hosts, precision
-from tinybert_jax.training.fit import Recipe
 from tinybert_jax.training.hosts import say
-
-SWEEP = tuple(itertools.product((16, 32), (1e-5, 2e-5, 3e-5)))  # batch sizes and rates that the paper chooses from
 
 
 class Runs(NamedTuple):
@@ -100,6 +97,7 @@ def run_task(options: Options, row: GlueTask, shared: Path | None = None) -> dic
     row: the task's row of GLUE's table.
     shared: folder of what runs with other options have in common with this one, see `TaskRun.place`.
   """
+  options = glue_recipes.settled(options, row)
   folder = options.out / row.name
   only_augments = set(options.stages) == {augment.STAGE}
   made_now = only_augments or "teacher" in options.stages
@@ -158,28 +156,17 @@ def run_task(options: Options, row: GlueTask, shared: Path | None = None) -> dic
     return run_stages(options, row, Runs(run, teaching, kept), data, teacher, finished, student, layers, terms)
 
 
-def recipes(options: Options, row: GlueTask) -> Recipes:
-  """Returns how the stages train."""
-  epochs = options.intermediate_epochs or row.intermediate_epochs
-  points = SWEEP if options.sweep else [(options.prediction_batch_size, options.prediction_learning_rate)]
-  labels_steps = options.labels_steps
-  if not options.labels_epochs and options.intermediate_steps and options.prediction_steps:
-    labels_steps = labels_steps or options.intermediate_steps + options.prediction_steps
-  return Recipes(
-    teacher=Recipe(options.teacher_epochs, options.teacher_batch_size, options.teacher_learning_rate),
-    intermediate=Recipe(
-      epochs, options.intermediate_batch_size, options.intermediate_learning_rate, options.intermediate_steps
-    ),
-    prediction=tuple(
-      Recipe(options.prediction_epochs, batch_size, rate, options.prediction_steps) for batch_size, rate in points
-    ),
-    labels=Recipe(
-      options.labels_epochs or epochs + options.prediction_epochs,
-      options.prediction_batch_size,
-      options.labels_learning_rate or options.prediction_learning_rate,
-      labels_steps,
-    ),
-    temperature=options.temperature,
+def learners(options: Options, runs: Runs, teacher: Pretrained, student: Pretrained | None) -> Learners:
+  """Returns who trains; where no stage trains a student, one like the teacher stands for it."""
+  head, dtype = runs.student.task.head, runs.student.dtype
+  return Learners(
+    head.module(teacher.config, dtype),
+    not options.teacher,
+    head.module((student or teacher).config, dtype),
+    students.begins_with(options.student) is not None,
+    "labels" in options.stages,
+    runs.compares_layers,
+    options.student_from == "teacher",
   )
 
 
@@ -210,7 +197,8 @@ def run_stages(
   run, teaching, trimmed = runs
   name, both = f"GLUE's {row.name}", "distilled in both stages of TinyBERT (arXiv:1909.10351)"
   alone = "distilled from the teacher's predictions as in TinyBERT (arXiv:1909.10351)"
-  distilled, how = with_augmented(options, row, run), recipes(options, row)
+  distilled = with_augmented(options, row, run)
+  how = glue_recipes.choose(options, row, learners(options, runs, teacher, student), distilled.rows)
   taught = distilled
   if teaching is not run:
     taught = teaching if distilled is run else augment.with_augmented(teaching, f"teacher_{augment.STAGE}_tokens")

@@ -16,9 +16,9 @@ import jax
 from tinybert_jax import settings as bounds
 from tinybert_jax.data import fingerprint
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.config import EncoderConfig, config_to_dict
-from tinybert_jax.models.directories import make_directory, replace_file
-from tinybert_jax.pipeline import distil, kinds, shape, stages
+from tinybert_jax.models.config import EncoderConfig
+from tinybert_jax.models.directories import replace_file
+from tinybert_jax.pipeline import distil, kinds, shape, stages, students
 from tinybert_jax.pipeline.distil_models import Prepared, prepare
 from tinybert_jax.pipeline.distil_settings import DISTILLED, Settings, StudentOptions
 from tinybert_jax.pipeline.figures.search import scores_by_latency
@@ -42,7 +42,7 @@ class Shape(NamedTuple):
     layers: their number.
     width: the hidden size.
     feed_forward: the width of its feed-forward layers.
-    vocabulary: the most tokens that it may have; texts with fewer leave it fewer.
+    vocabulary: the most tokens that it may have.
     parameters: their number with as many tokens.
     times_faster: the teacher's time for one text as a ratio to its own.
   """
@@ -256,9 +256,7 @@ def _of_shape(settings: Settings, prepared: Prepared, one: Shape, out: Path) -> 
     attention_probs_dropout_prob=0.0,
   )
   path = settings.out / "shapes" / f"{one.name}.json"
-  make_directory(path.parent)
-  with replace_file(path) as new:
-    new.write_text(json.dumps(config_to_dict(config), indent=2) + "\n", encoding="utf-8")
+  students.write_shape(path, config)
   tokens = one.vocabulary if one.vocabulary < teacher.vocab_size else None
   student = StudentOptions(
     student=str(path), student_from="teacher", vocabulary=tokens, layer_map=settings.shape.layer_map

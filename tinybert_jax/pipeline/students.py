@@ -1,6 +1,7 @@
 """The student that a command line names, and the layers that it learns from."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 from tinybert_jax.choices import StudentFrom
@@ -9,7 +10,8 @@ from tinybert_jax.distillation.layer_map import LayerMap, layer_map
 from tinybert_jax.distillation.term_choice import TermChoice, TermOptions, check_heads
 from tinybert_jax.distillation.term_choice import choose_terms as choose
 from tinybert_jax.errors import InputError
-from tinybert_jax.models.config import PRESETS, EncoderConfig, load_config
+from tinybert_jax.models.config import PRESETS, EncoderConfig, config_to_dict, load_config
+from tinybert_jax.models.directories import replace_file
 from tinybert_jax.models.encoder import Encoder
 from tinybert_jax.models.pretrained import check_fits, load_pretrained, load_tokenizer, local_directory
 from tinybert_jax.models.tokenizer_type import Tokenizer
@@ -59,6 +61,12 @@ def load_student(
   if dropout is not None:
     config = dataclasses.replace(config, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
   return config, params
+
+
+def write_shape(path: Path, config: EncoderConfig) -> None:
+  """Writes a shape as a `config.json`, which `load_student` reads."""
+  with replace_file(path) as new:
+    new.write_text(json.dumps(config_to_dict(config), indent=2) + "\n", encoding="utf-8")
 
 
 def of_preset(name: str, layers: int | None, teacher: EncoderConfig) -> EncoderConfig:
