@@ -16,6 +16,7 @@ from small_glue import STUDENT, TEACHER, augmenting, changed, write_config, writ
 from small_tokenizer import word_tokenizer
 
 from tinybert_jax.cli import glue as program
+from tinybert_jax.cli import glue_recipes
 from tinybert_jax.cli.glue_options import PRETRAINED
 from tinybert_jax.distillation.term_choice import TermOptions
 from tinybert_jax.distillation.terms import NOT_TERMS
@@ -199,7 +200,7 @@ def test_regression_distils_the_teachers_outputs(options, tmp_path):
 
 
 def test_a_sweep_keeps_the_best_on_dev_and_prints_its_points(finished, monkeypatch, capsys):
-  monkeypatch.setattr(program, "SWEEP", ((8, 1e-5), (8, 1e-2), (16, 1e-5)))
+  monkeypatch.setattr(glue_recipes, "SWEEP", ((8, 1e-5), (8, 1e-2), (16, 1e-5)))
   program.main(changed(finished, sweep=True, stages=("prediction",)))
   record = stages.read_record(finished.out / "RTE" / "prediction", "RTE")
   tried = {(point["batch_size"], point["learning_rate"]): point["score"] for point in record["sweep"]}
