@@ -8,6 +8,7 @@ import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tally import told
 
 # Before jax is imported: eight CPU devices for the parallel forms, and no accelerator by accident.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -33,6 +34,16 @@ settings.register_profile(
   "many", max_examples=2_000, database=None, deadline=None, suppress_health_check=[*HealthCheck]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
+
+
+# Of the drill's random moments, the same in all of its processes; printed in the end, so that they can be had again.
+os.environ.setdefault("DRILL_SEED", str(int.from_bytes(os.urandom(2), "big")))
+
+
+def pytest_terminal_summary(terminalreporter):
+  """Tells in one line what the drill has tried."""
+  if line := told([report for reports in terminalreporter.stats.values() for report in reports]):
+    terminalreporter.write_line(line)
 
 
 def pytest_collection_modifyitems(items):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import numbers
 import types
 import typing
@@ -40,6 +41,11 @@ class Bound:
       and (self.below is None or value < self.below)
     )
 
+  @property
+  def is_above(self) -> bool:
+    """Whether there is a bound above."""
+    return self.most is not None or self.below is not None
+
   def __str__(self) -> str:
     if self.least is not None and self.most is not None:
       return f"from {self.least:g} to {self.most:g}"
@@ -77,7 +83,7 @@ def check_number(name: str, value: Any, bound: Bound, *, whole: bool = False) ->
     whole: whether fractions are wrong too.
   """
   is_number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
-  if is_number and bound.most is None and value > LARGEST:
+  if is_number and not bound.is_above and value > LARGEST:
     raise InputError(f"{name} {value!r:.60}: it must be at most {LARGEST}")
   if not is_number or not bound.holds(value):
     raise InputError(f"{name} {value!r:.60}: it must be a {'whole ' * whole}number {bound}")
@@ -91,8 +97,10 @@ def check(options: Any) -> None:
     if dataclasses.is_dataclass(value):
       check(value)
     bounds = [mark for mark in getattr(hints[field.name], "__metadata__", ()) if isinstance(mark, Bound)]
-    if all(bound.most is None for bound in bounds) and (large := [one for one in _numbers(value) if one > LARGEST]):
+    if not any(bound.is_above for bound in bounds) and (large := [one for one in _numbers(value) if one > LARGEST]):
       raise InputError(f"--{field.name.replace('_', '-')} {large[0]}: it must be at most {LARGEST}")
+    if not bounds and (wrong := [one for one in _numbers(value) if not math.isfinite(one)]):
+      raise InputError(f"--{field.name.replace('_', '-')} {wrong[0]}: it must be a finite number")
     for bound, one in itertools.product(bounds, _numbers(value)):
       if not bound.holds(one):
         raise InputError(f"--{field.name.replace('_', '-')} {one}: it must be {bound}")

@@ -159,7 +159,7 @@ def test_text_is_prepared_without_a_teacher_in_memory(made, tmp_path, capsys, mo
     ({"pretrained": "nobody"}, "nobody"),
     ({"learning_rate": 0.0}, "--learning-rate 0.0: it must be above 0 and below 1"),
     ({"steps": 0}, "--steps 0: it must be at least 1"),
-    ({"held_out": 0.7}, "to hold out"),
+    ({"held_out": 0.7}, "--held-out 0.7: it must be from 0 to 0.5"),
   ],
 )
 def test_options_that_cannot_be(made, tmp_path, changes, sentence):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from tinybert_jax.choices import AttentionForm, Decay, Hosts, StudentFrom
 from tinybert_jax.cli.options import DtypeOption, HostOptions, IntermediateOptions
 from tinybert_jax.distillation.term_choice import TermOptions
-from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, RATE, SEED
+from tinybert_jax.settings import AT_LEAST_1, DROPOUT, LENGTH, RATE, SEED, Bound
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Options:
   ones), and a tenth of the documents in short sequences, as in BERT's pretraining and the original program."""
   max_length: Annotated[int, LENGTH] = 128
   """Tokens in a sequence."""
-  held_out: float = 0.005
-  """Share of the documents (0 to 1) that is kept to measure the losses on."""
+  held_out: Annotated[float, Bound(least=0, most=0.5)] = 0.005
+  """Share of the documents (0 to 0.5) that is kept to measure the losses on."""
   cache: Path = Path("runs/corpus")
   """Folder of packed sequences, for all runs over the same text. Files above 16 MiB are known by size and samples."""
   workers: Annotated[int | None, AT_LEAST_1] = None

@@ -34,6 +34,12 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+def check_supported(name: str) -> None:
+  """Raises InputError where no activation has this name."""
+  if name not in ACTIVATIONS:
+    raise InputError(f"hidden_act {name!r} is not supported; there are {', '.join(ACTIVATIONS)}")
+
+
 def activate(name: str, x: Float[Array, "..."], products_dtype: DTypeLike) -> Float[Array, "..."]:
   """Returns the activation of ACT2FN's `name`, for a product that rounds it to `products_dtype`.
 
@@ -42,8 +48,7 @@ def activate(name: str, x: Float[Array, "..."], products_dtype: DTypeLike) -> Fl
 
   Raises InputError for an unknown name.
   """
-  if name not in ACTIVATIONS:
-    raise InputError(f"hidden_act {name!r} is not supported; there are {', '.join(ACTIVATIONS)}")
+  check_supported(name)
   activation = ACTIVATIONS[name]
   if products.is_rounded(products_dtype) and activation is _EXACT_GELU:
     return 0.5 * x * (1 + jax.lax.erf(x * math.sqrt(0.5)))

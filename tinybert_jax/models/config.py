@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from tinybert_jax.errors import InputError
+from tinybert_jax.models.activations import check_supported
 from tinybert_jax.models.config_labels import label_names
 from tinybert_jax.models.families import FAMILIES, Family
 from tinybert_jax.models.family_settings import DebertaSettings, FamilySettings
@@ -291,7 +292,9 @@ def config_from_dict(hf: Mapping[str, Any], source: str = "config.json") -> Enco
     del fields["problem_type"]  # what it is anyway; so a copy with other labels is not held to it
   try:
     settings = None if family.settings is None else family.settings.read(hf)
-    return EncoderConfig(**fields, labels=labels, settings=settings)
+    config = EncoderConfig(**fields, labels=labels, settings=settings)
+    check_supported(config.hidden_act)  # which the model would find out too, without a word of the file
+    return config
   except InputError as error:
     raise InputError(f"{source}: {error}") from error
   except (TypeError, AttributeError) as error:

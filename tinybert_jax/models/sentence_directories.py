@@ -174,8 +174,12 @@ def _modules(root: Path) -> list[Module]:
     if ".." in module.folder.parts or root not in (module.folder, *module.folder.parents):
       raise InputError(f"{path}: the module {module.kind} lies outside the directory")
   if not modules or modules[0].kind != "Transformer" or [one.kind for one in modules].count("Transformer") > 1:
-    raise InputError(f"{path}: one Transformer must come first, and there are {', '.join(one.kind for one in modules)}")
+    raise InputError(f"{path}: one Transformer must come first, and there {_are([one.kind for one in modules])}")
   return modules
+
+
+def _are(names: Sequence[str]) -> str:
+  return f"are {', '.join(names)}" if names else "is nothing"
 
 
 def _kind(root: Path) -> str:
@@ -186,10 +190,14 @@ def _pooling(folder: Path, settings: Mapping[str, Any]) -> tuple[Pooling, ...]:
   named = settings.get("pooling_mode")
   if named is None:
     on = tuple(name for switch, name in _SWITCHES.items() if settings.get(switch))
-    named = on or ("mean",)
+    if not on and settings.get("pooling_mode_mean_tokens", True) is not True:
+      raise InputError(f"{folder / 'config.json'}: no way of pooling is on; set one of {', '.join(_SWITCHES)} to true")
+    named = on or ("mean",)  # as sentence-transformers reads a configuration without a word of it
   modes = (named,) if isinstance(named, str) else tuple(named)
   if wrong := [mode for mode in modes if mode not in get_args(Pooling)]:
-    raise InputError(f"{folder / 'config.json'}: pooling {wrong[0]!r} is not known; there are {get_args(Pooling)}")
+    raise InputError(
+      f"{folder / 'config.json'}: pooling {wrong[0]!r} is not known; there are {', '.join(get_args(Pooling))}"
+    )
   return modes
 
 

@@ -18,6 +18,7 @@ from tinybert_jax.pipeline import (
   own_tables,
   own_tokens,
   ranking_data,
+  thresholds,
 )
 from tinybert_jax.pipeline.distil_settings import EmbeddingOptions, RankingOptions, Settings, Sources
 from tinybert_jax.pipeline.own_data import MakeTask, OwnData, Reader
@@ -26,6 +27,14 @@ from tinybert_jax.tasks.own_task import check_class_names, kind_of_model
 from tinybert_jax.tasks.spans import Spans
 from tinybert_jax.tasks.task import Task
 from tinybert_jax.tasks.tokens import Tokens
+
+# Of the data's settings those that few kinds read.
+_READ_BY = {
+  "doc_stride": ("tokens", "spans"),
+  "max_query_length": ("spans",),
+  "max_answer_length": ("spans",),
+  "null_threshold": ("spans",),
+}
 
 
 class Kind(NamedTuple):
@@ -73,6 +82,9 @@ def check(chosen: Settings) -> None:
     if row.own is not None and row is not kind and getattr(chosen, row.own[0]) != row.own[1]:
       options = f"--{row.own[0].rstrip('s')}-losses"
       raise InputError(f"options of {row.own[0]}, such as {options}, go with --kind {name}")
+  for name, readers in _READ_BY.items():
+    if chosen.data.kind not in readers and getattr(chosen.data, name) != getattr(Sources(), name):
+      raise InputError(f"--{name.replace('_', '-')} goes with --kind {' or '.join(readers)}")
   kind.check(chosen)
   distil_settings.check_together(chosen)
 
@@ -125,7 +137,10 @@ def _load_texts(settings: Settings, given: Sequence[Pretrained], name: str) -> O
     if kind not in (None, found) and "regression" in (kind, found):
       raise InputError(f"--kind {kind}: --teacher {teacher} is for {found.replace('_', '-')}")
     kind = kind or found
-  return own_data.load(settings.data, name=name, known=Known(kind, labels), seed=settings.seed)
+  data = own_data.load(settings.data, name=name, known=Known(kind, labels), seed=settings.seed)
+  if settings.threshold == "tuned":
+    thresholds.check(data.task, has_labels="label" in data.dev.column_names)
+  return data
 
 
 def _tokens(kind: str, name: str, labels: Sequence[str], sources: Sources) -> Task:

@@ -176,7 +176,7 @@ def _choose(
   text = named(sources.text, like and like.text)
   pair = named(sources.pair, like and like.pair)
   label = sources.label or (like.label if like and set(like.label) <= set(names) else ())
-  rows = table.remove_columns([name for name in sources.target_columns if name in names])
+  rows = table.remove_columns([name for name in names if name in sources.target_columns])
   columns = choose_columns(rows, text=text, pair=pair, label=label, has_label=has_label, where=where)
   notes += columns.notes
   if like is not None and (like.pair is None) != (columns.pair is None):
@@ -212,6 +212,11 @@ def _labels(found: TextRows, known: Known, sources: Sources, where: str, notes: 
       f"{error}; the teacher's are only numbered, {names[0]} to {names[-1]}; name them in their order by "
       "--teacher-labels"
     ) from error
+  if sources.separator is not None and labels.kind != "multi_label":
+    raise InputError(
+      f"--separator {sources.separator!r}: {where} has one label a row; where there are several in a cell, give "
+      "--kind multi-label"
+    )
   notes += labels.notes
   if names is not None and like != names:
     notes.append(f"{where}: labels are numbers, and so are the teacher's classes, {names[0]} to {names[-1]}")

@@ -8,7 +8,14 @@ from tinybert_jax.errors import InputError
 from tinybert_jax.pipeline.stages import Finished
 from tinybert_jax.pipeline.task_run import TaskRun
 from tinybert_jax.tasks.classification import MultiLabel
+from tinybert_jax.tasks.task import Task
 from tinybert_jax.training.evaluate import predict
+
+
+def check(task: Task, *, has_labels: bool) -> None:
+  """Raises InputError where no thresholds can be tuned: for another kind of task, or a dev without labels."""
+  if not isinstance(task, MultiLabel) or not has_labels:
+    raise InputError("--threshold tuned goes with several labels at once, and labelled rows to choose by")
 
 
 def tuned(run: TaskRun, finished: Finished) -> Finished:
@@ -20,8 +27,8 @@ def tuned(run: TaskRun, finished: Finished) -> Finished:
     InputError: another kind of task, or a dev without labels.
   """
   rows = run.rows.dev["dev"]
-  if not isinstance(run.task, MultiLabel) or "labels" not in rows.column_names:
-    raise InputError("--threshold tuned goes with several labels at once, and labelled rows to choose by")
+  check(run.task, has_labels="labels" in rows.column_names)
+  assert isinstance(run.task, MultiLabel)
   name = finished.record["inputs"]["stage"]
   chosen = run.task.tuned(predict(finished.model, finished.params, rows, name=name), rows["labels"][:])
   shift = scipy.special.logit(np.clip(chosen.thresholds, 1e-4, 1 - 1e-4)).astype(np.float32)
