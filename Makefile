@@ -12,7 +12,7 @@ test: $(VENV)/.test $(VENV)/.demo
 	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 drill: $(VENV)/.test $(VENV)/.demo
-	$(VENV)/bin/python -m pytest -m drill
+	$(VENV)/bin/python -m pytest -m drill --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .
