@@ -8,12 +8,23 @@ import pytest
 from safetensors.numpy import load_file
 
 from tinybert_jax.cli import command_line, distil
-from tinybert_jax.pipeline import stage_fit
+from tinybert_jax.pipeline import deployed, evaluation, measurement, report, stage_fit
 from tinybert_jax.training.checkpoints import Checkpoints
+from tinybert_jax.training.evaluate import Cost
 
 
 class Killed(BaseException):
   """What no program catches."""
+
+
+def keep_bare(patch):
+  """Has runs use one device, save at every evaluation, and leave out pictures and timings, which take seconds."""
+  patch.setattr(jax, "device_count", lambda: 1)
+  patch.setattr(stage_fit, "SAVE_SECONDS", 0)
+  patch.setattr(report, "write", lambda *_: None)
+  patch.setattr(deployed, "measure", lambda *_: {})
+  patch.setattr(evaluation, "attention_maps", lambda *_: None)
+  patch.setattr(measurement, "compare_costs", lambda models, **_: dict.fromkeys(models, Cost(1.0, 1.0, 1.0)))
 
 
 def run(given, out):

@@ -7,21 +7,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from small_kinds import KINDS, options_of
-from stopped_distil import Killed, killing, run, weights
+from stopped_distil import Killed, keep_bare, killing, run, weights
 
-from tinybert_jax.pipeline import evaluation, measurement, report, stage_fit
-from tinybert_jax.training.evaluate import Cost
+from tinybert_jax.pipeline import stage_fit
 from tinybert_jax.training.loop import Every
 
 STAGES = ("intermediate", "prediction")
 
 
 @pytest.fixture(autouse=True)
-def saves_often_and_shows_nothing(monkeypatch):
-  monkeypatch.setattr(stage_fit, "SAVE_SECONDS", 0)  # at every evaluation
-  monkeypatch.setattr(report, "write", lambda *_: None)  # whose pictures take seconds
-  monkeypatch.setattr(evaluation, "attention_maps", lambda *_: None)
-  monkeypatch.setattr(measurement, "compare_costs", lambda models, **_: dict.fromkeys(models, Cost(1.0, 1.0, 1.0)))
+def bare(monkeypatch):
+  keep_bare(monkeypatch)
 
 
 def killed_while_targets_are_written(monkeypatch):

@@ -1,52 +1,30 @@
 """`tinybert-jax distil --kind spans`: from questions on texts to a directory of transformers' question answering."""
 
-import dataclasses
 import json
 
-import jax
 import pytest
 import torch
 import transformers
-from small_distil import SHORT, refused
+from small_distil import refused
 from small_glue import TEACHER, write_encoder
-from small_kinds import write_questions
-from stopped_distil import loses_nothing_when_killed, run
+from small_kinds import options_of, write_questions
+from stopped_distil import keep_bare, run
 
-from tinybert_jax.pipeline import deployed, evaluation, measurement, report, stage_fit
 from tinybert_jax.pipeline.predictions import predict_table
-from tinybert_jax.training.evaluate import Cost
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-  """The options of a finished run, and its folder."""
+def out(tmp_path_factory):
+  """The folder of a finished run."""
   root = tmp_path_factory.mktemp("spans")
-  given = {
-    "kind": "spans",
-    "pretrained": write_encoder(root / "encoder", dataclasses.replace(TEACHER, intermediate_size=64)),
-    "train": write_questions(root / "train.json", 60),
-    "student-from": "teacher",
-    "student-layers": 1,
-    "student-width": 12,
-    "max-length": 14,
-    "doc-stride": 3,
-    **SHORT,
-    "teacher_epochs": 4,
-  }
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(jax, "device_count", lambda: 1)
-    patch.setattr(stage_fit, "SAVE_SECONDS", 0)
-    patch.setattr(report, "write", lambda *_: None)  # whose pictures take seconds
-    patch.setattr(deployed, "measure", lambda *_: {})
-    patch.setattr(evaluation, "attention_maps", lambda *_: None)
-    patch.setattr(measurement, "compare_costs", lambda models, **_: dict.fromkeys(models, Cost(1.0, 1.0, 1.0)))
-    run(given, root / "out")
-  return given, root / "out"
+    keep_bare(patch)
+    run({**options_of("spans", root), "teacher_epochs": 4}, root / "out")
+  return root / "out"
 
 
 @pytest.mark.drill
-def test_the_answers_that_predict_writes_are_those_of_transformers_model(made, tmp_path):
-  _, out = made
+def test_the_answers_that_predict_writes_are_those_of_transformers_model(out, tmp_path):
   metrics = json.loads((out / "metrics.json").read_text())
   assert {"f1", "exact_match", "answerable_f1", "unanswerable_f1"} <= set(metrics["student"])
   assert metrics["majority"]["label"] == "no answer" and set(metrics["null_threshold"]) == {"teacher", "student"}
@@ -69,14 +47,6 @@ def test_the_answers_that_predict_writes_are_those_of_transformers_model(made, t
     assert row["prediction"] == row["context"][offsets[first][0] : offsets[last][1]]
     assert (row["start"], row["end"]) == (offsets[first][0], offsets[last][1])
   assert short
-
-
-@pytest.mark.drill
-def test_a_run_that_is_killed_goes_on_to_the_same_bits_and_a_finished_one_is_reused(
-  made, tmp_path, monkeypatch, capsys
-):
-  given, out = made
-  loses_nothing_when_killed(given, out, tmp_path / "out", monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(

@@ -1,54 +1,30 @@
 """`tinybert-jax distil --kind tokens`: from words with tags to a directory of transformers' token classification."""
 
-import dataclasses
 import json
 
-import jax
 import numpy as np
 import pytest
 import transformers
-from small_distil import SHORT, refused
+from small_distil import refused
 from small_glue import TEACHER, write_encoder
-from small_kinds import write_tagged
-from stopped_distil import loses_nothing_when_killed, run
+from small_kinds import options_of, write_tagged
+from stopped_distil import keep_bare, run
 
-from tinybert_jax.pipeline import deployed, evaluation, measurement, report, stage_fit
 from tinybert_jax.pipeline.predictions import predict_table
-from tinybert_jax.training.evaluate import Cost
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-  """The options of a finished run, and its folder."""
+def out(tmp_path_factory):
+  """The folder of a finished run."""
   root = tmp_path_factory.mktemp("tokens")
-  given = {
-    "kind": "tokens",
-    "pretrained": write_encoder(root / "encoder", dataclasses.replace(TEACHER, intermediate_size=64)),
-    "train": write_tagged(root / "train.conll", 40),
-    "dev": write_tagged(root / "dev.conll", 12, seed=1),
-    "student-from": "teacher",
-    "student-layers": 1,
-    "student-width": 12,
-    "max-length": 12,
-    "doc-stride": 4,
-    "half-targets": True,
-    **SHORT,
-    "teacher_epochs": 8,
-  }
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(jax, "device_count", lambda: 1)
-    patch.setattr(stage_fit, "SAVE_SECONDS", 0)
-    patch.setattr(report, "write", lambda *_: None)  # whose pictures take seconds
-    patch.setattr(deployed, "measure", lambda *_: {})
-    patch.setattr(evaluation, "attention_maps", lambda *_: None)
-    patch.setattr(measurement, "compare_costs", lambda models, **_: dict.fromkeys(models, Cost(1.0, 1.0, 1.0)))
-    run(given, root / "out")
-  return given, root / "out"
+    keep_bare(patch)
+    run({**options_of("tokens", root), "teacher_epochs": 8}, root / "out")
+  return root / "out"
 
 
 @pytest.mark.drill
-def test_the_student_is_a_tagger_of_transformers_with_the_entities_that_predict_gives(made, tmp_path):
-  _, out = made
+def test_the_student_is_a_tagger_of_transformers_with_the_entities_that_predict_gives(out, tmp_path):
   metrics = json.loads((out / "metrics.json").read_text())
   assert metrics["labels"] == ["O", "B-NAME", "I-NAME"] and metrics["teacher"]["f1"] > 0.9
   assert set(metrics["per_class"]["student"]) == {"NAME"} and metrics["majority"]["label"] == "O"
@@ -68,14 +44,6 @@ def test_the_student_is_a_tagger_of_transformers_with_the_entities_that_predict_
         (one["entity_group"], one["start"], one["end"]) for one in row["entities"]
       ]
       np.testing.assert_allclose([one["score"] for one in row["entities"]], [one["score"] for one in theirs], atol=1e-5)
-
-
-@pytest.mark.drill
-def test_a_run_that_is_killed_goes_on_to_the_same_bits_and_a_finished_one_is_reused(
-  made, tmp_path, monkeypatch, capsys
-):
-  given, out = made
-  loses_nothing_when_killed(given, out, tmp_path / "out", monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(
