@@ -45,7 +45,9 @@ def _content(path):
   if path.name == "plan.json":  # what timings decided
     return None
   if path.suffix == ".jsonl":
-    return [_without_times(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    # The means in the first line after a run went on are of the steps since then.
+    return [line["step"] for line in lines] if path.name == "log.jsonl" else [_without_times(line) for line in lines]
   return _without_times(json.loads(path.read_text(encoding="utf-8")))
 
 
