@@ -1,7 +1,7 @@
 """Speed, as ratios of alternatives that run in turns: `python -m experiments.benchmark --suite task`."""
 
 from experiments import lengths
-from experiments.benchmark import augment, deploy, dropout, feeding, general, inference, task
+from experiments.benchmark import augment, deploy, dropout, feeding, general, inference, memory, task
 from experiments.benchmark.options import Options
 from tinybert_jax.cli import command_line
 from tinybert_jax.errors import InputError
@@ -15,6 +15,7 @@ SUITES = {
   "inference": inference.measure,
   "deploy": deploy.measure,
   "feeding": feeding.measure,
+  "memory": memory.measure,
   "lengths": lambda options: lengths.draw(options.out),
 }
 

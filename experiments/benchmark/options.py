@@ -12,21 +12,24 @@ class Options:
   Each option names the suites that read it.
   """
 
-  suite: Literal["dropout", "task", "augment", "general", "inference", "deploy", "feeding", "lengths"] = "dropout"
+  suite: Literal["dropout", "task", "augment", "general", "inference", "deploy", "feeding", "memory", "lengths"] = (
+    "dropout"
+  )
   """What to measure. dropout: random generators and bits an element, against a feed-forward layer. task: task
   distillation against the original program's, in PyTorch. augment: data augmentation, likewise. general: a step of
   general distillation, likewise. These three are measured against the best PyTorch too. inference: a classifier's
   logits, against PyTorch and, where onnxruntime and onnx are installed, ONNX Runtime. deploy: teacher and student in
   PyTorch, JAX and ONNX Runtime on a CPU, as float32 and 8-bit integers, from token ids and from text. feeding: whether
-  batches from a million rows arrive as fast as steps take them. lengths: how long GLUE's texts are, and what padding
-  them costs (nothing is timed)."""
+  batches from a million rows arrive as fast as steps take them. memory: the peak of
+  each program's, in a process of its own, on models and data made here. lengths: how long GLUE's texts are, and what
+  padding them costs (nothing is timed)."""
   batch_size: int | None = None
-  """(dropout, task, general, feeding) Sequences in a batch. Default: 32; for general 8 on a CPU, else 256."""
+  """(dropout, task, general, feeding, memory) Sequences in a batch. Default: 32; for general 8 on a CPU, else 256."""
   repeats: int | None = None
   """(dropout, task, augment, general, inference, deploy, feeding) Turns whose median counts. Default: 30 for dropout, 5
   for inference and deploy, else 3."""
   length: int | None = None
-  """(dropout, general) Tokens in a sequence. Default: 64 for dropout, 128 for general."""
+  """(dropout, general, memory) Tokens in a sequence. Default: 64 for dropout, else 128."""
   hidden_size: int = 384
   """(dropout) Width of the feed-forward layer that dropout is set against; inside, it is four times as wide."""
   lengths: str = "cola"
@@ -50,11 +53,12 @@ class Options:
   original_sentences: int = 24
   """(augment) Sentences that the original augments; it takes them one by one."""
   steps: int | None = None
-  """(general, feeding) Steps in a turn. Default: 200 for feeding; for general 2 on a CPU, else 20."""
+  """(general, feeding, memory) Steps in a turn, or of each stage. Default: 200 for feeding, 2 for memory; for general 2
+  on a CPU, else 20."""
   dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-  """(general, task, augment, inference, feeding) Type of the inputs of matrix products. auto: both for general and
-  inference, where the fastest of each side counts; else ours is what the programs choose for this device, and the best
-  PyTorch's the faster one. The original's is float32."""
+  """(general, task, augment, inference, feeding, memory) Type of the inputs of matrix products. auto: both for general
+  and inference, where the fastest of each side counts; else ours is what the programs choose for this device, and the
+  best PyTorch's the faster one. The original's is float32."""
   compile: bool = True
   """(general, task, augment, inference, deploy) Compile the best PyTorch by torch.compile."""
   profile: bool = False
@@ -62,8 +66,8 @@ class Options:
   out: Path = Path("lengths.png")
   """(lengths) The picture to write."""
   model: tuple[str, ...] = ("bert-base", "tinybert-4l-312d")
-  """(inference, deploy) Shapes of models: presets, config.json files or directories that hold one. Weights are random.
-  For deploy, the teacher's first and the student's last."""
+  """(inference, deploy, memory) Shapes of models: presets, config.json files or directories that hold one. Weights are
+  random. For deploy and memory, the teacher's first and the student's last."""
   shapes: tuple[str, ...] = ()
   """(inference, deploy) Batches: sequences x tokens in each. Default: 1x128 8x128 32x128; for deploy 1, 8 and 32
   sequences of 8, 32 and 128 tokens."""
