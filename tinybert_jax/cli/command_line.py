@@ -1,5 +1,6 @@
 """What every experiment's command line does: options from a dataclass, and errors as one sentence."""
 
+import atexit
 import contextlib
 import ctypes
 import dataclasses
@@ -12,6 +13,7 @@ import select
 import shlex
 import signal
 import sys
+import threading
 import time
 import typing
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -77,6 +79,8 @@ def run(
     # Orbax logs the tracebacks of errors that it raises too, and the hub's client each of its attempts.
     for name in ("absl", "huggingface_hub"):
       logging.getLogger(name).setLevel(logging.CRITICAL)
+    if sys.unraisablehook is sys.__unraisablehook__:
+      sys.unraisablehook = _show_unraisable
   try:
     with quiet_when_unread():
       main(options)
@@ -84,11 +88,25 @@ def run(
     if options.debug or not (sentence := _sentence(error)):
       raise
     print(sentence, file=sys.stderr, flush=True)
+    if isinstance(error, OSError):
+      atexit.register(_hush)  # is called before what libraries have registered
     # All processes of a run stop together; an error may be one's own, and an ordinary exit would wait for the others.
     if _is_one_of_several() and not isinstance(error, RunStopped):
       time.sleep(_SAME_ERROR_SECONDS)
       os._exit(2)
     sys.exit(2)
+
+
+def _show_unraisable(found: "sys.UnraisableHookArgs") -> None:
+  """Prints an error as Python does, but for those of saves in the background that end as another has failed."""
+  if not (found.exc_type is RuntimeError and str(found.exc_value) == "Event loop is closed"):
+    sys.__unraisablehook__(found)
+
+
+def _hush() -> None:
+  """Has the process end without what threads and files of libraries would say of an error that is told already."""
+  sys.unraisablehook = lambda _: None
+  threading.excepthook = lambda _: None
 
 
 def run_command(name: str, prog: str, arguments: Sequence[str] | None = None) -> None:
