@@ -20,9 +20,9 @@ class Options:
   general distillation, likewise. These three are measured against the best PyTorch too. inference: a classifier's
   logits, against PyTorch and, where onnxruntime and onnx are installed, ONNX Runtime. deploy: teacher and student in
   PyTorch, JAX and ONNX Runtime on a CPU, as float32 and 8-bit integers, from token ids and from text. feeding: whether
-  batches from a million rows arrive as fast as steps take them. memory: the peak of
-  each program's, in a process of its own, on models and data made here. lengths: how long GLUE's texts are, and what
-  padding them costs (nothing is timed)."""
+  batches from a million rows arrive as fast as steps take them. memory: the most
+  memory that each program takes, in a process of its own, on models and data made here. lengths: how long GLUE's texts
+  are, and what padding them costs (nothing is timed)."""
   batch_size: int | None = None
   """(dropout, task, general, feeding, memory) Sequences in a batch. Default: 32; for general 8 on a CPU, else 256."""
   repeats: int | None = None

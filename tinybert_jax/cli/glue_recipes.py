@@ -47,7 +47,6 @@ def _with_shape(options: Options, row: GlueTask) -> Options:
   """Returns the options with a student of the teacher's kind, as small and fast as `distil` has it by default."""
   teacher = load_config(local_directory(options.teacher or options.pretrained))
   folder = options.out / row.name
-  say(f"{'':13} the student is chosen for its teacher (--recipe small-data)")
   chosen = choose_student(
     StudentOptions(
       student_layers=options.student_layers,
